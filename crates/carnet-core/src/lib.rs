@@ -1,0 +1,41 @@
+//! The nouns of carnet: ids, digests, regions, findings, verdicts, quotas, outcomes, passports, exit codes.
+//!
+//! This crate does no IO: it never opens a file, spawns a process, reads a clock or an environment
+//! variable. A type enters when two rooms use it; it is not the attic.
+//!
+//! Read the modules in the order below.
+#![warn(missing_docs)]
+#![warn(clippy::disallowed_methods)]
+
+mod digest;
+mod oid;
+mod path;
+mod time;
+
+mod finding;
+mod region;
+mod verdict;
+
+mod enforcement;
+mod lane;
+mod outcome;
+mod quota;
+mod run_id;
+
+pub mod passport;
+
+mod exit;
+
+pub use digest::{Digest, DigestParseError, Digester};
+pub use enforcement::{Enforcement, EnforcementLevel};
+pub use exit::ExitCode;
+pub use finding::{Confidence, Content, Finding, Fingerprint, Origin, Severity};
+pub use lane::{LaneName, LaneNameError};
+pub use oid::{GitOid, GitOidParseError, ObjectFormat};
+pub use outcome::{LimitKind, Outcome};
+pub use path::{RepoPath, RepoPathError};
+pub use quota::{Quota, Usage};
+pub use region::{LineIndex, Region};
+pub use run_id::{RunId, RunIdParseError};
+pub use time::Timestamp;
+pub use verdict::{Decision, Reason, Verdict};

@@ -1,0 +1,86 @@
+//! How a run ended.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ExitCode;
+
+/// The limit that ended a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LimitKind {
+    /// Memory of the process tree.
+    Memory,
+    /// Number of processes.
+    Processes,
+    /// Bytes added to the workspace.
+    Disk,
+    /// Bytes written to standard output and error.
+    Output,
+}
+
+/// How a run ended. Every one of them is recorded; none is an error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Outcome {
+    /// The command exited; zero is success.
+    Exited {
+        /// The command's own exit code.
+        exit_code: i32,
+    },
+    /// A signal ended the command.
+    Signalled {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// The time ran out and the whole tree was killed.
+    TimedOut {
+        /// The bound, in milliseconds.
+        wall_ms_max: u64,
+    },
+    /// Another limit was met and the whole tree was killed.
+    OutOfQuota {
+        /// Which one.
+        limit: LimitKind,
+    },
+    /// The run was not started.
+    Refused {
+        /// The rule that refused.
+        rule: String,
+        /// Why, as a lowercase fragment.
+        message: String,
+    },
+    /// carnet itself was stopped before the command ended.
+    Interrupted,
+}
+
+impl Outcome {
+    /// Tells whether the command ran to its end and exited with zero.
+    pub fn is_success(&self) -> bool {
+        matches!(self, Outcome::Exited { exit_code: 0 })
+    }
+
+    /// Returns the exit code that `carnet run` ends with.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Outcome::Exited { exit_code: 0 } => ExitCode::Done,
+            Outcome::Exited { .. } | Outcome::Signalled { .. } => ExitCode::CommandFailed,
+            Outcome::TimedOut { .. } => ExitCode::OutOfTime,
+            Outcome::OutOfQuota { .. } => ExitCode::OutOfQuota,
+            Outcome::Refused { .. } => ExitCode::Refused,
+            Outcome::Interrupted => ExitCode::Incomplete,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_are_tagged_by_status_and_come_back() {
+        let outcome = Outcome::TimedOut { wall_ms_max: 900_000 };
+        let json = serde_json::to_string(&outcome).unwrap();
+        assert_eq!(json, r#"{"status":"timed-out","wallMsMax":900000}"#);
+        assert_eq!(serde_json::from_str::<Outcome>(&json).unwrap(), outcome);
+    }
+}

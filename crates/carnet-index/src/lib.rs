@@ -1,0 +1,2 @@
+//! Snapshots of the code: graph, words, vectors, and the questions asked of them.
+#![warn(missing_docs)]

@@ -1,0 +1,2 @@
+//! Source in, symbols, calls and imports out.
+#![warn(missing_docs)]

@@ -1,0 +1,2 @@
+//! Text in, decisions out: lanes, broker, budgets, gates, calibration.
+#![warn(missing_docs)]

@@ -1,0 +1,2 @@
+//! A request becomes a run, artifacts, a passport, and later a replay.
+#![warn(missing_docs)]

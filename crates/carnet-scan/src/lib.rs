@@ -1,0 +1,2 @@
+//! Bytes in, findings out: secrets, licences, personal data, redaction.
+#![warn(missing_docs)]

@@ -1,0 +1,2 @@
+//! The `carnet` binary.
+fn main() {}

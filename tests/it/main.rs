@@ -1,0 +1,1 @@
+//! The binary against the real git: one module per command or walk.

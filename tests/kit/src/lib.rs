@@ -1,0 +1,2 @@
+//! Hermetic git for tests.
+#![warn(missing_docs)]

@@ -1,0 +1,2 @@
+//! Every chore of carnet, as Rust.
+fn main() {}
