@@ -56,7 +56,9 @@ impl ExitCode {
             ExitCode::Done => "allowed or done",
             ExitCode::Refused => "refused: a finding, a gate, a lane",
             ExitCode::Usage => "usage: the command line is wrong",
-            ExitCode::NothingToLookAt => "nothing to look at: no repository, no commit, no such run",
+            ExitCode::NothingToLookAt => {
+                "nothing to look at: no repository, no commit, no such run"
+            }
             ExitCode::Incomplete => "incomplete: stale index, interrupted, unreadable object",
             ExitCode::CommandFailed => "the command that was run failed",
             ExitCode::OutOfTime => "out of time",

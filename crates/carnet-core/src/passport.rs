@@ -7,7 +7,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Enforcement, GitOid, LaneName, ObjectFormat, Outcome, Quota, RunId, Timestamp, Usage};
+use crate::{
+    Digest, Enforcement, GitOid, LaneName, ObjectFormat, Outcome, Quota, RunId, Timestamp, Usage,
+};
 
 /// `_type` of every in-toto Statement v1.
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
@@ -231,10 +233,8 @@ pub struct Log {
 impl Statement {
     /// Wraps a passport, with the source tree and every artifact as subjects.
     pub fn new(passport: Passport) -> Statement {
-        let source = DigestSet {
-            sha256: passport.source.tree_sha256,
-            git_tree: Some(passport.source.tree),
-        };
+        let source =
+            DigestSet { sha256: passport.source.tree_sha256, git_tree: Some(passport.source.tree) };
         let mut subject = vec![Subject { name: "source".to_owned(), digest: source }];
         subject.extend(passport.artifacts.iter().map(|artifact| Subject {
             name: format!("artifacts/{}", artifact.name),
