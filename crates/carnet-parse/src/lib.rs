@@ -1,2 +1,41 @@
-//! Source in, symbols, calls and imports out.
+//! Source in; symbols, calls and imports out.
+//!
+//! [`parse`] takes the bytes of one blob and its [`Language`] and returns what it understood as
+//! [`Parsed`]: where things are defined, what is called where, what is imported. Broken source is not an
+//! error: what was understood comes back with a list of [`Problem`]s.
+//!
+//! This crate does no IO, and it refuses to guess: it says what stands in one file and in which scope, and
+//! leaves it to `carnet-index` to say which definition a call means.
+//!
+//! Invariants:
+//! - `parse` never panics and never recurses over the syntax tree; every list and text is bounded by the
+//!   constants in [`limits`].
+//! - The result depends on the language, the bytes and [`EXTRACTOR_VERSION`] alone; symbols and calls are
+//!   sorted by where they begin.
 #![warn(missing_docs)]
+#![warn(clippy::disallowed_methods)]
+
+mod language;
+pub mod limits;
+mod parsed;
+
+mod extract;
+mod walk;
+
+mod ecma;
+mod go;
+mod python;
+mod rust;
+mod rust_macros;
+
+#[cfg(test)]
+mod tests;
+
+pub use extract::parse;
+pub use language::Language;
+pub use parsed::{
+    Call, CallForm, Import, Imported, Parsed, Problem, ProblemKind, Qualifier, Symbol, SymbolKind,
+};
+
+/// Version of what is extracted: grows whenever the same source would give another [`Parsed`].
+pub const EXTRACTOR_VERSION: u32 = 1;

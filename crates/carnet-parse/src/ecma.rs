@@ -1,0 +1,363 @@
+//! JavaScript and TypeScript, with JSX: one extractor, because the grammars share their node names.
+
+use tree_sitter::Node;
+
+use crate::{
+    CallForm, Imported, Qualifier, SymbolKind,
+    walk::{Walk, field},
+};
+
+/// Notes what `node` is; returns whether its children are to be visited.
+pub(crate) fn enter(walk: &mut Walk<'_>, node: Node<'_>) -> bool {
+    match node.kind() {
+        "function_declaration" | "generator_function_declaration" | "function_signature" => {
+            define_function(walk, SymbolKind::Function, field(node, "name"), node, node);
+        }
+        "method_definition" | "method_signature" | "abstract_method_signature" => {
+            method(walk, node)
+        }
+        "class_declaration" | "abstract_class_declaration" => {
+            define_type(walk, SymbolKind::Class, node)
+        }
+        "class" if node.child_count() > 0 => define_type(walk, SymbolKind::Class, node),
+        "interface_declaration" => define_type(walk, SymbolKind::Interface, node),
+        "enum_declaration" => define_type(walk, SymbolKind::Enum, node),
+        "type_alias_declaration" => define_type(walk, SymbolKind::Type, node),
+        "internal_module" | "module" => namespace(walk, node),
+        "enum_body" => variants(walk, node),
+        "field_definition" | "public_field_definition" => class_field(walk, node),
+        "variable_declarator" => declarator(walk, node),
+        "assignment_expression" => assignment(walk, node),
+        "pair" => pair(walk, node),
+        // Entered already, under the name it is bound to.
+        _ if walk.claimed == Some(node.id()) => {}
+        "arrow_function" => {
+            walk.enter_function_scope();
+            bind_parameters(walk, node);
+        }
+        "function_expression" | "generator_function" => {
+            walk.enter_function_scope();
+            walk.here.owner = None;
+            bind_parameters(walk, node);
+        }
+        "catch_clause" => {
+            if let Some(parameter) = field(node, "parameter") {
+                walk.bind(parameter);
+            }
+        }
+        "for_in_statement" => {
+            if let Some(left) = field(node, "left")
+                && field(node, "kind").is_some()
+            {
+                walk.bind(left);
+            }
+        }
+        "call_expression" => {
+            if let Some(function) = field(node, "function") {
+                call(walk, function, CallForm::Function);
+            }
+        }
+        "new_expression" => {
+            if let Some(constructor) = field(node, "constructor") {
+                call(walk, constructor, CallForm::Construct);
+            }
+        }
+        "decorator" => {
+            if let Some(expression) = node.named_child(0) {
+                call(walk, expression, CallForm::Decorator);
+            }
+        }
+        "jsx_opening_element" | "jsx_self_closing_element" => {
+            if let Some(name) = field(node, "name") {
+                element(walk, name);
+            }
+        }
+        "import_statement" => import(walk, node),
+        "export_statement" => export(walk, node),
+        "comment" => return false,
+        _ => {}
+    }
+    true
+}
+
+/// Notes a function and enters it. `whole` is what it is defined by, `function` holds parameters and body.
+fn define_function(
+    walk: &mut Walk<'_>,
+    kind: SymbolKind,
+    name: Option<Node<'_>>,
+    whole: Node<'_>,
+    function: Node<'_>,
+) {
+    let Some(name) = name else { return };
+    let end = field(function, "body").map(|body| body.start_byte());
+    let symbol_idx = walk.define(kind, name, whole, end);
+    walk.enter_symbol(symbol_idx);
+    walk.enter_function_scope();
+    if kind == SymbolKind::Function && !is_arrow(function) {
+        walk.here.owner = None;
+    }
+    bind_parameters(walk, function);
+    walk.claimed = Some(function.id());
+}
+
+fn is_arrow(node: Node<'_>) -> bool {
+    node.kind() == "arrow_function"
+}
+
+fn is_function(node: Node<'_>) -> bool {
+    matches!(node.kind(), "arrow_function" | "function_expression" | "generator_function")
+}
+
+fn bind_parameters(walk: &mut Walk<'_>, function: Node<'_>) {
+    if let Some(parameters) = field(function, "parameters").or_else(|| field(function, "parameter"))
+    {
+        walk.bind(parameters);
+    }
+}
+
+fn method(walk: &mut Walk<'_>, node: Node<'_>) {
+    let owner = walk.here.container.clone();
+    define_function(walk, SymbolKind::Method, field(node, "name"), node, node);
+    if field(node, "name").is_some() {
+        walk.here.owner = Some(owner);
+    }
+}
+
+fn define_type(walk: &mut Walk<'_>, kind: SymbolKind, node: Node<'_>) {
+    let Some(name) = field(node, "name") else { return };
+    let end = match kind {
+        SymbolKind::Type => None,
+        _ => field(node, "body").map(|body| body.start_byte()),
+    };
+    let symbol_idx = walk.define(kind, name, node, end);
+    walk.enter_symbol(symbol_idx);
+    walk.own_container();
+}
+
+fn namespace(walk: &mut Walk<'_>, node: Node<'_>) {
+    let Some(name) = field(node, "name") else { return };
+    let end = field(node, "body").map(|body| body.start_byte());
+    let symbol_idx = walk.define(SymbolKind::Module, name, node, end);
+    walk.enter_symbol(symbol_idx);
+}
+
+fn variants(walk: &mut Walk<'_>, body: Node<'_>) {
+    let mut cursor = body.walk();
+    for member in body.named_children(&mut cursor).collect::<Vec<_>>() {
+        let name = match member.kind() {
+            "enum_assignment" => field(member, "name"),
+            "property_identifier" => Some(member),
+            _ => None,
+        };
+        if let Some(name) = name {
+            walk.define(SymbolKind::Variant, name, member, None);
+        }
+    }
+}
+
+/// A class field that holds a function is a method; any other opens no scope.
+fn class_field(walk: &mut Walk<'_>, node: Node<'_>) {
+    let name = field(node, "property").or_else(|| field(node, "name"));
+    if let Some(value) = field(node, "value").filter(|value| is_function(*value)) {
+        let owner = walk.here.container.clone();
+        define_function(walk, SymbolKind::Method, name, node, value);
+        walk.here.owner = Some(owner);
+    }
+}
+
+fn declarator(walk: &mut Walk<'_>, node: Node<'_>) {
+    let Some(name) = field(node, "name") else { return };
+    let value = field(node, "value");
+    if let Some(value) = value
+        && require(walk, name, value)
+    {
+        return;
+    }
+    match value {
+        Some(value) if is_function(value) && name.kind() == "identifier" => {
+            define_function(walk, SymbolKind::Function, Some(name), node, value);
+        }
+        _ if name.kind() == "identifier" && walk.is_top_scope() => {
+            let text = walk.text(name);
+            let is_constant =
+                text.chars().any(char::is_uppercase) && !text.chars().any(char::is_lowercase);
+            let is_class = value.is_some_and(|value| value.kind() == "class");
+            let kind = match () {
+                () if is_class => SymbolKind::Class,
+                () if is_constant => SymbolKind::Constant,
+                () => SymbolKind::Variable,
+            };
+            let end = value.filter(|value| matches!(value.kind(), "object" | "class"));
+            let symbol_idx = walk.define(kind, name, node, end.map(|value| value.start_byte()));
+            walk.enter_symbol(symbol_idx);
+            if is_class {
+                walk.own_container();
+            }
+        }
+        _ => walk.bind(name),
+    }
+}
+
+/// Notes `const x = require("m")` and `const { a, b: c } = require("m")` as imports.
+fn require(walk: &mut Walk<'_>, name: Node<'_>, value: Node<'_>) -> bool {
+    let is_require = value.kind() == "call_expression"
+        && field(value, "function").is_some_and(|function| walk.is_text(function, "require"));
+    let argument = field(value, "arguments").and_then(|arguments| arguments.named_child(0));
+    let Some(source) = argument.filter(|argument| is_require && argument.kind() == "string") else {
+        return false;
+    };
+    let module = unquoted(walk, source);
+    if name.kind() == "identifier" {
+        let alias = Some(walk.text(name));
+        walk.import(&module, Imported::Module, alias, name);
+        return true;
+    }
+    let mut cursor = name.walk();
+    for part in name.named_children(&mut cursor).take(1_000).collect::<Vec<_>>() {
+        let (imported, alias) = match part.kind() {
+            "shorthand_property_identifier_pattern" => (Some(part), None),
+            "pair_pattern" => (field(part, "key"), field(part, "value")),
+            _ => (None, None),
+        };
+        if let Some(imported) = imported {
+            let imported = Imported::Name(walk.text(imported));
+            let alias = alias.map(|alias| walk.text(alias));
+            walk.import(&module, imported, alias, part);
+        }
+    }
+    true
+}
+
+/// `Foo.prototype.bar = function () {}` and `exports.bar = () => {}` define what they look like.
+fn assignment(walk: &mut Walk<'_>, node: Node<'_>) {
+    let (Some(left), Some(right)) = (field(node, "left"), field(node, "right")) else { return };
+    if !is_function(right) || left.kind() != "member_expression" {
+        return;
+    }
+    let (Some(object), Some(property)) = (field(left, "object"), field(left, "property")) else {
+        return;
+    };
+    let Qualifier::Path(object) = walk.receiver(object) else { return };
+    let owner = object.strip_suffix(".prototype").unwrap_or(&object);
+    if matches!(owner, "this") {
+        return;
+    }
+    if matches!(owner, "exports" | "module.exports" | "module") {
+        return define_function(walk, SymbolKind::Function, Some(property), node, right);
+    }
+    walk.enter_container(owner);
+    let container = walk.here.container.clone();
+    define_function(walk, SymbolKind::Method, Some(property), node, right);
+    walk.here.owner = Some(container);
+}
+
+/// `{ key: () => {} }` defines a method of the object when the object has a name.
+fn pair(walk: &mut Walk<'_>, node: Node<'_>) {
+    let (Some(key), Some(value)) = (field(node, "key"), field(node, "value")) else { return };
+    let is_named_object =
+        matches!(walk.enclosing_kind(), Some(SymbolKind::Variable | SymbolKind::Constant));
+    if is_function(value) && is_named_object && key.kind() == "property_identifier" {
+        define_function(walk, SymbolKind::Method, Some(key), node, value);
+    }
+}
+
+fn call(walk: &mut Walk<'_>, function: Node<'_>, form: CallForm) {
+    let mut function = function;
+    for _ in 0..4 {
+        function = match function.kind() {
+            "parenthesized_expression" | "non_null_expression" | "instantiation_expression" => {
+                match function.named_child(0) {
+                    Some(inner) => inner,
+                    None => return,
+                }
+            }
+            _ => break,
+        };
+    }
+    match function.kind() {
+        "identifier" => walk.call(function, Qualifier::Bare, form),
+        "member_expression" => {
+            let (Some(object), Some(name)) =
+                (field(function, "object"), field(function, "property"))
+            else {
+                return;
+            };
+            let qualifier = match (object.kind(), walk.here.owner.clone()) {
+                ("this", Some(owner)) => Qualifier::Own(owner.to_string()),
+                _ => walk.receiver(object),
+            };
+            walk.call(name, qualifier, form);
+        }
+        _ => {}
+    }
+}
+
+/// A capitalised element is a component, and using it calls it; the others are the browser's own.
+fn element(walk: &mut Walk<'_>, name: Node<'_>) {
+    let is_component = walk.text(name).starts_with(char::is_uppercase);
+    if name.kind() == "member_expression" || is_component {
+        call(walk, name, CallForm::Element);
+    }
+}
+
+fn import(walk: &mut Walk<'_>, node: Node<'_>) {
+    let Some(module) = field(node, "source").map(|source| unquoted(walk, source)) else { return };
+    let mut cursor = node.walk();
+    let clause = node.named_children(&mut cursor).find(|child| child.kind() == "import_clause");
+    let Some(clause) = clause else {
+        return walk.import(&module, Imported::Module, Some(String::new()), node);
+    };
+    let mut cursor = clause.walk();
+    for part in clause.named_children(&mut cursor).collect::<Vec<_>>() {
+        match part.kind() {
+            "identifier" => {
+                let alias = Some(walk.text(part));
+                walk.import(&module, Imported::Name("default".to_owned()), alias, part);
+            }
+            "namespace_import" => {
+                let alias = part.named_child(0).map(|name| walk.text(name));
+                walk.import(&module, Imported::Module, alias, part);
+            }
+            "named_imports" => specifiers(walk, part, &module, (false, true)),
+            _ => {}
+        }
+    }
+}
+
+/// `export { a as b } from "m"` and `export * from "m"` hand names on without using them here.
+fn export(walk: &mut Walk<'_>, node: Node<'_>) {
+    let Some(module) = field(node, "source").map(|source| unquoted(walk, source)) else { return };
+    let mut cursor = node.walk();
+    let mut is_glob = true;
+    for part in node.named_children(&mut cursor).collect::<Vec<_>>() {
+        match part.kind() {
+            "export_clause" => {
+                is_glob = false;
+                specifiers(walk, part, &module, (true, false));
+            }
+            "namespace_export" => {
+                is_glob = false;
+                let alias = part.named_child(0).map(|name| walk.text(name));
+                walk.import_as(&module, Imported::Module, alias, part, true, false);
+            }
+            _ => {}
+        }
+    }
+    if is_glob {
+        walk.import_as(&module, Imported::Glob, None, node, true, false);
+    }
+}
+
+fn specifiers(walk: &mut Walk<'_>, clause: Node<'_>, module: &str, flags: (bool, bool)) {
+    let mut cursor = clause.walk();
+    for part in clause.named_children(&mut cursor).collect::<Vec<_>>() {
+        let Some(name) = field(part, "name") else { continue };
+        let imported = Imported::Name(walk.text(name));
+        let alias = field(part, "alias").map(|alias| walk.text(alias));
+        walk.import_as(module, imported, alias, part, flags.0, flags.1);
+    }
+}
+
+fn unquoted(walk: &Walk<'_>, node: Node<'_>) -> String {
+    walk.text(node).trim_matches(['"', '\'', '`']).to_owned()
+}

@@ -1,0 +1,245 @@
+//! What one file says.
+
+use carnet_core::Region;
+use serde::{Deserialize, Serialize};
+
+/// What was understood of one file.
+///
+/// Serialisable because `carnet-index` keeps it per blob; a change of these types is a new
+/// [`EXTRACTOR_VERSION`](crate::EXTRACTOR_VERSION).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Parsed {
+    /// Definitions, sorted by where they begin; an outer one comes before its inner ones.
+    pub symbols: Vec<Symbol>,
+    /// Calls, sorted by where the callee's name begins.
+    pub calls: Vec<Call>,
+    /// Imports, in source order.
+    pub imports: Vec<Import>,
+    /// What was not understood, in the order it was met; at most [`PROBLEMS_MAX`](crate::limits::PROBLEMS_MAX).
+    pub problems: Vec<Problem>,
+    /// How many problems there were in all.
+    pub n_problems: u32,
+}
+
+/// What kind of thing a definition is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum SymbolKind {
+    /// A function that belongs to no type.
+    Function,
+    /// A function that belongs to a type, trait, interface or object.
+    Method,
+    /// A class.
+    Class,
+    /// A struct.
+    Struct,
+    /// A union.
+    Union,
+    /// An enumeration.
+    Enum,
+    /// One alternative of an enumeration.
+    Variant,
+    /// A trait.
+    Trait,
+    /// An interface.
+    Interface,
+    /// A type alias or a named type of another form.
+    Type,
+    /// A constant.
+    Constant,
+    /// A variable outside every function.
+    Variable,
+    /// A module or namespace written inside a file.
+    Module,
+    /// A macro.
+    Macro,
+}
+
+impl SymbolKind {
+    /// Every kind, in the order of their codes.
+    pub const ALL: [SymbolKind; 14] = [
+        SymbolKind::Function,
+        SymbolKind::Method,
+        SymbolKind::Class,
+        SymbolKind::Struct,
+        SymbolKind::Union,
+        SymbolKind::Enum,
+        SymbolKind::Variant,
+        SymbolKind::Trait,
+        SymbolKind::Interface,
+        SymbolKind::Type,
+        SymbolKind::Constant,
+        SymbolKind::Variable,
+        SymbolKind::Module,
+        SymbolKind::Macro,
+    ];
+
+    /// Returns its lowercase name, as used in answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            SymbolKind::Function => "function",
+            SymbolKind::Method => "method",
+            SymbolKind::Class => "class",
+            SymbolKind::Struct => "struct",
+            SymbolKind::Union => "union",
+            SymbolKind::Enum => "enum",
+            SymbolKind::Variant => "variant",
+            SymbolKind::Trait => "trait",
+            SymbolKind::Interface => "interface",
+            SymbolKind::Type => "type",
+            SymbolKind::Constant => "constant",
+            SymbolKind::Variable => "variable",
+            SymbolKind::Module => "module",
+            SymbolKind::Macro => "macro",
+        }
+    }
+
+    /// Returns its number in stored data, its place in [`SymbolKind::ALL`] from 1.
+    pub fn code(self) -> u8 {
+        self as u8 + 1
+    }
+
+    /// Returns the kind with that number.
+    pub fn from_code(code: u8) -> Option<SymbolKind> {
+        SymbolKind::ALL.get(usize::from(code).checked_sub(1)?).copied()
+    }
+
+    /// Tells whether a call can mean such a thing.
+    pub fn is_callable(self) -> bool {
+        use SymbolKind::{Class, Constant, Function, Macro, Method, Struct, Variable, Variant};
+        matches!(self, Function | Method | Class | Struct | Variant | Macro | Constant | Variable)
+    }
+}
+
+/// A definition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Symbol {
+    /// What kind of thing.
+    pub kind: SymbolKind,
+    /// Its own name.
+    pub name: String,
+    /// The scopes around it inside the file, outermost first, joined by `.`; empty at the top.
+    ///
+    /// A Rust or Go method has its type here, wherever its `impl` or receiver stands.
+    pub container: String,
+    /// The symbol whose text holds this one, as a position in [`Parsed::symbols`].
+    pub parent: Option<u32>,
+    /// Where the name stands.
+    pub name_region: Region,
+    /// Where the whole definition stands, with its body.
+    pub region: Region,
+    /// The text before the body with single spaces, at most
+    /// [`SIGNATURE_BYTES_MAX`](crate::limits::SIGNATURE_BYTES_MAX) bytes.
+    pub signature: String,
+}
+
+impl Symbol {
+    /// Returns the container and the name joined by `.`.
+    pub fn qualified_name(&self) -> String {
+        match self.container.as_str() {
+            "" => self.name.clone(),
+            container => format!("{container}.{}", self.name),
+        }
+    }
+}
+
+/// How a call is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum CallForm {
+    /// `f(x)`.
+    Function,
+    /// `new X()`.
+    Construct,
+    /// `m!(x)`.
+    Macro,
+    /// `<X />`.
+    Element,
+    /// `@f` above a definition, which calls `f` with it.
+    Decorator,
+}
+
+/// What stands before the callee's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Qualifier {
+    /// Nothing: `f()`.
+    Bare,
+    /// The type that the call stands in, by its container path: `self.f()`, `Self::f()`, `this.f()`.
+    Own(String),
+    /// Plain names: `a.b.f()` or `a::b::f()`; the text without the callee.
+    Path(String),
+    /// An expression: `g(x)[0].f()`; its text, cut to [`RECEIVER_BYTES_MAX`](crate::limits::RECEIVER_BYTES_MAX).
+    Value(String),
+}
+
+/// A call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// The name that is called, without what qualifies it.
+    pub name: String,
+    /// What qualifies it.
+    pub qualifier: Qualifier,
+    /// How it is written.
+    pub form: CallForm,
+    /// The innermost symbol that the call stands in, as a position in [`Parsed::symbols`].
+    pub enclosing: Option<u32>,
+    /// Whether the first name of the callee is bound by a parameter or variable of a function around the
+    /// call, so that it need not mean the definition of that name.
+    pub is_local: bool,
+    /// Where the callee's name stands.
+    pub region: Region,
+}
+
+/// What of a module is imported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Imported {
+    /// The module itself.
+    Module,
+    /// One name of it.
+    Name(String),
+    /// All its names.
+    Glob,
+}
+
+/// An import.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Import {
+    /// The module as written: `..pkg.mod`, `./x`, `crate::a::b`, `example.com/m/pkg`.
+    pub module: String,
+    /// What of it.
+    pub imported: Imported,
+    /// The name it gets here, when another than its own.
+    pub alias: Option<String>,
+    /// The scopes the import stands in, as in [`Symbol::container`].
+    pub container: String,
+    /// Whether it is handed on: `pub use`, `export … from`.
+    pub is_reexport: bool,
+    /// Whether the name can be used in this file; false for `export … from`.
+    pub is_local: bool,
+    /// Where the import stands.
+    pub region: Region,
+}
+
+/// Why some source was not understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ProblemKind {
+    /// Text that the grammar does not know.
+    Syntax,
+    /// Something that the grammar misses here.
+    Missing,
+    /// Bytes that are not UTF-8.
+    NotUtf8,
+    /// Larger than [`SOURCE_BYTES_MAX`](crate::limits::SOURCE_BYTES_MAX); nothing was read.
+    TooLarge,
+    /// More symbols, calls or imports than are kept of one file.
+    TooMany,
+    /// The parser was stopped because it worked too long for a file of this size.
+    TooHard,
+}
+
+/// Something that was not understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Why.
+    pub kind: ProblemKind,
+    /// Where.
+    pub region: Region,
+}

@@ -1,0 +1,429 @@
+//! What every language's extractor shares: where the walk stands, and how findings are noted.
+//!
+//! A [`Walk`] keeps a stack of frames, one per scope entered; leaving the node that opened a scope puts
+//! back what held before it.
+
+use std::{collections::HashSet, rc::Rc};
+
+use carnet_core::Region;
+use tree_sitter::{Node, Range};
+
+use crate::{
+    Call, CallForm, Import, Imported, Language, Parsed, ProblemKind, Qualifier, Symbol, SymbolKind,
+    extract::push_problem,
+    limits::{
+        CALLS_MAX, CONTAINER_BYTES_MAX, IMPORTS_MAX, MACRO_BODIES_MAX, NAME_BYTES_MAX,
+        PATTERN_NODES_MAX, RECEIVER_BYTES_MAX, SCOPES_MAX, SIGNATURE_BYTES_MAX, SYMBOLS_MAX,
+    },
+};
+
+/// The scope of names outside every function.
+const TOP: u32 = 0;
+
+/// Where the walk stands.
+#[derive(Clone)]
+pub(crate) struct Here {
+    /// Container path of what is defined here.
+    pub container: Rc<str>,
+    /// Innermost symbol around.
+    pub enclosing: Option<u32>,
+    /// Innermost function scope.
+    pub scope: u32,
+    /// Container path of the type whose `self` is meant here.
+    pub owner: Option<Rc<str>>,
+    /// The name of the receiver variable, in Go.
+    pub receiver: Option<Rc<str>>,
+}
+
+struct Frame {
+    depth: u32,
+    before: Here,
+}
+
+struct PendingCall {
+    call: Call,
+    scope: u32,
+    head: Option<String>,
+}
+
+/// A macro's body, waiting to be read as expressions.
+pub(crate) struct MacroBody {
+    pub ranges: Vec<Range>,
+    pub region: Region,
+    pub here: Here,
+    pub depth: u32,
+}
+
+/// One walk over one file.
+pub(crate) struct Walk<'s> {
+    pub language: Language,
+    pub source: &'s [u8],
+    pub here: Here,
+    /// Depth of the node that is being entered.
+    pub depth: u32,
+    pub is_macro_body: bool,
+    /// The function node whose scope was opened by the declaration around it.
+    pub claimed: Option<usize>,
+    pub macro_bodies: Vec<MacroBody>,
+    macro_depth: u32,
+    frames: Vec<Frame>,
+    parsed: Parsed,
+    calls: Vec<PendingCall>,
+    scope_parents: Vec<u32>,
+    bindings: HashSet<(u32, String)>,
+    is_full: bool,
+}
+
+impl<'s> Walk<'s> {
+    pub fn new(language: Language, source: &'s [u8]) -> Walk<'s> {
+        let here = Here {
+            container: Rc::from(""),
+            enclosing: None,
+            scope: TOP,
+            owner: None,
+            receiver: None,
+        };
+        Walk {
+            language,
+            source,
+            here,
+            depth: 0,
+            is_macro_body: false,
+            claimed: None,
+            macro_bodies: Vec::new(),
+            macro_depth: 0,
+            frames: Vec::new(),
+            parsed: Parsed::default(),
+            calls: Vec::new(),
+            scope_parents: vec![TOP],
+            bindings: HashSet::new(),
+            is_full: false,
+        }
+    }
+
+    /// Settles which calls go through local names, sorts, and returns the result.
+    pub fn finish(mut self) -> Parsed {
+        let mut parsed = std::mem::take(&mut self.parsed);
+        let calls = std::mem::take(&mut self.calls);
+        parsed.calls = calls
+            .into_iter()
+            .map(|pending| {
+                let head = pending.head.as_deref();
+                let is_local = head.is_some_and(|head| self.is_bound(head, pending.scope));
+                Call { is_local, ..pending.call }
+            })
+            .collect();
+        parsed.calls.sort_by_key(|call| (call.region.start, call.region.end));
+        parsed
+    }
+
+    fn is_bound(&self, name: &str, mut scope: u32) -> bool {
+        let mut key = (scope, name.to_owned());
+        for _ in 0..SCOPES_MAX {
+            if scope == TOP {
+                return false;
+            }
+            key.0 = scope;
+            if self.bindings.contains(&key) {
+                return true;
+            }
+            scope = self.scope_parents[scope as usize];
+        }
+        true // Too deep to know: say that it may be local.
+    }
+
+    /// Leaves every scope opened at `depth` or deeper.
+    pub fn leave(&mut self, depth: u32) {
+        while self.frames.last().is_some_and(|frame| frame.depth >= depth) {
+            if let Some(frame) = self.frames.pop() {
+                self.here = frame.before;
+            }
+        }
+    }
+
+    /// Begins reading a macro's body: the walk stands where the macro stood.
+    pub fn begin_macro_body(&mut self, body: MacroBody) {
+        self.frames.clear();
+        self.here = body.here;
+        self.macro_depth = body.depth;
+        self.is_macro_body = true;
+    }
+
+    /// Queues a macro's body.
+    pub fn queue_macro_body(&mut self, ranges: Vec<Range>, region: Region) {
+        if self.macro_bodies.len() < MACRO_BODIES_MAX {
+            let (here, depth) = (self.here.clone(), self.macro_depth + 1);
+            self.macro_bodies.push(MacroBody { ranges, region, here, depth });
+        }
+    }
+
+    pub fn problem(&mut self, kind: ProblemKind, region: Region) {
+        push_problem(&mut self.parsed, kind, region);
+    }
+
+    fn note_full(&mut self, region: Region) {
+        if !self.is_full {
+            self.is_full = true;
+            self.problem(ProblemKind::TooMany, region);
+        }
+    }
+
+    /// Returns a node's text, at most `bytes_max` bytes, cut at a character; invalid UTF-8 is replaced.
+    fn text_within(&self, node: Node<'_>, bytes_max: usize) -> String {
+        let (start, end) = (node.start_byte(), node.end_byte().min(self.source.len()));
+        let bytes = self.source.get(start..end).unwrap_or_default();
+        let mut text = String::from_utf8_lossy(&bytes[..bytes.len().min(bytes_max)]).into_owned();
+        truncate(&mut text, bytes_max);
+        text
+    }
+
+    /// Returns the text of a name.
+    pub fn text(&self, node: Node<'_>) -> String {
+        self.text_within(node, NAME_BYTES_MAX)
+    }
+
+    /// Tells whether a node's text is exactly `text`.
+    pub fn is_text(&self, node: Node<'_>, text: &str) -> bool {
+        self.source.get(node.byte_range()) == Some(text.as_bytes())
+    }
+
+    /// Returns the kind of the innermost symbol around.
+    pub fn enclosing_kind(&self) -> Option<SymbolKind> {
+        let idx = self.here.enclosing?;
+        self.parsed.symbols.get(idx as usize).map(|symbol| symbol.kind)
+    }
+
+    /// Tells whether the walk stands outside every function.
+    pub fn is_top_scope(&self) -> bool {
+        self.here.scope == TOP
+    }
+
+    /// Notes a definition and returns its position; `None` when there are too many or the name is empty.
+    ///
+    /// - `whole`: the definition with its body; `signature_end`: where its signature ends.
+    pub fn define(
+        &mut self,
+        kind: SymbolKind,
+        name_node: Node<'_>,
+        whole: Node<'_>,
+        signature_end: Option<usize>,
+    ) -> Option<u32> {
+        let name = self.text(name_node);
+        if name.is_empty() || self.is_macro_body {
+            return None;
+        }
+        if self.parsed.symbols.len() >= SYMBOLS_MAX {
+            self.note_full(region(whole));
+            return None;
+        }
+        let symbol = Symbol {
+            kind,
+            name,
+            container: self.here.container.to_string(),
+            parent: self.here.enclosing,
+            name_region: region(name_node),
+            region: region(whole),
+            signature: self.signature(whole, signature_end),
+        };
+        self.parsed.symbols.push(symbol);
+        Some(self.parsed.symbols.len() as u32 - 1)
+    }
+
+    fn signature(&self, whole: Node<'_>, end: Option<usize>) -> String {
+        let end = end.unwrap_or(whole.end_byte()).min(self.source.len());
+        let bytes = self.source.get(whole.start_byte()..end).unwrap_or_default();
+        let bytes = &bytes[..bytes.len().min(SIGNATURE_BYTES_MAX * 2)];
+        let mut text = String::new();
+        for word in String::from_utf8_lossy(bytes).split_whitespace() {
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(word);
+        }
+        truncate(&mut text, SIGNATURE_BYTES_MAX);
+        text.truncate(text.trim_end_matches([' ', '{', '=']).len());
+        text
+    }
+
+    fn push_frame(&mut self) {
+        self.frames.push(Frame { depth: self.depth, before: self.here.clone() });
+    }
+
+    /// Enters a scope named `name` until the current node is left.
+    pub fn enter_container(&mut self, name: &str) {
+        self.push_frame();
+        self.extend_container(name);
+    }
+
+    fn extend_container(&mut self, name: &str) {
+        let container = &self.here.container;
+        if container.len() + name.len() < CONTAINER_BYTES_MAX {
+            self.here.container = match &**container {
+                "" => Rc::from(name),
+                container => Rc::from(format!("{container}.{name}")),
+            };
+        }
+    }
+
+    /// Enters the text of a symbol until the current node is left; what is inside has it as container.
+    pub fn enter_symbol(&mut self, symbol_idx: Option<u32>) {
+        self.push_frame();
+        let Some(idx) = symbol_idx else { return };
+        let name = self.parsed.symbols[idx as usize].name.clone();
+        self.extend_container(&name);
+        self.here.enclosing = symbol_idx;
+    }
+
+    /// Says that `self` means the type of the current container until the current scope is left.
+    pub fn own_container(&mut self) {
+        self.here.owner = Some(self.here.container.clone());
+    }
+
+    /// Opens a function's scope for local names inside the scope entered last, or one of its own.
+    pub fn enter_function_scope(&mut self) {
+        self.push_frame();
+        let scope = self.scope_parents.len() as u32;
+        self.scope_parents.push(self.here.scope);
+        self.here.scope = scope;
+    }
+
+    /// Notes every name in `pattern` as a local name of the current function; nothing outside functions.
+    pub fn bind(&mut self, pattern: Node<'_>) {
+        if self.here.scope == TOP {
+            return;
+        }
+        let mut cursor = pattern.walk();
+        for _ in 0..PATTERN_NODES_MAX {
+            let node = cursor.node();
+            if matches!(
+                node.kind(),
+                "identifier"
+                    | "shorthand_property_identifier_pattern"
+                    | "shorthand_field_identifier"
+                    | "self"
+            ) {
+                let name = self.text(node);
+                self.bindings.insert((self.here.scope, name));
+            }
+            if cursor.goto_first_child() {
+                continue;
+            }
+            while !cursor.goto_next_sibling() {
+                if !cursor.goto_parent() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Notes a call of the name in `name_node`.
+    pub fn call(&mut self, name_node: Node<'_>, qualifier: Qualifier, form: CallForm) {
+        let name = self.text(name_node);
+        if name.is_empty() {
+            return;
+        }
+        if self.calls.len() >= CALLS_MAX {
+            self.note_full(region(name_node));
+            return;
+        }
+        let head = match &qualifier {
+            Qualifier::Bare => Some(name.clone()),
+            Qualifier::Own(_) => self.here.receiver.as_deref().map(str::to_owned),
+            Qualifier::Path(text) | Qualifier::Value(text) => head_of(text).map(str::to_owned),
+        };
+        let call = Call {
+            name,
+            qualifier,
+            form,
+            enclosing: self.here.enclosing,
+            is_local: false,
+            region: region(name_node),
+        };
+        self.calls.push(PendingCall { call, scope: self.here.scope, head });
+    }
+
+    /// Returns the qualifier for a receiver that is not the own type: plain names or an expression.
+    pub fn receiver(&self, node: Node<'_>) -> Qualifier {
+        let mut text = self.text_within(node, RECEIVER_BYTES_MAX);
+        let is_whole = text.len() == node.end_byte() - node.start_byte();
+        let is_name = |part: &str| {
+            !part.is_empty()
+                && !part.starts_with(|c: char| c.is_ascii_digit())
+                && part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '$')
+        };
+        if is_whole && text.split('.').all(is_name) {
+            return Qualifier::Path(text);
+        }
+        if let Some(line_end) = text.find('\n') {
+            text.truncate(line_end);
+        }
+        Qualifier::Value(text)
+    }
+
+    /// Notes an import.
+    pub fn import(
+        &mut self,
+        module: &str,
+        imported: Imported,
+        alias: Option<String>,
+        at: Node<'_>,
+    ) {
+        self.import_as(module, imported, alias, at, false, true);
+    }
+
+    /// Notes an import that may be handed on, or not be usable here.
+    pub fn import_as(
+        &mut self,
+        module: &str,
+        imported: Imported,
+        alias: Option<String>,
+        at: Node<'_>,
+        is_reexport: bool,
+        is_local: bool,
+    ) {
+        if self.parsed.imports.len() >= IMPORTS_MAX {
+            self.note_full(region(at));
+            return;
+        }
+        let mut module = module.to_owned();
+        truncate(&mut module, NAME_BYTES_MAX);
+        let container = self.here.container.to_string();
+        let region = region(at);
+        let import = Import { module, imported, alias, container, is_reexport, is_local, region };
+        self.parsed.imports.push(import);
+    }
+}
+
+/// Cuts `text` to at most `bytes_max` bytes at a character.
+fn truncate(text: &mut String, bytes_max: usize) {
+    if text.len() > bytes_max {
+        let end = (0..=bytes_max).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+    }
+}
+
+/// Returns the first name in a receiver's text.
+fn head_of(text: &str) -> Option<&str> {
+    let text = text.trim_start_matches(['(', '&', '*', '!']);
+    let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'));
+    let head = &text[..end.unwrap_or(text.len())];
+    (!head.is_empty()).then_some(head)
+}
+
+/// Returns where a node stands.
+pub(crate) fn region(node: Node<'_>) -> Region {
+    let (start, end) = (node.start_position(), node.end_position());
+    Region {
+        start: node.start_byte(),
+        end: node.end_byte(),
+        start_line: start.row as u32 + 1,
+        start_column: start.column as u32 + 1,
+        end_line: end.row as u32 + 1,
+        end_column: end.column as u32 + 1,
+    }
+}
+
+/// Returns the child in a field.
+pub(crate) fn field<'t>(node: Node<'t>, name: &str) -> Option<Node<'t>> {
+    node.child_by_field_name(name)
+}
