@@ -1,0 +1,290 @@
+//! Writing blobs, trees and commits as loose objects, and making them durable.
+//!
+//! What this [`Repo`] wrote is remembered until [`Repo::sync_objects`] has flushed it, and every update of a
+//! ref flushes first: a power loss leaves unreachable objects, never a ref that points at nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io,
+    path::PathBuf,
+};
+
+use carnet_core::{GitOid, RepoPath, Timestamp};
+use gix::objs::{Kind, Write as _, WriteTo as _, tree::EntryKind};
+
+use crate::{Author, Cause, EntryMode, Repo, checkout::check_name, convert};
+
+/// Why an object could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The store could not be written: a full disk, a missing permission.
+    #[error("write an object below `{}`", objects_dir.display())]
+    Store {
+        /// The object store.
+        objects_dir: PathBuf,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// An object could not be flushed to the disk.
+    #[error("flush `{}` to the disk", path.display())]
+    Sync {
+        /// The object's file, or the directory that names it.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Two entries of a tree claim one path, or one lies below a file.
+    #[error("two entries claim `{path}`")]
+    Conflict {
+        /// The path.
+        path: RepoPath,
+    },
+    /// A name that git refuses in a tree, such as `.git`.
+    #[error("`{path}` cannot stand in a tree: {detail}")]
+    Name {
+        /// The path.
+        path: String,
+        /// Why.
+        detail: String,
+    },
+    /// A commit's author, address or message has a byte that no commit can hold.
+    #[error("a commit cannot hold the {field} `{value}`")]
+    Commit {
+        /// `name`, `email` or `message`.
+        field: &'static str,
+        /// What was given.
+        value: String,
+    },
+    /// An id of the other hash.
+    #[error("object id `{id}` is not of this repository's object format")]
+    ForeignFormat {
+        /// The id.
+        id: GitOid,
+    },
+}
+
+/// What a new tree shall hold: files by full path, and whole existing trees grafted in.
+#[derive(Debug, Clone, Default)]
+pub struct TreeSpec {
+    entries: Vec<(RepoPath, EntryKind, GitOid)>,
+}
+
+impl TreeSpec {
+    /// Returns a specification of the empty tree.
+    pub fn new() -> TreeSpec {
+        TreeSpec::default()
+    }
+
+    /// Adds a file, link or submodule.
+    pub fn file(mut self, path: RepoPath, mode: EntryMode, id: GitOid) -> TreeSpec {
+        self.entries.push((path, mode.to_gix(), id));
+        self
+    }
+
+    /// Adds an existing tree as the directory `path`, unread and unchanged.
+    pub fn subtree(mut self, path: RepoPath, tree_id: GitOid) -> TreeSpec {
+        self.entries.push((path, EntryKind::Tree, tree_id));
+        self
+    }
+}
+
+/// What a new commit shall hold. Author and committer are the same; times are in UTC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitSpec {
+    /// Its tree.
+    pub tree: GitOid,
+    /// Its parents in order.
+    pub parents: Vec<GitOid>,
+    /// The message; a final newline is added when it lacks one.
+    pub message: String,
+    /// Who writes it.
+    pub author: Author,
+    /// When; git keeps whole seconds.
+    pub time: Timestamp,
+}
+
+impl Repo {
+    /// Writes a blob and returns its name; a blob that exists is not written again.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::Store`] when the store cannot be written.
+    pub fn write_blob(&self, bytes: &[u8]) -> Result<GitOid, WriteError> {
+        self.write_object(Kind::Blob, bytes)
+    }
+
+    /// Writes a tree with all its directories and returns the name of the root.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::Conflict`] when two entries claim a path, [`WriteError::Name`] for a name that git
+    /// refuses, [`WriteError::Store`] when the store cannot be written.
+    pub fn write_tree(&self, spec: &TreeSpec) -> Result<GitOid, WriteError> {
+        let mut root = Directory::new();
+        for (path, kind, id) in &spec.entries {
+            if id.format() != self.object_format() {
+                return Err(WriteError::ForeignFormat { id: *id });
+            }
+            insert(&mut root, path, *kind, *id)?;
+        }
+        self.write_directory(root)
+    }
+
+    fn write_directory(&self, children: Directory) -> Result<GitOid, WriteError> {
+        let mut tree = gix::objs::Tree::empty();
+        for (name, child) in children {
+            let (kind, id) = match child {
+                Node::Leaf(kind, id) => (kind, id),
+                Node::Directory(below) => (EntryKind::Tree, self.write_directory(below)?),
+            };
+            let (mode, oid) = (kind.into(), convert::to_gix(&id));
+            tree.entries.push(gix::objs::tree::Entry { mode, filename: name.into(), oid });
+        }
+        tree.entries.sort();
+        let mut bytes = Vec::new();
+        tree.write_to(&mut bytes).map_err(|err| self.store_error(Box::new(err)))?;
+        self.write_object(Kind::Tree, &bytes)
+    }
+
+    /// Writes a commit and returns its name. No ref is touched, no hook is run, nothing is signed.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::Commit`] for bytes that no commit can hold, [`WriteError::Store`] when the store
+    /// cannot be written.
+    pub fn write_commit(&self, spec: &CommitSpec) -> Result<GitOid, WriteError> {
+        for id in spec.parents.iter().chain([&spec.tree]) {
+            if id.format() != self.object_format() {
+                return Err(WriteError::ForeignFormat { id: *id });
+            }
+        }
+        let bytes = commit_bytes(spec)?;
+        if convert::to_gix(&spec.tree).is_empty_tree() {
+            self.write_object(Kind::Tree, b"")?;
+        }
+        self.write_object(Kind::Commit, &bytes)
+    }
+
+    /// Flushes what was written through this [`Repo`], and the directories that name it, to the disk.
+    ///
+    /// Every update of a ref does this first; call it where an object is acknowledged without a ref.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::Sync`] for the first file that cannot be flushed: nothing may name these objects then.
+    pub fn sync_objects(&self) -> Result<(), WriteError> {
+        let mut dirs = BTreeSet::new();
+        for id in self.unsynced.borrow().iter() {
+            let path = self.loose_path(id);
+            let file = match File::open(&path) {
+                Ok(file) => file,
+                // Someone packed it meanwhile, and git flushes packs itself.
+                Err(err) if err.kind() == io::ErrorKind::NotFound => continue,
+                Err(source) => return Err(WriteError::Sync { path, source }),
+            };
+            file.sync_all().map_err(|source| WriteError::Sync { path: path.clone(), source })?;
+            dirs.extend(path.parent().map(PathBuf::from));
+        }
+        if !dirs.is_empty() {
+            dirs.insert(self.objects_dir.clone());
+        }
+        for path in dirs {
+            File::open(&path)
+                .and_then(|dir| dir.sync_all())
+                .map_err(|source| WriteError::Sync { path, source })?;
+        }
+        self.unsynced.borrow_mut().clear();
+        Ok(())
+    }
+
+    pub(crate) fn write_object(&self, kind: Kind, bytes: &[u8]) -> Result<GitOid, WriteError> {
+        let failed = |err: gix::Error| self.store_error(convert::cause(err));
+        let gix_id =
+            gix::objs::compute_hash(self.gix.object_hash(), kind, bytes).map_err(failed)?;
+        let id = convert::from_gix(&gix_id);
+        // gix takes the empty tree for present in every repository; git does not.
+        if !gix_id.is_empty_tree() && self.gix.objects.exists_without_refresh(&gix_id) {
+            return Ok(id);
+        }
+        if self.loose_path(&id).exists() {
+            return Ok(id);
+        }
+        let store = gix::odb::loose::Store::at(&self.objects_dir, self.gix.object_hash());
+        store.write_buf(kind, bytes).map_err(failed)?;
+        self.unsynced.borrow_mut().push(id);
+        Ok(id)
+    }
+
+    fn loose_path(&self, id: &GitOid) -> PathBuf {
+        let hex = id.to_string();
+        self.objects_dir.join(&hex[..2]).join(&hex[2..])
+    }
+
+    fn store_error(&self, source: Cause) -> WriteError {
+        WriteError::Store { objects_dir: self.objects_dir.clone(), source }
+    }
+}
+
+type Directory = BTreeMap<Vec<u8>, Node>;
+
+/// A path component while a tree is put together.
+enum Node {
+    Leaf(EntryKind, GitOid),
+    Directory(Directory),
+}
+
+fn insert(
+    mut directory: &mut Directory,
+    path: &RepoPath,
+    kind: EntryKind,
+    id: GitOid,
+) -> Result<(), WriteError> {
+    let conflict = || WriteError::Conflict { path: path.clone() };
+    let mut components = path.as_bytes().split(|byte| *byte == b'/').peekable();
+    while let Some(name) = components.next() {
+        let is_last = components.peek().is_none();
+        check_name(name, kind == EntryKind::Link && is_last)
+            .map_err(|detail| WriteError::Name { path: path.to_text(), detail })?;
+        if is_last {
+            let taken = directory.insert(name.to_vec(), Node::Leaf(kind, id)).is_some();
+            return if taken { Err(conflict()) } else { Ok(()) };
+        }
+        let child =
+            directory.entry(name.to_vec()).or_insert_with(|| Node::Directory(Directory::new()));
+        match child {
+            Node::Directory(below) => directory = below,
+            Node::Leaf(..) => return Err(conflict()),
+        }
+    }
+    Ok(())
+}
+
+/// The bytes of a commit object, as git writes them.
+fn commit_bytes(spec: &CommitSpec) -> Result<Vec<u8>, WriteError> {
+    let bad = |field, value: &str| WriteError::Commit { field, value: value.to_owned() };
+    let Author { name, email } = &spec.author;
+    let barred: &[char] = &['<', '>', '\n', '\0'];
+    if name.contains(barred) || name.trim() != name {
+        return Err(bad("name", name));
+    }
+    if email.contains(barred) || email.trim() != email {
+        return Err(bad("email", email));
+    }
+    if spec.message.contains('\0') {
+        return Err(bad("message", &spec.message.replace('\0', "\\0")));
+    }
+    let mut text = format!("tree {}\n", spec.tree);
+    for parent in &spec.parents {
+        text.push_str(&format!("parent {parent}\n"));
+    }
+    // Git cannot write a time before 1970.
+    let who = format!("{name} <{email}> {} +0000", spec.time.as_secs().max(0));
+    text.push_str(&format!("author {who}\ncommitter {who}\n\n{}", spec.message));
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    Ok(text.into_bytes())
+}
