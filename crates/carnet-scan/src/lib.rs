@@ -1,2 +1,44 @@
-//! Bytes in, findings out: secrets, licences, personal data, redaction.
+//! Bytes in, findings out: secrets and redaction.
+//!
+//! This crate does no IO: it takes bytes and names, and returns values. It never opens a file, reads the
+//! environment, spawns, waits or asks the time, and it never prints or returns a byte of a secret beyond its
+//! masked form. The rule files are compiled into the crate.
+//!
+//! Invariants:
+//! - The windowed engine finds exactly what each rule's regex finds on the whole text.
+//! - A rule set is whole or refused: one broken rule refuses all files, with file, line and field.
+//! - Whatever cannot be decided is reported rather than dropped.
+//!
+//! Read the modules in the order below. The rule format is described in `docs/format/rules.md`.
 #![warn(missing_docs)]
+#![warn(clippy::disallowed_methods)]
+
+mod rule;
+mod rule_file;
+mod rule_set;
+
+mod built_in;
+mod checksum;
+mod content_class;
+mod glob;
+mod keyword_proof;
+mod pattern;
+mod placeholder;
+
+mod engine;
+mod scan;
+
+mod allow;
+mod fingerprint;
+mod mask;
+mod overlap;
+mod redact;
+
+pub use built_in::BUILT_IN_FILES;
+pub use fingerprint::FingerprintKey;
+pub use pattern::PatternError;
+pub use redact::{RedactError, redact, redact_findings};
+pub use rule::Rule;
+pub use rule_file::{ProblemKind, RuleProblem};
+pub use rule_set::{ExampleFailure, ExampleKind, RuleSet};
+pub use scan::{Allowed, Scan, scan};

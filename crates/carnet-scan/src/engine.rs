@@ -1,0 +1,149 @@
+//! Keywords first, then windows, then one regex per rule.
+//!
+//! One pass of an automaton over all keywords finds where a rule may match. Around each hit lies a window: a
+//! match is at most `len_max` bytes long and holds the keyword, so it lies within `len_max` bytes of it on
+//! both sides. Rules without a bound get the whole content as their window. The regex runs over each window
+//! with the bytes around it in view, so that `\b`, `^` and `$` mean the same as on the whole text.
+//!
+//! Invariant: the matches are exactly those of each rule's regex run over the whole text, leftmost first and
+//! not overlapping (per rule). Overlapping windows of a rule are joined, a match lies wholly inside one, and
+//! [`crate::keyword_proof`] shows that no match is without a keyword.
+
+use std::ops::Range;
+
+use regex_automata::{Input, util::captures::Captures};
+
+use crate::{
+    pattern::Compiled,
+    placeholder,
+    rule::{ContentMatcher, Matcher},
+    rule_set::RuleSet,
+};
+
+/// A rule met in some bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Match {
+    pub(crate) rule_idx: usize,
+    /// Where the secret lies.
+    pub(crate) secret: Range<usize>,
+}
+
+/// Returns every match of every content rule, by rule and then by place.
+pub(crate) fn matches(rules: &RuleSet, bytes: &[u8]) -> Vec<Match> {
+    let mut windows: Vec<Vec<Range<usize>>> = vec![Vec::new(); rules.rules().len()];
+    for hit in rules.keywords().find_overlapping_iter(bytes) {
+        for rule_idx in rules.waiting_for(hit.pattern().as_usize()) {
+            let rule_idx = *rule_idx as usize;
+            if let Matcher::Content(content) = &rules.rules()[rule_idx].matcher {
+                let compiled = content.pattern.compiled();
+                let window = window(compiled.len_max, hit.range(), bytes.len());
+                join(&mut windows[rule_idx], window);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for (rule_idx, windows) in windows.iter().enumerate() {
+        if let Matcher::Content(content) = &rules.rules()[rule_idx].matcher {
+            for window in windows {
+                search(content, bytes, window.clone(), |secret| {
+                    found.push(Match { rule_idx, secret })
+                });
+            }
+        }
+    }
+    found
+}
+
+/// Tells whether the rule is met in `bytes`, looked at whole.
+pub(crate) fn meets(content: &ContentMatcher, bytes: &[u8]) -> bool {
+    let mut is_met = false;
+    search(content, bytes, 0..bytes.len(), |_| is_met = true);
+    is_met
+}
+
+/// Returns where a match that holds the keyword at `hit` can lie.
+fn window(len_max: Option<usize>, hit: Range<usize>, len: usize) -> Range<usize> {
+    match len_max {
+        None => 0..len,
+        Some(reach) => hit.end.saturating_sub(reach)..hit.start.saturating_add(reach).min(len),
+    }
+}
+
+/// Adds a window, joined with the last when they touch. Hits come by their end, so starts never decrease.
+fn join(windows: &mut Vec<Range<usize>>, window: Range<usize>) {
+    match windows.last_mut() {
+        Some(last) if window.start <= last.end => last.end = last.end.max(window.end),
+        _ => windows.push(window),
+    }
+}
+
+/// Reports each secret in the window that passes the rule's filters.
+fn search(
+    content: &ContentMatcher,
+    bytes: &[u8],
+    window: Range<usize>,
+    mut report: impl FnMut(Range<usize>),
+) {
+    let Compiled { regex, secret_group, .. } = content.pattern.compiled();
+    let mut captures: Captures = regex.create_captures();
+    let mut at = window.start;
+    while at < window.end {
+        regex.search_captures(&Input::new(bytes).span(at..window.end), &mut captures);
+        let Some(whole) = captures.get_match() else { return };
+        let group = secret_group.and_then(|idx| captures.get_group(idx));
+        let secret = group.map_or(whole.range(), |span| span.start..span.end);
+        if is_secret(content, &bytes[secret.clone()]) {
+            report(secret);
+        }
+        // Patterns never match the empty text, so this always moves on.
+        at = whole.end().max(at + 1);
+    }
+}
+
+/// Applies the rule's filters to a secret.
+fn is_secret(content: &ContentMatcher, secret: &[u8]) -> bool {
+    !secret.is_empty()
+        && !is_redacted(secret)
+        && !(content.drops_placeholders && placeholder::is_placeholder(secret))
+        && content.entropy.is_none_or(|floor| entropy(secret) >= floor)
+        && !content
+            .unless_secret
+            .as_ref()
+            .is_some_and(|pattern| pattern.compiled().regex.is_match(Input::new(secret)))
+}
+
+/// Tells whether `secret` is `[REDACTED:NAME]` and nothing else.
+fn is_redacted(secret: &[u8]) -> bool {
+    secret
+        .strip_prefix(b"[REDACTED:")
+        .and_then(|rest| rest.strip_suffix(b"]"))
+        .is_some_and(|name| !name.contains(&b']'))
+}
+
+/// Returns the Shannon entropy of `bytes`, in bits per byte (0 to 8).
+fn entropy(bytes: &[u8]) -> f64 {
+    let mut counts = [0_u32; 256];
+    bytes.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
+    let total = bytes.len() as f64;
+    let bits = |count: &u32| {
+        let share = f64::from(*count) / total;
+        -share * share.log2()
+    };
+    counts.iter().filter(|count| **count > 0).map(bits).sum()
+}
+
+/// The slow twin: each rule's regex over the whole text.
+#[cfg(test)]
+pub(crate) fn oracle(rules: &RuleSet, bytes: &[u8]) -> Vec<Match> {
+    let mut found = Vec::new();
+    for (rule_idx, rule) in rules.rules().iter().enumerate() {
+        if let Matcher::Content(content) = &rule.matcher {
+            search(content, bytes, 0..bytes.len(), |secret| found.push(Match { rule_idx, secret }));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

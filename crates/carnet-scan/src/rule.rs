@@ -1,0 +1,101 @@
+//! One thing to look for.
+
+use carnet_core::{Confidence, Severity};
+
+use crate::{checksum::Checksum, content_class::ContentClass, glob::Glob, pattern::Pattern};
+
+/// One thing to look for: what it is called, how it is recognised, and texts that prove it.
+#[derive(Debug)]
+pub struct Rule {
+    pub(crate) id: String,
+    pub(crate) family: String,
+    pub(crate) description: String,
+    pub(crate) severity: Severity,
+    pub(crate) confidence: Confidence,
+    pub(crate) references: Vec<String>,
+    pub(crate) matcher: Matcher,
+    pub(crate) examples: Vec<String>,
+    pub(crate) negative_examples: Vec<String>,
+}
+
+/// How a rule is recognised.
+#[derive(Debug)]
+pub(crate) enum Matcher {
+    /// By the bytes of a content.
+    Content(ContentMatcher),
+    /// By the path of a content.
+    Path(PathMatcher),
+}
+
+/// Recognises bytes.
+#[derive(Debug)]
+pub(crate) struct ContentMatcher {
+    pub(crate) pattern: Pattern,
+    /// Lowercase stems, one of which lies in every match.
+    pub(crate) keywords: Vec<String>,
+    /// Floor of the secret's Shannon entropy, in bits per byte.
+    pub(crate) entropy: Option<f64>,
+    pub(crate) checksum: Option<Checksum>,
+    /// Whether a secret that is a placeholder is dropped.
+    pub(crate) drops_placeholders: bool,
+    /// A secret that this pattern matches is dropped.
+    pub(crate) unless_secret: Option<Pattern>,
+}
+
+/// Recognises paths.
+#[derive(Debug)]
+pub(crate) struct PathMatcher {
+    pub(crate) globs: Vec<Glob>,
+    pub(crate) unless: Vec<Glob>,
+    pub(crate) unless_content: Option<ContentClass>,
+}
+
+impl PathMatcher {
+    /// Tells whether the path alone is one the rule looks for.
+    pub(crate) fn matches_path(&self, path: &[u8]) -> bool {
+        self.globs.iter().any(|glob| glob.matches(path))
+            && !self.unless.iter().any(|glob| glob.matches(path))
+    }
+}
+
+impl Rule {
+    /// Returns the name, unique in its rule set, such as `aws-access-key-id`.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Returns the provider family, such as `aws`; fingerprints are per family.
+    pub fn family(&self) -> &str {
+        &self.family
+    }
+
+    /// Returns what is looked for, in a few words.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// Returns how bad a real finding is.
+    pub fn severity(&self) -> Severity {
+        self.severity
+    }
+
+    /// Returns how likely a finding is real; a checksum that holds raises a finding to high.
+    pub fn confidence(&self) -> Confidence {
+        self.confidence
+    }
+
+    /// Returns the addresses of the provider's public documentation.
+    pub fn references(&self) -> &[String] {
+        &self.references
+    }
+
+    /// Tells whether the rule looks at paths rather than bytes.
+    pub fn is_path_rule(&self) -> bool {
+        matches!(self.matcher, Matcher::Path(_))
+    }
+
+    /// Tells whether the rule belongs to no provider: it yields to every specific rule on the same bytes.
+    pub(crate) fn is_generic(&self) -> bool {
+        self.family == "generic"
+    }
+}
