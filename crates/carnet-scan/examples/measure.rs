@@ -47,14 +47,22 @@ fn tree(dir: &str, lists: bool) -> Result<(), Box<dyn Error>> {
             for finding in found.findings {
                 if lists {
                     let line = finding.region.map_or(0, |region| region.start_line);
-                    println!("{}\t{line}\t{}\t{}", finding.origin.name(), finding.rule_id, finding.masked);
+                    println!(
+                        "{}\t{line}\t{}\t{}",
+                        finding.origin.name(),
+                        finding.rule_id,
+                        finding.masked
+                    );
                 }
                 *per_rule.entry(finding.rule_id).or_default() += 1;
             }
         }
     }
     let mb = n_bytes as f64 / 1e6;
-    println!("# {n_files} files, {mb:.1} MB, {scanning:?}, {:.0} MB/s", mb / scanning.as_secs_f64());
+    println!(
+        "# {n_files} files, {mb:.1} MB, {scanning:?}, {:.0} MB/s",
+        mb / scanning.as_secs_f64()
+    );
     per_rule.iter().for_each(|(rule, n_findings)| println!("# {n_findings}\t{rule}"));
     Ok(())
 }

@@ -88,7 +88,7 @@ fn label<'a>(line: &'a [u8], opening: &[u8]) -> Option<&'a [u8]> {
 }
 
 fn is_block_byte(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"+/=:,.- ".contains(byte)
+    byte.is_ascii_alphanumeric() || b"+/=:,.()- ".contains(byte)
 }
 
 fn is_harmless_comment(line: &[u8]) -> bool {

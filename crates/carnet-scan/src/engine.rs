@@ -14,7 +14,7 @@ use std::ops::Range;
 use regex_automata::{Input, util::captures::Captures};
 
 use crate::{
-    pattern::Compiled,
+    pattern::{Compiled, Pattern},
     placeholder,
     rule::{ContentMatcher, Matcher},
     rule_set::RuleSet,
@@ -92,7 +92,7 @@ fn search(
         let Some(whole) = captures.get_match() else { return };
         let group = secret_group.and_then(|idx| captures.get_group(idx));
         let secret = group.map_or(whole.range(), |span| span.start..span.end);
-        if is_secret(content, &bytes[secret.clone()]) {
+        if is_secret(content, &bytes[secret.clone()], &bytes[whole.range()]) {
             report(secret);
         }
         // Patterns never match the empty text, so this always moves on.
@@ -100,16 +100,18 @@ fn search(
     }
 }
 
-/// Applies the rule's filters to a secret.
-fn is_secret(content: &ContentMatcher, secret: &[u8]) -> bool {
-    !secret.is_empty()
-        && !is_redacted(secret)
-        && !(content.drops_placeholders && placeholder::is_placeholder(secret))
-        && content.entropy.is_none_or(|floor| entropy(secret) >= floor)
-        && !content
-            .unless_secret
-            .as_ref()
-            .is_some_and(|pattern| pattern.compiled().regex.is_match(Input::new(secret)))
+/// Applies the rule's filters to a secret and the whole match around it.
+fn is_secret(content: &ContentMatcher, secret: &[u8], whole: &[u8]) -> bool {
+    let is_nothing = secret.is_empty() || is_redacted(secret);
+    let is_placeholder = || content.drops_placeholders && placeholder::is_placeholder(secret);
+    let is_too_plain = || content.entropy.is_some_and(|floor| entropy(secret) < floor);
+    let holds = |exception: &Option<Pattern>, bytes: &[u8]| {
+        let exception = exception.as_ref();
+        exception.is_some_and(|pattern| pattern.compiled().regex.is_match(Input::new(bytes)))
+    };
+    let is_excepted =
+        || holds(&content.unless_secret, secret) || holds(&content.unless_match, whole);
+    !(is_nothing || is_too_plain() || is_placeholder() || is_excepted())
 }
 
 /// Tells whether `secret` is `[REDACTED:NAME]` and nothing else.

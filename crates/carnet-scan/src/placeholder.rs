@@ -3,7 +3,7 @@
 //! The words are long or framed so that a random token holds one by chance less than once in a million.
 
 /// A value that holds one of these, in any ASCII case, is no secret.
-const HOLDS: [&[u8]; 27] = [
+const HOLDS: [&[u8]; 30] = [
     b"example",
     b"placeholder",
     b"changeme",
@@ -31,6 +31,9 @@ const HOLDS: [&[u8]; 27] = [
     b"notreal",
     b"_goes_here",
     b"-goes-here",
+    b"tokenhere",
+    b"keyhere",
+    b"secrethere",
 ];
 
 /// A value that holds one of these is an expression of some language, not a value.
@@ -40,9 +43,7 @@ const FRAMES: [&[u8]; 7] = [b"${", b"{{", b"$(", b"#{", b"<%", b"%(", b"<your"];
 pub(crate) fn is_placeholder(secret: &[u8]) -> bool {
     let lower = secret.to_ascii_lowercase();
     let holds = |word: &&[u8]| memchr::memmem::find(&lower, word).is_some();
-    HOLDS.iter().any(|word| holds(word))
-        || FRAMES.iter().any(|word| holds(word))
-        || is_framed(&lower)
+    HOLDS.iter().any(&holds) || FRAMES.iter().any(&holds) || is_framed(&lower)
 }
 
 /// Tells whether the whole value is one `<name>`, `{name}`, `[name]`, `$name` or `%name%`.

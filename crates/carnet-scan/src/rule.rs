@@ -22,7 +22,7 @@ pub struct Rule {
 #[derive(Debug)]
 pub(crate) enum Matcher {
     /// By the bytes of a content.
-    Content(ContentMatcher),
+    Content(Box<ContentMatcher>),
     /// By the path of a content.
     Path(PathMatcher),
 }
@@ -40,6 +40,8 @@ pub(crate) struct ContentMatcher {
     pub(crate) drops_placeholders: bool,
     /// A secret that this pattern matches is dropped.
     pub(crate) unless_secret: Option<Pattern>,
+    /// A match, context included, that this pattern matches is dropped.
+    pub(crate) unless_match: Option<Pattern>,
 }
 
 /// Recognises paths.

@@ -37,8 +37,8 @@ const RULE_KEYS: [&str; 8] = [
     "negative_examples",
     "path",
 ];
-const CONTENT_KEYS: [&str; 6] =
-    ["pattern", "keywords", "entropy", "checksum", "placeholders", "unless_secret"];
+const CONTENT_KEYS: [&str; 7] =
+    ["pattern", "keywords", "entropy", "checksum", "placeholders", "unless_secret", "unless_match"];
 const PATH_KEYS: [&str; 2] = ["unless_path", "unless_content"];
 
 /// What is wrong in a rule file, and where.
@@ -195,7 +195,7 @@ impl Reader<'_> {
         let negative_examples = self.examples(table, "negative_examples");
         let matcher = match table.get("path") {
             Some(_) => self.path_matcher(table).map(Matcher::Path),
-            None => self.content_matcher(table).map(Matcher::Content),
+            None => self.content_matcher(table).map(|content| Matcher::Content(Box::new(content))),
         };
         let family = family.to_owned();
         if let (Some(id), Some(description), Some(severity), Some(confidence), Some(matcher)) =
@@ -244,10 +244,8 @@ impl Reader<'_> {
             let checked = self.pattern(&text, &keywords);
             checked.map_err(|error| self.value_problem(table, "pattern", error)).ok()
         });
-        let unless_secret = self.optional_string(table, "unless_secret").and_then(|text| {
-            let checked = self.pattern(&text, &[]);
-            checked.map_err(|error| self.value_problem(table, "unless_secret", error)).ok()
-        });
+        let unless_secret = self.exception(table, "unless_secret");
+        let unless_match = self.exception(table, "unless_match");
         let entropy = self.entropy(table);
         let checksum = self.optional_string(table, "checksum").and_then(|name| {
             let checksum = Checksum::from_name(&name);
@@ -272,7 +270,13 @@ impl Reader<'_> {
             checksum,
             drops_placeholders,
             unless_secret,
+            unless_match,
         })
+    }
+
+    fn exception(&mut self, table: Table<'_, '_>, field: &str) -> Option<Pattern> {
+        let text = self.optional_string(table, field)?;
+        self.pattern(&text, &[]).map_err(|error| self.value_problem(table, field, error)).ok()
     }
 
     fn pattern(&self, text: &str, keywords: &[String]) -> Result<Pattern, PatternError> {

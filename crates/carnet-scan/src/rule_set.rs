@@ -192,7 +192,9 @@ fn digest_content(content: &ContentMatcher, digester: &mut Digester) {
     digest_list(content.keywords.iter().map(String::as_str), digester);
     digest_list(content.entropy.map(|bits| bits.to_string()).as_deref().into_iter(), digester);
     digest_list(content.checksum.map(|checksum| checksum.name()).into_iter(), digester);
-    digest_list(content.unless_secret.as_ref().map(|pattern| pattern.text()).into_iter(), digester);
+    for exception in [&content.unless_secret, &content.unless_match] {
+        digest_list(exception.as_ref().map(|pattern| pattern.text()).into_iter(), digester);
+    }
     digester.field(&[u8::from(content.drops_placeholders)]);
 }
 
