@@ -1,2 +1,62 @@
-//! Text in, decisions out: lanes, broker, budgets, gates, calibration.
+//! Text in, decisions out: may this command run in this lane, may this content leave?
+//!
+//! - [`Lane`] and [`LaneSet`]: allowlists, read from text as `docs/format/allowlist.md` says. Everything wrong
+//!   is reported with file, line and field, and closes the lane.
+//! - [`Lane::admit`]: one argument vector against one lane. Deny wins; what no rule allows is denied.
+//! - [`judge`]: findings of a scan against a [`ContentPolicy`].
+//!
+//! This crate does no IO: it opens no file, starts no process, reads no variable, asks no clock. Where policy
+//! text comes from, and that a work tree may only tighten it, is decided by its callers.
+//!
+//! Read the modules in the order below.
 #![warn(missing_docs)]
+#![warn(clippy::disallowed_methods)]
+
+mod problem;
+mod reader;
+
+mod element;
+mod hole;
+mod pattern;
+mod rule;
+mod shadow;
+
+mod admit;
+mod environment;
+mod lane;
+mod load;
+
+mod content;
+mod judge;
+
+pub use admit::{ARGUMENTS_MAX, ARGV_BYTES_MAX, Admission, Nearest, RuleRef};
+pub use content::ContentPolicy;
+pub use judge::judge;
+pub use lane::{Lane, RuleOutline};
+pub use load::{LaneSet, LoadLaneError, built_in_files, load_lane};
+pub use problem::PolicyProblem;
+
+/// Returns text that is safe to print in a message: control characters escaped, cut after 120 characters.
+pub(crate) fn show(text: &str) -> String {
+    const CHARS_MAX: usize = 120;
+    let mut shown = String::new();
+    for (n_chars, char) in text.chars().enumerate() {
+        if n_chars == CHARS_MAX {
+            shown.push('…');
+            break;
+        }
+        match char {
+            char if char.is_control() || is_invisible(char) => shown.extend(char.escape_unicode()),
+            char => shown.push(char),
+        }
+    }
+    shown
+}
+
+/// Characters that hide or reorder what stands beside them on a terminal.
+fn is_invisible(char: char) -> bool {
+    matches!(char, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,405 @@
+//! One lane: its rules, limits, hidden files and environment, read from text.
+//!
+//! Invariant: a [`Lane`] exists only if nothing at all is wrong with its file and with the shared deny list,
+//! and every example in it holds.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use carnet_core::{Decision, Digest, Digester, LaneName, Quota};
+
+use crate::{
+    environment,
+    problem::{PolicyProblem, Problems},
+    reader::{self, TableReader},
+    rule::{self, AllowRule, DenyRule},
+    shadow,
+};
+
+/// The value of `format`, and the first field of a lane's digest.
+pub(crate) const FORMAT: &str = "carnet/allowlist/1";
+/// Hidden in every lane.
+const ALWAYS_HIDDEN: [&str; 4] = [".env*", "secrets/**", "*.pem", "*.key"];
+/// Most rules of one kind in one file.
+const RULES_MAX: usize = 2000;
+const MIB: u64 = 1 << 20;
+
+/// A class of work with its allowlist and quotas.
+#[derive(Debug, Clone)]
+pub struct Lane {
+    name: LaneName,
+    description: String,
+    digest: Digest,
+    quota: Quota,
+    hidden: Vec<String>,
+    environment: BTreeMap<String, String>,
+    shared_deny: Arc<DenyList>,
+    deny: Vec<DenyRule>,
+    allow: Vec<AllowRule>,
+}
+
+/// The shared list of denials.
+#[derive(Debug, Default)]
+pub(crate) struct DenyList {
+    rules: Vec<DenyRule>,
+    text: String,
+}
+
+/// One rule, for people who ask what a lane permits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleOutline {
+    /// Lane and id: `code-impl/cargo-test`; `deny/…` for the shared list.
+    pub id: String,
+    /// `allowlists/code-impl.toml:41`.
+    pub location: String,
+    /// Allow or deny.
+    pub decision: Decision,
+    /// `argv` as it stands in the file.
+    pub argv: Vec<String>,
+    /// Whether a run may execute what the repository contains; false for denials.
+    pub runs_repository_code: bool,
+    /// The note, or the reason of a denial.
+    pub note: Option<String>,
+}
+
+impl Lane {
+    /// Reads a lane from the text of its file and of the shared deny list.
+    ///
+    /// - `file`, `deny_file`: names for messages; the last component of `file` without `.toml` is the lane.
+    ///
+    /// # Errors
+    ///
+    /// Every [`PolicyProblem`] of both files, in the order of their lines; never an empty list.
+    pub fn parse(
+        (file, text): (&str, &str),
+        (deny_file, deny_text): (&str, &str),
+    ) -> Result<Lane, Vec<PolicyProblem>> {
+        let deny = DenyList::parse(deny_file, deny_text)?;
+        Lane::parse_with(file, text, Arc::new(deny))
+    }
+
+    pub(crate) fn parse_with(
+        file: &str,
+        text: &str,
+        shared_deny: Arc<DenyList>,
+    ) -> Result<Lane, Vec<PolicyProblem>> {
+        let mut problems = Problems::new(file, text);
+        let lane = read_lane(text, shared_deny, &mut problems);
+        if let Some(lane) = &lane {
+            lane.check_duplicates_and_shadows(&mut problems);
+            lane.check_examples(&mut problems);
+        }
+        match lane {
+            Some(lane) if problems.is_empty() => Ok(lane),
+            _ => Err(problems.finish()),
+        }
+    }
+
+    /// Returns the lane's name.
+    pub fn name(&self) -> &LaneName {
+        &self.name
+    }
+
+    /// Returns what the lane is for, in a sentence.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// Returns the digest of the lane's text together with the shared deny list.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Returns what a run of the lane is granted.
+    pub fn quota(&self) -> Quota {
+        self.quota
+    }
+
+    /// Returns the globs of the files that no run of the lane may see, the ones always hidden first.
+    ///
+    /// A glob matches at any depth, unless it starts with `/`; `*` stops at `/`, `**` does not.
+    pub fn hidden(&self) -> &[String] {
+        &self.hidden
+    }
+
+    /// Returns the whole environment of a run, by name.
+    pub fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
+    /// Returns every rule: the shared denials, the lane's denials, then what it allows, in the order of the files.
+    pub fn rules(&self) -> Vec<RuleOutline> {
+        let denials = self.denials().map(|rule| outline(&rule.head, Decision::Deny, false));
+        let allowed = self.allow.iter();
+        let allowed =
+            allowed.map(|rule| outline(&rule.head, Decision::Allow, rule.runs_repository_code));
+        denials.chain(allowed).collect()
+    }
+
+    /// Returns the tools that some rule allows in some form, sorted, each once.
+    pub fn tools(&self) -> Vec<String> {
+        let mut tools: Vec<_> = self.allow.iter().flat_map(AllowRule::tools).collect();
+        tools.sort();
+        tools.dedup();
+        tools
+    }
+
+    pub(crate) fn denials(&self) -> impl Iterator<Item = &DenyRule> {
+        self.shared_deny.rules.iter().chain(&self.deny)
+    }
+
+    pub(crate) fn allow_rules(&self) -> &[AllowRule] {
+        &self.allow
+    }
+
+    fn check_duplicates_and_shadows(&self, problems: &mut Problems<'_>) {
+        let own = self.deny.iter().map(|rule| &rule.head);
+        check_ids(own.chain(self.allow.iter().map(|rule| &rule.head)), problems);
+        check_denials(&self.deny, &self.shared_deny.rules, problems);
+        for (idx, rule) in self.allow.iter().enumerate() {
+            let denial = self.denials().find(|deny| shadow::deny_covers_allow(deny, rule));
+            let earlier = self.allow[..idx].iter();
+            let earlier = earlier
+                .filter(|earlier| shadow::allow_covers_allow(earlier, rule))
+                .map(|rule| &rule.head);
+            if let Some(head) = denial.map(|rule| &rule.head).into_iter().chain(earlier).next() {
+                shadowed(rule.head.line, "allow", head, problems);
+            }
+        }
+    }
+
+    fn check_examples(&self, problems: &mut Problems<'_>) {
+        check_deny_examples(&self.deny, problems);
+        for rule in &self.allow {
+            for argv in &rule.head.examples.matching {
+                let admission = self.admit(argv);
+                let by = admission.rule.as_ref().map(|by| by.id.as_str());
+                if by == Some(rule.head.full_id.as_str()) {
+                    continue;
+                }
+                let why = admission.verdict.reasons.iter().map(|reason| reason.message.as_str());
+                let why = why.collect::<Vec<_>>().join("; ");
+                let message = format!("{} is not admitted by this rule: {why}", show_argv(argv));
+                problems.add_at_line(rule.head.line, "allow.match", message);
+            }
+            for argv in &rule.head.examples.not_matching {
+                if rule.matches(argv).is_ok() {
+                    let message = format!("{} is matched by this rule", show_argv(argv));
+                    problems.add_at_line(rule.head.line, "allow.not_match", message);
+                }
+            }
+        }
+    }
+}
+
+impl DenyList {
+    pub(crate) fn parse(file: &str, text: &str) -> Result<DenyList, Vec<PolicyProblem>> {
+        let mut problems = Problems::new(file, text);
+        let rules = read_deny_list(text, &mut problems).unwrap_or_default();
+        check_ids(rules.iter().map(|rule| &rule.head), &mut problems);
+        check_denials(&rules, &[], &mut problems);
+        check_deny_examples(&rules, &mut problems);
+        if problems.is_empty() {
+            Ok(DenyList { rules, text: text.to_owned() })
+        } else {
+            Err(problems.finish())
+        }
+    }
+}
+
+/// Returns the last component of a file's name without `.toml`; `None` for other files.
+pub(crate) fn stem(file: &str) -> Option<&str> {
+    file.rsplit('/').next().unwrap_or(file).strip_suffix(".toml")
+}
+
+fn read_lane(text: &str, shared_deny: Arc<DenyList>, problems: &mut Problems<'_>) -> Option<Lane> {
+    let document = reader::parse_document(text, problems)?;
+    let mut table = TableReader::new(document.get_ref(), 0..0, "");
+    let (name, description) = read_preamble(&mut table, problems);
+    let name = name.unwrap_or_default();
+    let quota = table.table("limits", problems).and_then(|limits| read_limits(limits, problems));
+    let hidden = table.table_if_any("files", problems);
+    let hidden = read_hidden(hidden, problems);
+    let variables = table.table_if_any("environment", problems);
+    let environment = read_environment(variables, problems);
+    let deny = read_denials(&name, &mut table, problems);
+    let mut tables = table.tables("allow", problems);
+    bound(&mut tables, "allow", problems);
+    let allow = tables.into_iter().filter_map(|table| rule::parse_allow(&name, table, problems));
+    let allow = allow.collect();
+    table.finish(problems);
+    let mut digester = Digester::new();
+    digester.field(FORMAT.as_bytes()).field(text.as_bytes()).field(shared_deny.text.as_bytes());
+    Some(Lane {
+        name: LaneName::new(&name).ok()?,
+        description: description?,
+        digest: digester.finish(),
+        quota: quota?,
+        hidden,
+        environment,
+        shared_deny,
+        deny,
+        allow,
+    })
+}
+
+fn read_deny_list(text: &str, problems: &mut Problems<'_>) -> Option<Vec<DenyRule>> {
+    let document = reader::parse_document(text, problems)?;
+    let mut table = TableReader::new(document.get_ref(), 0..0, "");
+    let (name, _) = read_preamble(&mut table, problems);
+    if name.is_some_and(|name| name != "deny") {
+        problems.add(&(0..0), "lane", "the shared list is called `deny`");
+    }
+    let rules = read_denials("deny", &mut table, problems);
+    table.finish(problems);
+    Some(rules)
+}
+
+/// Reads format, name and description, and holds the name against the file's.
+fn read_preamble(
+    table: &mut TableReader<'_, '_>,
+    problems: &mut Problems<'_>,
+) -> (Option<String>, Option<String>) {
+    if let Some(format) = table.string("format", problems)
+        && format.value != FORMAT
+    {
+        let message = format!("must be `{FORMAT}`, not `{}`", crate::show(&format.value));
+        problems.add(&format.span, "format", message);
+    }
+    let name = table.string("lane", problems).filter(|name| {
+        let wrong = match LaneName::new(&name.value) {
+            Err(_) => Some("must be 1 to 64 of `a-z`, `0-9` and inner `-`".to_owned()),
+            Ok(_) if name.value == "findings" => Some("`findings` is no lane".to_owned()),
+            Ok(_) if stem(problems.file()) == Some(&name.value) => None,
+            Ok(_) => Some(format!("`{}` does not stand in `{}.toml`", name.value, name.value)),
+        };
+        if let Some(message) = &wrong {
+            problems.add(&name.span, "lane", message.clone());
+        }
+        wrong.is_none()
+    });
+    let description = table.string("description", problems);
+    (name.map(|name| name.value), description.map(|description| description.value))
+}
+
+fn read_limits(mut limits: TableReader<'_, '_>, problems: &mut Problems<'_>) -> Option<Quota> {
+    let cpu_pct = limits.integer("max_cpu_pct", (1, 100), problems);
+    let memory_mib = limits.integer("max_mem_mb", (16, 1 << 20), problems);
+    let wall_secs = limits.integer("max_exec_seconds", (1, 86_400), problems);
+    let parallel = limits.integer("max_parallel", (1, 256), problems);
+    let processes = limits.integer("max_processes", (1, 65_536), problems);
+    let disk_mib = limits.integer("max_disk_mb", (1, 1 << 20), problems);
+    let output_mib = limits.integer("max_output_mb", (1, 4096), problems);
+    limits.finish(problems);
+    Some(Quota {
+        cpu_pct: u32::try_from(cpu_pct?).ok()?,
+        memory_bytes: memory_mib? * MIB,
+        wall_ms: wall_secs? * 1000,
+        processes: u32::try_from(processes?).ok()?,
+        disk_bytes: disk_mib? * MIB,
+        output_bytes: output_mib? * MIB,
+        parallel: u32::try_from(parallel?).ok()?,
+    })
+}
+
+fn read_hidden(files: Option<TableReader<'_, '_>>, problems: &mut Problems<'_>) -> Vec<String> {
+    let mut hidden: Vec<String> = ALWAYS_HIDDEN.map(str::to_owned).to_vec();
+    let Some(mut files) = files else { return hidden };
+    for glob in files.strings("hidden", problems) {
+        if let Err(error) = globset::Glob::new(&glob.value) {
+            problems.add(&glob.span, "files.hidden", format!("no glob: {}", error.kind()));
+        } else if glob.value.is_empty() || hidden.contains(&glob.value) {
+            problems.add(&glob.span, "files.hidden", format!("`{}` adds nothing", glob.value));
+        } else {
+            hidden.push(glob.value);
+        }
+    }
+    files.finish(problems);
+    hidden
+}
+
+fn read_environment(
+    variables: Option<TableReader<'_, '_>>,
+    problems: &mut Problems<'_>,
+) -> BTreeMap<String, String> {
+    let pairs = variables.map(|table| table.into_pairs(problems)).unwrap_or_default();
+    let mut environment = BTreeMap::new();
+    for (name, value) in pairs {
+        if let Err(message) = environment::check(&name.value, &value.value) {
+            problems.add(&name.span, &format!("environment.{}", name.value), message);
+        }
+        environment.insert(name.value, value.value);
+    }
+    environment
+}
+
+fn read_denials(
+    lane: &str,
+    table: &mut TableReader<'_, '_>,
+    problems: &mut Problems<'_>,
+) -> Vec<DenyRule> {
+    let mut tables = table.tables("deny", problems);
+    bound(&mut tables, "deny", problems);
+    tables.into_iter().filter_map(|table| rule::parse_deny(lane, table, problems)).collect()
+}
+
+fn bound(tables: &mut Vec<TableReader<'_, '_>>, field: &str, problems: &mut Problems<'_>) {
+    if let Some(first_over) = tables.get(RULES_MAX) {
+        problems.add(first_over.span(), field, format!("more than {RULES_MAX} rules"));
+        tables.truncate(RULES_MAX);
+    }
+}
+
+fn check_ids<'r>(heads: impl Iterator<Item = &'r rule::Head>, problems: &mut Problems<'_>) {
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    for head in heads {
+        if let Some(location) = seen.insert(&head.full_id, &head.location) {
+            let message = format!("`{}` stands at {location} as well", head.full_id);
+            problems.add_at_line(head.line, "id", message);
+        }
+    }
+}
+
+fn check_denials(rules: &[DenyRule], shared: &[DenyRule], problems: &mut Problems<'_>) {
+    for (idx, rule) in rules.iter().enumerate() {
+        let mut earlier = shared.iter().chain(&rules[..idx]);
+        if let Some(earlier) = earlier.find(|earlier| shadow::deny_covers_deny(earlier, rule)) {
+            shadowed(rule.head.line, "deny", &earlier.head, problems);
+        }
+    }
+}
+
+fn check_deny_examples(rules: &[DenyRule], problems: &mut Problems<'_>) {
+    for rule in rules {
+        let examples = &rule.head.examples;
+        for argv in examples.matching.iter().filter(|argv| !rule.matches(argv)) {
+            let message = format!("{} is not met by this rule", show_argv(argv));
+            problems.add_at_line(rule.head.line, "deny.match", message);
+        }
+        for argv in examples.not_matching.iter().filter(|argv| rule.matches(argv)) {
+            let message = format!("{} is met by this rule", show_argv(argv));
+            problems.add_at_line(rule.head.line, "deny.not_match", message);
+        }
+    }
+}
+
+fn shadowed(line: u32, field: &str, by: &rule::Head, problems: &mut Problems<'_>) {
+    let message = format!("can never decide: `{}` ({}) always does", by.full_id, by.location);
+    problems.add_at_line(line, field, message);
+}
+
+fn show_argv(argv: &[String]) -> String {
+    let arguments: Vec<_> =
+        argv.iter().map(|argument| format!("`{}`", crate::show(argument))).collect();
+    format!("example [{}]", arguments.join(", "))
+}
+
+fn outline(head: &rule::Head, decision: Decision, runs_repository_code: bool) -> RuleOutline {
+    RuleOutline {
+        id: head.full_id.clone(),
+        location: head.location.clone(),
+        decision,
+        argv: head.command.clone(),
+        runs_repository_code,
+        note: head.note.clone(),
+    }
+}

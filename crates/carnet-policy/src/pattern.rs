@@ -1,0 +1,342 @@
+//! Patterns over whole argument vectors, for rules that allow.
+//!
+//! Invariant: matching is deterministic. An argument has one reading, so the tool cannot read as an option
+//! what the rule took for a name; options that could be read in two ways do not parse.
+
+use crate::element::Element;
+
+/// `argv`, `options` and `after_dashes` of an allow rule.
+#[derive(Debug, Clone)]
+pub(crate) struct Pattern {
+    pub(crate) lead: Vec<Element>,
+    pub(crate) fixed: Vec<Element>,
+    pub(crate) tail: Option<Tail>,
+    pub(crate) options: Vec<Opt>,
+    pub(crate) dashes: Dashes,
+}
+
+/// The last positional element, when it may be absent or repeated.
+#[derive(Debug, Clone)]
+pub(crate) struct Tail {
+    pub(crate) element: Element,
+    pub(crate) required: bool,
+    pub(crate) repeated: bool,
+}
+
+/// One entry of `options`: one argument, or two.
+#[derive(Debug, Clone)]
+pub(crate) struct Opt {
+    pub(crate) name: Element,
+    pub(crate) value: Option<Element>,
+}
+
+/// What `--` means to a rule.
+#[derive(Debug, Clone)]
+pub(crate) enum Dashes {
+    Refused,
+    EndOptions,
+    HandOver { options: Vec<Opt>, elements: Vec<Element> },
+}
+
+/// Where an argument vector and a rule part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mismatch {
+    /// Index into the argument vector; its length when an argument is missing.
+    pub(crate) argument_idx: usize,
+    pub(crate) expected: String,
+    pub(crate) kind: MismatchKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MismatchKind {
+    Differs,
+    Missing,
+    TooMany,
+    NoSuchOption,
+}
+
+pub(crate) type Matched = Result<(), Mismatch>;
+
+impl Pattern {
+    /// Tells whether the pattern matches, or where it first does not.
+    pub(crate) fn matches(&self, argv: &[String]) -> Matched {
+        for (idx, element) in self.lead.iter().enumerate() {
+            expect(element, argv, idx)?;
+        }
+        let mut walk = Walk { pattern: self, n_fixed: 0, n_tail: 0 };
+        let mut idx = self.lead.len();
+        let mut options_ended = false;
+        while let Some(argument) = argv.get(idx) {
+            if options_ended || !is_option(argument) {
+                walk.positional(argv, idx)?;
+                idx += 1;
+            } else if argument == "--" {
+                match &self.dashes {
+                    Dashes::EndOptions => options_ended = true,
+                    Dashes::Refused => return self.no_such_option(idx),
+                    Dashes::HandOver { options, elements } => {
+                        walk.finish(idx)?;
+                        return handed_over(options, elements, argv, idx + 1);
+                    }
+                }
+                idx += 1;
+            } else {
+                match option(&self.options, argv, idx)? {
+                    Some(n_arguments) => idx += n_arguments,
+                    None => return self.no_such_option(idx),
+                }
+            }
+        }
+        walk.finish(argv.len())
+    }
+
+    fn no_such_option(&self, argument_idx: usize) -> Matched {
+        let expected = list_options(&self.options);
+        Err(Mismatch { argument_idx, expected, kind: MismatchKind::NoSuchOption })
+    }
+}
+
+/// How far the positional arguments have come.
+struct Walk<'p> {
+    pattern: &'p Pattern,
+    n_fixed: usize,
+    n_tail: usize,
+}
+
+impl Walk<'_> {
+    fn positional(&mut self, argv: &[String], idx: usize) -> Matched {
+        if let Some(element) = self.pattern.fixed.get(self.n_fixed) {
+            self.n_fixed += 1;
+            return expect(element, argv, idx);
+        }
+        match &self.pattern.tail {
+            Some(tail) if tail.repeated || self.n_tail == 0 => {
+                self.n_tail += 1;
+                expect(&tail.element, argv, idx)
+            }
+            _ => Err(Mismatch {
+                argument_idx: idx,
+                expected: "no further argument".to_owned(),
+                kind: MismatchKind::TooMany,
+            }),
+        }
+    }
+
+    fn finish(&self, argument_idx: usize) -> Matched {
+        let tail = self.pattern.tail.as_ref().filter(|tail| tail.required && self.n_tail == 0);
+        let missing = self.pattern.fixed.get(self.n_fixed).or(tail.map(|tail| &tail.element));
+        match missing {
+            None => Ok(()),
+            Some(element) => {
+                let expected = element.describe();
+                Err(Mismatch { argument_idx, expected, kind: MismatchKind::Missing })
+            }
+        }
+    }
+}
+
+/// Tells whether a tool would take the argument for an option; `-` alone is a name.
+fn is_option(argument: &str) -> bool {
+    argument.len() > 1 && argument.starts_with('-')
+}
+
+fn expect(element: &Element, argv: &[String], idx: usize) -> Matched {
+    let kind = match argv.get(idx) {
+        Some(argument) if element.matches(argument) => return Ok(()),
+        Some(_) => MismatchKind::Differs,
+        None => MismatchKind::Missing,
+    };
+    Err(Mismatch { argument_idx: idx, expected: element.describe(), kind })
+}
+
+/// Returns how many arguments the option at `idx` takes; `None` when no option is spelled so.
+fn option(options: &[Opt], argv: &[String], idx: usize) -> Result<Option<usize>, Mismatch> {
+    let Some(found) = options.iter().find(|option| option.name.matches(&argv[idx])) else {
+        return Ok(None);
+    };
+    match &found.value {
+        None => Ok(Some(1)),
+        Some(first) => {
+            // The same name may stand with several values: any of them will do.
+            let literal = found.name.as_literal();
+            let same = |option: &&Opt| option.name.as_literal() == literal;
+            let values = options.iter().filter(same).filter_map(|option| option.value.as_ref());
+            match values.map(|value| expect(value, argv, idx + 1)).find(Result::is_ok) {
+                Some(_) => Ok(Some(2)),
+                None => expect(first, argv, idx + 1).map(|()| Some(2)),
+            }
+        }
+    }
+}
+
+fn handed_over(options: &[Opt], elements: &[Element], argv: &[String], start: usize) -> Matched {
+    let mut idx = start;
+    while let Some(argument) = argv.get(idx) {
+        if is_option(argument) {
+            match option(options, argv, idx)? {
+                Some(n_arguments) => idx += n_arguments,
+                None => {
+                    let expected = list_options(options);
+                    let kind = MismatchKind::NoSuchOption;
+                    return Err(Mismatch { argument_idx: idx, expected, kind });
+                }
+            }
+        } else if elements.iter().any(|element| element.matches(argument)) {
+            idx += 1;
+        } else {
+            let described: Vec<_> = elements.iter().map(Element::describe).collect();
+            let expected = match described.is_empty() {
+                true => list_options(options),
+                false => described.join(", or "),
+            };
+            return Err(Mismatch { argument_idx: idx, expected, kind: MismatchKind::Differs });
+        }
+    }
+    Ok(())
+}
+
+fn list_options(options: &[Opt]) -> String {
+    if options.is_empty() {
+        return "no option".to_owned();
+    }
+    let spelled = options.iter().map(|option| match &option.value {
+        None => format!("`{}`", option.name),
+        Some(value) => format!("`{} {value}`", option.name),
+    });
+    format!("one of the options {}", spelled.collect::<Vec<_>>().join(", "))
+}
+
+/// Leading words, positional elements, tail.
+type Words = (Vec<Element>, Vec<Element>, Option<Tail>);
+
+/// Parses `argv`: leading words, positional elements, tail.
+pub(crate) fn parse_argv(argv: &[String]) -> Result<Words, String> {
+    let Some((last, before)) = argv.split_last() else {
+        return Err("has no element".to_owned());
+    };
+    let mut elements = Vec::new();
+    for text in before {
+        if is_tail(text) {
+            return Err(format!("`{}` stands before the last element", crate::show(text)));
+        }
+        elements.push(Element::parse(text)?);
+    }
+    let tail = if is_tail(last) { Some(parse_tail(last)?) } else { None };
+    if tail.is_none() {
+        elements.push(Element::parse(last)?);
+    }
+    check_tool(elements.first())?;
+    let leads = |element: &Element| element.words().is_some() || element.starts_with_dash();
+    let n_lead = elements.iter().take_while(|element| leads(element)).count();
+    let fixed = elements.split_off(n_lead);
+    match fixed.iter().find(|element| element.starts_with_dash()) {
+        Some(element) => Err(format!("`{element}` stands behind a hole: list it in `options`")),
+        None => Ok((elements, fixed, tail)),
+    }
+}
+
+/// Checks that the first element names tools that are to be looked up, not found by a path.
+fn check_tool(first: Option<&Element>) -> Result<(), String> {
+    let names = first.and_then(Element::words);
+    match names {
+        Some(names) if names.iter().all(|name| crate::admit::is_bare_tool_name(name)) => Ok(()),
+        _ => Err("must begin with the bare name of a tool, or `{one-of:…}` of them".to_owned()),
+    }
+}
+
+fn is_tail(text: &str) -> bool {
+    text.starts_with('[') || text.ends_with("...")
+}
+
+fn parse_tail(text: &str) -> Result<Tail, String> {
+    let inner = text.strip_prefix('[').map(|rest| rest.strip_suffix(']'));
+    let (inner, required) = match inner {
+        Some(None) => return Err(format!("`{}` has a bracket not closed", crate::show(text))),
+        Some(Some(inner)) => (inner, false),
+        None => (text, true),
+    };
+    let (body, repeated) = match inner.strip_suffix("...") {
+        Some(body) => (body, true),
+        None => (inner, false),
+    };
+    if body.is_empty() {
+        return Err("`...` needs a hole before it; only a deny rule has it alone".to_owned());
+    }
+    let element = Element::parse(body)?;
+    if element.as_literal().is_some() || element.starts_with_dash() {
+        return Err(format!("`{}` may be absent or repeated only as a hole", crate::show(text)));
+    }
+    Ok(Tail { element, required, repeated })
+}
+
+/// Parses `options`; the flag tells whether `--` is among them.
+pub(crate) fn parse_options(texts: &[String]) -> Result<(Vec<Opt>, bool), String> {
+    let mut options = Vec::new();
+    let mut dashes = false;
+    for text in texts {
+        match text.as_str() {
+            "--" if dashes => return Err("`--` stands twice".to_owned()),
+            "--" => dashes = true,
+            _ => options.push(parse_option(text)?),
+        }
+    }
+    check_unambiguous(&options)?;
+    Ok((options, dashes))
+}
+
+/// Parses `after_dashes`: options, and elements for what does not begin with `-`.
+pub(crate) fn parse_after_dashes(texts: &[String]) -> Result<(Vec<Opt>, Vec<Element>), String> {
+    let (dashed, plain): (Vec<_>, Vec<_>) = texts.iter().partition(|text| text.starts_with('-'));
+    let dashed: Vec<String> = dashed.into_iter().cloned().collect();
+    let (options, again) = parse_options(&dashed)?;
+    if again {
+        return Err("`--` cannot stand behind `--`".to_owned());
+    }
+    let elements = plain.into_iter().map(|text| Element::parse(text)).collect::<Result<_, _>>()?;
+    Ok((options, elements))
+}
+
+fn parse_option(text: &str) -> Result<Opt, String> {
+    let shown = crate::show(text);
+    let space = text.find(' ').filter(|space| text.find('{').is_none_or(|brace| *space < brace));
+    let (name, value) = match space {
+        Some(space) => (&text[..space], Some(&text[space + 1..])),
+        None => (text, None),
+    };
+    let listed = name.starts_with("-{int:") || name.starts_with("-{one-of:");
+    let nameless = name.starts_with("--=") || name.starts_with("--{") || name.starts_with("-{");
+    if !is_option(name) || (nameless && !listed) {
+        return Err(format!("`{shown}` does not begin with the name of an option"));
+    }
+    let name = Element::parse(name)?;
+    let value = value.map(Element::parse).transpose()?;
+    if value.as_ref().is_some_and(|value| value.starts_with_dash()) {
+        return Err(format!("`{shown}` has a value that begins with `-`"));
+    }
+    Ok(Opt { name, value })
+}
+
+/// Refuses a name that one entry reads as a whole option and another as waiting for its value.
+fn check_unambiguous(options: &[Opt]) -> Result<(), String> {
+    for (idx, option) in options.iter().enumerate() {
+        let twin = |other: &&Opt| {
+            other.name.to_string() == option.name.to_string()
+                && other.value.as_ref().map(ToString::to_string)
+                    == option.value.as_ref().map(ToString::to_string)
+        };
+        if options[..idx].iter().find(twin).is_some() {
+            return Err(format!("option `{}` stands twice", option.name));
+        }
+        if option.value.is_none() {
+            continue;
+        }
+        let Some(name) = option.name.as_literal() else {
+            return Err(format!("`{}` takes a second argument and must be literal", option.name));
+        };
+        let rival = |other: &&Opt| other.value.is_none() && other.name.matches(name);
+        if let Some(other) = options.iter().find(rival) {
+            return Err(format!("`{name}` with a value could also be read as `{}`", other.name));
+        }
+    }
+    Ok(())
+}
