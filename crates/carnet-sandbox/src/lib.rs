@@ -1,2 +1,41 @@
 //! Starts a process under confinement and quotas, and says what was truly enforced.
+//!
+//! [`run`] builds the layers of `docs/design/confinement.md` in order with the real `bwrap`, re-executes the
+//! caller's binary inside as the first process ([`inner_main`]), lets it verify what holds, and only then
+//! starts the command. [`probe`] says what the machine offers, and what each absence costs.
+//!
+//! What this crate refuses to do: decide what may run (that is `carnet-policy`), run anything when a layer is
+//! missing, and claim a layer it did not see holding.
+//!
+//! Invariants
+//! - `Err` means that no instruction of the command was executed; every ending of a command is an
+//!   [`Outcome`](carnet_core::Outcome).
+//! - When [`run`] returns, and also when its process is killed, no process of the run is left.
+//! - The command has no descriptor, variable, capability or user id of the host but those the spec names.
+//! - `unsafe` lives in `sys.rs` alone.
+//! - Linux only so far: elsewhere every call is refused with [`SandboxError::Unsupported`].
 #![warn(missing_docs)]
+
+mod error;
+mod probe;
+mod spec;
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+use linux as platform;
+
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
+#[cfg(not(target_os = "linux"))]
+use elsewhere as platform;
+
+pub use error::SandboxError;
+pub use platform::{OwnershipError, inner_main, prepare_workspace_owner, probe, run};
+pub use probe::{
+    Bwrap, BwrapUnfit, CgroupMode, KernelRelease, Probe, ProbeItem, UserNamespacesUnfit, Version,
+};
+pub use spec::{
+    BASE_ENVIRONMENT, Captured, Confined, INNER_ARGUMENT, SandboxSpec, ServiceAccount, SpecError,
+    WORKSPACE,
+};

@@ -1,0 +1,113 @@
+//! The sandbox by itself, for this crate's tests and for trying things by hand; users have `carnet`.
+//!
+//! ```text
+//! carnet-sandbox-trial probe
+//! carnet-sandbox-trial run WORKSPACE UID:GID|- WALL_MS TOOL [ARGUMENT…]
+//! ```
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Write as _},
+    process::ExitCode,
+    sync::atomic::AtomicBool,
+};
+
+use carnet_core::Quota;
+use carnet_sandbox::{INNER_ARGUMENT, SandboxError, SandboxSpec, ServiceAccount};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        [INNER_ARGUMENT] => return carnet_sandbox::inner_main(),
+        ["probe"] => probe(),
+        ["run", workspace, account, wall_ms, argv @ ..] if !argv.is_empty() => {
+            run(workspace, account, wall_ms, argv)
+        }
+        _ => Err(
+            "usage: carnet-sandbox-trial probe | run WORKSPACE UID:GID|- WALL_MS TOOL [ARGUMENT…]"
+                .to_owned(),
+        ),
+    };
+    match done {
+        Ok(code) => code,
+        Err(message) => {
+            let _ = writeln!(io::stderr(), "{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn probe() -> Result<ExitCode, String> {
+    for item in carnet_sandbox::probe().items() {
+        let line = format!(
+            "{:<16} {:?}: {} (without it: {})",
+            item.name, item.level, item.found, item.cost
+        );
+        writeln!(io::stdout(), "{line}").map_err(|error| error.to_string())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(workspace: &str, account: &str, wall_ms: &str, argv: &[&str]) -> Result<ExitCode, String> {
+    let quota = Quota {
+        cpu_pct: 80,
+        memory_bytes: 2 << 30,
+        wall_ms: wall_ms.parse().map_err(|_| "WALL_MS is a number")?,
+        processes: 256,
+        disk_bytes: 1 << 30,
+        output_bytes: 8 << 20,
+        parallel: 1,
+    };
+    let inner_exe =
+        std::env::current_exe().and_then(File::open).map_err(|error| error.to_string())?;
+    let spec = SandboxSpec {
+        tool: argv[0].into(),
+        argv: argv.iter().map(|argument| (*argument).to_owned()).collect(),
+        workspace: workspace.into(),
+        env: BTreeMap::new(),
+        quota,
+        inner_exe,
+        service_account: parse_account(account)?,
+    };
+    let confined =
+        carnet_sandbox::run(&spec, &AtomicBool::new(false)).map_err(|error| describe(&error))?;
+    let report = || -> io::Result<()> {
+        io::stdout().write_all(&confined.stdout.bytes)?;
+        let mut stderr = io::stderr();
+        stderr.write_all(&confined.stderr.bytes)?;
+        for held in &confined.enforcement {
+            writeln!(stderr, "{:<24} {:?}: {}", held.mechanism, held.level, held.detail)?;
+        }
+        writeln!(stderr, "{:?}\n{:?}", confined.outcome, confined.usage)
+    };
+    report().map_err(|error| error.to_string())?;
+    Ok(ExitCode::from(confined.outcome.exit_code() as u8))
+}
+
+fn parse_account(text: &str) -> Result<Option<ServiceAccount>, String> {
+    if text == "-" {
+        return Ok(None);
+    }
+    let ids =
+        text.split_once(':').and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)));
+    let (uid, gid) = ids.ok_or("an account is UID:GID")?;
+    Ok(Some(ServiceAccount { uid, gid }))
+}
+
+fn describe(error: &SandboxError) -> String {
+    let mut text = format!("failed to {error}");
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text.push_str(&format!(": {inner}"));
+        cause = inner.source();
+    }
+    if let Some(hint) = error.hint() {
+        text.push_str(&format!("\nhint: {hint}"));
+    }
+    text
+}

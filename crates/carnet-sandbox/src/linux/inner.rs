@@ -1,0 +1,185 @@
+//! The inner stage: first process of the sandbox, the last of carnet before the command.
+//!
+//! It closes what it inherited, lowers limits, verifies each layer from within, reports, waits for the
+//! supervisor's word, starts the command and reaps everything until the command has ended. Whatever fails
+//! before, it reports as a refusal and starts nothing. When it exits the kernel ends all that is left.
+
+use std::{
+    io::{self, BufReader},
+    os::{
+        fd::AsFd,
+        unix::{net::UnixStream, process::CommandExt},
+    },
+    process::{Command, ExitCode, Stdio},
+};
+
+use rustix::process::{DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitOptions};
+
+use super::{
+    layers::INNER_ID,
+    procfs, sys,
+    wire::{self, Assignment, Facts, Go, ProcessLimit, Report},
+};
+
+/// A layer that does not hold: its name in the receipt, and what was found.
+type Refusal = (&'static str, String);
+
+/// Runs the inner stage. A binary's `main` calls this first of all, before it opens a file or starts a
+/// thread, when its first argument is [`INNER_ARGUMENT`](crate::INNER_ARGUMENT).
+///
+/// Does nothing but complain anywhere else than as the first process of a sandbox.
+pub fn inner_main() -> ExitCode {
+    let bug = ExitCode::from(carnet_core::ExitCode::Bug as u8);
+    if std::process::id() != 1 {
+        return bug;
+    }
+    match stage() {
+        Ok(()) => ExitCode::SUCCESS,
+        // The supervisor is gone or does not speak our language; there is no one to tell.
+        Err(_) => bug,
+    }
+}
+
+fn stage() -> io::Result<()> {
+    let closed = sys::close_inherited();
+    let control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let mut from_supervisor = BufReader::new(control.try_clone()?);
+    let assignment: Assignment = wire::receive(&mut from_supervisor)?;
+
+    let verified = closed
+        .map_err(|error| ("descriptors", format!("close_range: {error}")))
+        .and_then(|()| lower_limits(&assignment.rlimits))
+        .and_then(|()| verify());
+    let facts = match verified {
+        Ok(facts) => facts,
+        Err((layer, found)) => {
+            return wire::send(&control, &Report::Refused { layer: layer.to_owned(), found });
+        }
+    };
+    wire::send(&control, &Report::Ready(facts))?;
+    let Go = wire::receive(&mut from_supervisor)?;
+
+    let command = match start(&assignment) {
+        Ok(command) => command,
+        Err(error) => {
+            return wire::send(&control, &Report::NotStarted { message: error.to_string() });
+        }
+    };
+    wire::send(&control, &Report::Started)?;
+    wire::send(&control, &reap_until(command)?)?;
+    end_orphans();
+    Ok(())
+}
+
+fn lower_limits(rlimits: &[(ProcessLimit, u64)]) -> Result<(), Refusal> {
+    for (limit, value) in rlimits {
+        let resource = resource(*limit);
+        let granted = rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX);
+        let value = Some((*value).min(granted));
+        rustix::process::setrlimit(resource, Rlimit { current: value, maximum: value })
+            .map_err(|error| ("rlimits", format!("setrlimit {limit:?}: {error}")))?;
+    }
+    Ok(())
+}
+
+fn resource(limit: ProcessLimit) -> Resource {
+    match limit {
+        ProcessLimit::Data => Resource::Data,
+        ProcessLimit::Nproc => Resource::Nproc,
+        ProcessLimit::Cpu => Resource::Cpu,
+        ProcessLimit::Core => Resource::Core,
+        ProcessLimit::Fsize => Resource::Fsize,
+        ProcessLimit::Nofile => Resource::Nofile,
+    }
+}
+
+fn verify() -> Result<Facts, Refusal> {
+    let unreadable = |layer: &'static str| (layer, "/proc cannot be read".to_owned());
+    let status = procfs::status("self").ok_or_else(|| unreadable("capabilities"))?;
+    let other_id = |ids: &[u32]| ids.iter().find(|id| **id != INNER_ID).copied();
+    if let Some(id) = other_id(&status.uids).or_else(|| other_id(&status.gids)) {
+        return Err(("user-namespace", format!("an id is `{id}`, not `{INNER_ID}`")));
+    }
+    if !status.has_no_capabilities {
+        return Err(("capabilities", "a capability set is not empty".to_owned()));
+    }
+    if !status.no_new_privs {
+        return Err(("no-new-privileges", "the flag is not set".to_owned()));
+    }
+    let interfaces = procfs::interfaces().ok_or_else(|| unreadable("network"))?;
+    if interfaces != ["lo"] {
+        return Err(("network", format!("interfaces are `{}`", interfaces.join(" "))));
+    }
+    verify_session_and_root()?;
+    let has_keyring =
+        sys::join_empty_keyring().map_err(|error| ("keyring", format!("keyctl: {error}")))?;
+    let nested_namespace_refusal = nested_namespace_refusal()?;
+    // From here on the command cannot trace this process, nor open its descriptors or executable.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|error| ("first-process", format!("prctl: {error}")))?;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    Ok(Facts { nested_namespace_refusal, has_keyring, interfaces })
+}
+
+fn verify_session_and_root() -> Result<(), Refusal> {
+    if rustix::process::getsid(None).ok() != Some(rustix::process::getpid()) {
+        return Err(("session", "the first process does not lead a session of its own".to_owned()));
+    }
+    for path in ["/", "/usr", "/dev"] {
+        let is_read_only = rustix::fs::statvfs(path)
+            .is_ok_and(|stat| stat.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY));
+        if !is_read_only {
+            return Err(("filesystem", format!("`{path}` is not read-only")));
+        }
+    }
+    Ok(())
+}
+
+fn nested_namespace_refusal() -> Result<String, Refusal> {
+    use rustix::io::Errno;
+    let layer = "nested-user-namespaces";
+    match sys::unshare_user_namespace() {
+        Ok(()) => Err((layer, "one could be made".to_owned())),
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::NOSPC | Errno::PERM | Errno::USERS) => Ok(error.to_string()),
+            _ => Err((layer, format!("unshare failed for another reason: {error}"))),
+        },
+    }
+}
+
+fn start(assignment: &Assignment) -> io::Result<Pid> {
+    let (name, arguments) = assignment.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let child = Command::new(&assignment.tool)
+        .arg0(name)
+        .args(arguments)
+        .env_clear()
+        .envs(&assignment.env)
+        .stdin(Stdio::null())
+        .spawn()?;
+    // The handle is let go: `reap_until` waits for this child and for all orphans alike.
+    Ok(Pid::from_child(&child))
+}
+
+/// Ends and reaps what the command left behind. The kernel would do it too, but without accounting it.
+fn end_orphans() {
+    // For kill(2) the group of process 1, negated, is every process but the caller's own.
+    let _ = rustix::process::kill_process_group(Pid::INIT, Signal::KILL);
+    while rustix::process::wait(WaitOptions::empty()).is_ok_and(|reaped| reaped.is_some()) {}
+}
+
+fn reap_until(command: Pid) -> io::Result<Report> {
+    loop {
+        match rustix::process::wait(WaitOptions::empty()) {
+            Ok(Some((pid, status))) if pid == command => {
+                if let Some(exit_code) = status.exit_status() {
+                    return Ok(Report::Exited { exit_code });
+                }
+                if let Some(signal) = status.terminating_signal() {
+                    return Ok(Report::Signalled { signal });
+                }
+            }
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

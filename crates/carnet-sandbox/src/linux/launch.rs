@@ -1,0 +1,155 @@
+//! Starts bwrap with its descriptors, as the service account where the caller is root.
+//!
+//! A [`Launched`] that is dropped is killed and reaped: no early return leaves a process behind.
+
+use std::{
+    io::{self, Write as _},
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::{net::UnixStream, process::CommandExt},
+    },
+    path::Path,
+    process::Command,
+    time::Duration,
+};
+
+use rustix::{
+    fs::{Gid, Uid, fchown},
+    pipe::{PipeFlags, pipe_with},
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
+
+use super::{
+    layers::{self, ETC_FILES, Numbers},
+    run::wait_readable,
+    sys::{self, Reaped},
+};
+use crate::{Bwrap, SandboxError, SandboxSpec, ServiceAccount};
+
+/// Lowest number of a descriptor that is passed on, above the standard three.
+const NUMBER_MIN: i32 = 10;
+
+/// bwrap and what it will start.
+pub(super) struct Launched {
+    /// Our end of the inner stage's standard input, until taken.
+    pub control: Option<UnixStream>,
+    /// Read ends of standard output and error, until taken.
+    pub streams: Option<(OwnedFd, OwnedFd)>,
+    /// Where bwrap writes the first process's pid.
+    pub info: OwnedFd,
+    /// bwrap itself.
+    pub bwrap: Pid,
+    /// Readable when bwrap has ended.
+    pub bwrap_fd: OwnedFd,
+    /// The first process of the sandbox, once known.
+    pub init: Option<OwnedFd>,
+    reaped: Option<Reaped>,
+}
+
+/// Starts bwrap for `spec`, which was checked.
+pub(super) fn launch(
+    bwrap: &Bwrap,
+    spec: &SandboxSpec,
+    workspace: &Path,
+    become_account: Option<ServiceAccount>,
+) -> Result<Launched, SandboxError> {
+    let io = |doing: &'static str| move |source: io::Error| SandboxError::Io { doing, source };
+    let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|error| io("make a pipe")(error.into()));
+    let (control, inner_control) = UnixStream::pair().map_err(io("make the control socket"))?;
+    let (stdout, inner_stdout) = pipe()?;
+    let (stderr, inner_stderr) = pipe()?;
+    let (info, inner_info) = pipe()?;
+    if let Some(account) = become_account {
+        // Else `/dev/stdout` could not be opened by the command.
+        for end in [&inner_stdout, &inner_stderr] {
+            fchown(end, Some(Uid::from_raw(account.uid)), Some(Gid::from_raw(account.gid)))
+                .map_err(|error| io("give the output pipes away")(error.into()))?;
+        }
+    }
+
+    let mut passed = vec![pass_on(&spec.inner_exe)?, pass_on(&inner_info)?];
+    drop(inner_info);
+    for (_, text) in ETC_FILES {
+        passed.push(pass_on(text_pipe(text).map_err(io("write the files of /etc"))?)?);
+    }
+    let number = |idx: usize| passed[idx].as_raw_fd();
+    let etc_files = (2..passed.len()).map(number).collect();
+    let numbers = Numbers { inner_exe: number(0), info: number(1), etc_files };
+
+    let mut command = Command::new(&bwrap.path);
+    command.args(layers::plan(workspace, &spec.quota, &numbers));
+    command.env_clear().current_dir("/").process_group(0);
+    command.stdin(OwnedFd::from(inner_control)).stdout(inner_stdout).stderr(inner_stderr);
+    if let Some(account) = become_account {
+        // With a user id given, `std` clears the supplementary groups as well.
+        command.gid(account.gid).uid(account.uid);
+    }
+    sys::inherit(&mut command, passed);
+    let child = command.spawn().map_err(io("start bwrap"))?;
+    // Our copies of the other ends must go, or no end of file would ever be seen.
+    drop(command);
+    let bwrap = Pid::from_child(&child);
+    let bwrap_fd = pidfd_open(bwrap, PidfdFlags::empty());
+    let bwrap_fd = bwrap_fd.map_err(|error| abandon(bwrap, error.into()))?;
+    let (control, streams) = (Some(control), Some((stdout, stderr)));
+    Ok(Launched { control, streams, info, bwrap, bwrap_fd, init: None, reaped: None })
+}
+
+impl Launched {
+    /// Kills the first process of the sandbox, and with it all others; bwrap itself while that is not known.
+    pub fn kill(&self) {
+        // It may have ended already, which is as good.
+        let target = self.init.as_ref().unwrap_or(&self.bwrap_fd);
+        let _ = pidfd_send_signal(target, Signal::KILL);
+    }
+
+    /// Kills bwrap as well; the kernel then kills its child.
+    pub fn kill_bwrap(&self) {
+        let _ = pidfd_send_signal(&self.bwrap_fd, Signal::KILL);
+    }
+
+    /// Waits until the first process is gone, which is when the kernel has reaped all others; `at_most` so long.
+    pub fn await_init(&self, at_most: Duration) {
+        if let Some(init) = &self.init {
+            wait_readable(&[init.as_fd()], at_most);
+        }
+    }
+
+    /// Waits for bwrap, and so for everything in the sandbox, and returns what all of it used.
+    pub fn reap(&mut self) -> io::Result<Reaped> {
+        if let Some(reaped) = self.reaped {
+            return Ok(reaped);
+        }
+        let reaped = sys::wait4(self.bwrap, true)?.ok_or(io::ErrorKind::WouldBlock)?;
+        self.reaped = Some(reaped);
+        Ok(reaped)
+    }
+}
+
+impl Drop for Launched {
+    fn drop(&mut self) {
+        if self.reaped.is_none() {
+            self.kill();
+            self.kill_bwrap();
+            let _ = self.reap();
+        }
+    }
+}
+
+fn pass_on(descriptor: impl AsFd) -> Result<OwnedFd, SandboxError> {
+    rustix::io::fcntl_dupfd_cloexec(descriptor, NUMBER_MIN)
+        .map_err(|error| SandboxError::Io { doing: "duplicate a descriptor", source: error.into() })
+}
+
+/// Returns the read end of a pipe that holds `text`, far less than a pipe's capacity.
+fn text_pipe(text: &str) -> io::Result<OwnedFd> {
+    let (reader, mut writer) = io::pipe()?;
+    writer.write_all(text.as_bytes())?;
+    Ok(reader.into())
+}
+
+fn abandon(bwrap: Pid, source: io::Error) -> SandboxError {
+    let _ = rustix::process::kill_process(bwrap, Signal::KILL);
+    let _ = sys::wait4(bwrap, true);
+    SandboxError::Io { doing: "watch bwrap", source }
+}

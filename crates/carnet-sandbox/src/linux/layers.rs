@@ -1,0 +1,250 @@
+//! Plans the arguments of bwrap: a pure function of the spec and of how the host's root looks.
+//!
+//! Invariants: nothing of the host is bound but `/usr`, the loader's configuration and the workspace; only
+//! `/workspace`, `/tmp` and `/dev/shm` can be written; every namespace is unshared.
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use carnet_core::Quota;
+
+use crate::{INNER_ARGUMENT, WORKSPACE};
+
+/// User and group id that the command sees of itself.
+pub(super) const INNER_ID: u32 = 1000;
+
+/// Top-level names that hold programs and libraries, on hosts with a merged `/usr` and without.
+const SYSTEM_NAMES: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+/// What dynamic programs and Debian's alternatives need of `/etc`.
+const ETC_NAMES: [&str; 4] = ["ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives"];
+
+/// The made-up files of `/etc`: path and text.
+pub(super) const ETC_FILES: [(&str, &str); 4] = [
+    (
+        "/etc/passwd",
+        "carnet:x:1000:1000:carnet:/tmp/home:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
+    ),
+    ("/etc/group", "carnet:x:1000:\nnogroup:x:65534:\n"),
+    ("/etc/hosts", "127.0.0.1 localhost carnet\n::1 localhost\n"),
+    ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
+];
+
+/// How one top-level name looks on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum RootEntry {
+    /// A link into `/usr`, made again inside.
+    Link { name: &'static str, target: PathBuf },
+    /// A directory of its own, bound read-only.
+    Directory { name: &'static str },
+}
+
+/// Descriptors by number that bwrap and the inner stage are given.
+#[derive(Debug, Clone)]
+pub(super) struct Numbers {
+    /// The inner executable.
+    pub inner_exe: i32,
+    /// Where bwrap writes the child's pid.
+    pub info: i32,
+    /// Read ends holding the texts of [`ETC_FILES`], in order.
+    pub etc_files: Vec<i32>,
+}
+
+/// Returns bwrap's arguments for this host.
+pub(super) fn plan(workspace: &Path, quota: &Quota, numbers: &Numbers) -> Vec<OsString> {
+    plan_for(&look_at_root(), workspace, quota, numbers)
+}
+
+fn plan_for(
+    root: &[RootEntry],
+    workspace: &Path,
+    quota: &Quota,
+    numbers: &Numbers,
+) -> Vec<OsString> {
+    let mut arguments = Arguments(Vec::new());
+    arguments.namespaces();
+    arguments.system(root);
+    arguments.etc(&numbers.etc_files);
+    arguments.kernel_file_systems(quota);
+    arguments.add(["--bind"]).add([workspace.as_os_str()]).add([WORKSPACE]);
+    arguments.add(["--remount-ro", "/", "--chdir", WORKSPACE]);
+    arguments.add(["--info-fd", &numbers.info.to_string(), "--as-pid-1", "--"]);
+    arguments.add([format!("/proc/self/fd/{}", numbers.inner_exe).as_str(), INNER_ARGUMENT]);
+    arguments.0
+}
+
+struct Arguments(Vec<OsString>);
+
+impl Arguments {
+    fn add<T: AsRef<std::ffi::OsStr> + ?Sized, const N: usize>(
+        &mut self,
+        words: [&T; N],
+    ) -> &mut Arguments {
+        self.0.extend(words.into_iter().map(|word| word.as_ref().to_owned()));
+        self
+    }
+
+    fn namespaces(&mut self) {
+        let id = INNER_ID.to_string();
+        self.add([
+            "--unshare-user",
+            "--disable-userns",
+            "--unshare-pid",
+            "--unshare-ipc",
+            "--unshare-uts",
+        ]);
+        self.add([
+            "--unshare-net",
+            "--unshare-cgroup-try",
+            "--uid",
+            &id,
+            "--gid",
+            &id,
+            "--hostname",
+            "carnet",
+        ]);
+        self.add(["--cap-drop", "ALL", "--new-session", "--die-with-parent", "--clearenv"]);
+    }
+
+    fn system(&mut self, root: &[RootEntry]) {
+        self.add(["--ro-bind", "/usr", "/usr"]);
+        for entry in root {
+            match entry {
+                RootEntry::Link { name, target } => {
+                    self.add(["--symlink"]).add([target.as_os_str()]).add([&format!("/{name}")]);
+                }
+                RootEntry::Directory { name } => {
+                    let path = format!("/{name}");
+                    self.add(["--ro-bind", &path, &path]);
+                }
+            }
+        }
+    }
+
+    fn etc(&mut self, texts: &[i32]) {
+        self.add(["--dir", "/etc"]);
+        for name in ETC_NAMES {
+            let path = format!("/etc/{name}");
+            self.add(["--ro-bind-try", &path, &path]);
+        }
+        for (number, (path, _)) in texts.iter().zip(ETC_FILES) {
+            self.add(["--perms", "0444", "--file", &number.to_string(), path]);
+        }
+    }
+
+    fn kernel_file_systems(&mut self, quota: &Quota) {
+        let (scratch, shared) = scratch_bytes(quota);
+        self.add([
+            "--proc",
+            "/proc",
+            "--dev",
+            "/dev",
+            "--perms",
+            "1777",
+            "--size",
+            &shared.to_string(),
+        ]);
+        self.add(["--tmpfs", "/dev/shm", "--remount-ro", "/dev"]);
+        self.add(["--perms", "1777", "--size", &scratch.to_string(), "--tmpfs", "/tmp"]);
+        self.add(["--perms", "0700", "--dir", "/tmp/home"]);
+    }
+}
+
+/// Returns the sizes in bytes of `/tmp` and `/dev/shm`: both live in memory, so neither is larger than its quota.
+pub(super) fn scratch_bytes(quota: &Quota) -> (u64, u64) {
+    let page = 4096;
+    (quota.disk_bytes.min(quota.memory_bytes).max(page), (quota.memory_bytes / 2).max(page))
+}
+
+fn look_at_root() -> Vec<RootEntry> {
+    SYSTEM_NAMES.into_iter().filter_map(look_at).collect()
+}
+
+fn look_at(name: &'static str) -> Option<RootEntry> {
+    let path = Path::new("/").join(name);
+    let metadata = fs::symlink_metadata(&path).ok()?;
+    if metadata.is_dir() {
+        return Some(RootEntry::Directory { name });
+    }
+    let target = fs::read_link(&path).ok()?;
+    let leads_into_usr = target.strip_prefix("/").unwrap_or(&target).starts_with("usr");
+    Some(if leads_into_usr {
+        RootEntry::Link { name, target }
+    } else {
+        RootEntry::Directory { name }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(root: &[RootEntry]) -> Vec<String> {
+        let quota = Quota {
+            cpu_pct: 80,
+            memory_bytes: 64 << 20,
+            wall_ms: 1,
+            processes: 1,
+            disk_bytes: 1 << 20,
+            output_bytes: 1,
+            parallel: 1,
+        };
+        let numbers = Numbers { inner_exe: 20, info: 21, etc_files: vec![22, 23, 24, 25] };
+        let arguments = plan_for(root, Path::new("/srv/work tree"), &quota, &numbers);
+        arguments.into_iter().map(|argument| argument.into_string().unwrap()).collect()
+    }
+
+    fn has(arguments: &[String], words: &[&str]) -> bool {
+        arguments.windows(words.len()).any(|window| window == words)
+    }
+
+    #[test]
+    fn every_namespace_is_unshared_and_none_may_be_made() {
+        let arguments = planned(&[]);
+        for flag in [
+            "--unshare-user",
+            "--unshare-pid",
+            "--unshare-ipc",
+            "--unshare-uts",
+            "--unshare-net",
+            "--unshare-cgroup-try",
+            "--disable-userns",
+            "--new-session",
+            "--die-with-parent",
+            "--clearenv",
+        ] {
+            assert!(has(&arguments, &[flag]), "{flag}");
+        }
+        assert!(has(&arguments, &["--cap-drop", "ALL"]));
+        assert!(!arguments.iter().any(|argument| argument.starts_with("--share")));
+    }
+
+    #[test]
+    fn only_the_workspace_is_bound_writable() {
+        let arguments = planned(&[RootEntry::Directory { name: "lib" }]);
+        let writable: Vec<usize> = (0..arguments.len())
+            .filter(|idx| ["--bind", "--dev-bind"].contains(&&*arguments[*idx]))
+            .collect();
+        assert_eq!(writable.len(), 1);
+        assert_eq!(arguments[writable[0] + 1..writable[0] + 3], ["/srv/work tree", "/workspace"]);
+        assert!(has(&arguments, &["--ro-bind", "/lib", "/lib"]));
+        assert!(has(&arguments, &["--remount-ro", "/"]));
+    }
+
+    #[test]
+    fn a_merged_usr_is_made_again_with_its_links() {
+        let link = RootEntry::Link { name: "bin", target: "usr/bin".into() };
+        assert!(has(&planned(&[link]), &["--symlink", "usr/bin", "/bin"]));
+    }
+
+    #[test]
+    fn the_inner_stage_is_executed_by_descriptor() {
+        assert!(planned(&[]).ends_with(&[
+            "--".to_owned(),
+            "/proc/self/fd/20".to_owned(),
+            INNER_ARGUMENT.to_owned()
+        ]));
+    }
+}

@@ -1,0 +1,45 @@
+//! Confinement on Linux: bubblewrap outside, our own first process inside, a supervisor that sees both.
+//!
+//! Read in this order: `run` is the story, the other modules are its words.
+
+mod run;
+
+mod bwrap;
+mod kernel;
+
+mod layers;
+
+mod launch;
+
+mod wire;
+
+mod inner;
+
+mod receipt;
+
+mod limits;
+
+mod streams;
+
+mod ownership;
+mod procfs;
+mod sys;
+
+pub use inner::inner_main;
+pub use ownership::{OwnershipError, prepare_workspace_owner};
+pub use run::run;
+
+/// Returns what this machine offers for confinement. Costs about a millisecond of processor time, most of it
+/// the first `bwrap --version`.
+pub fn probe() -> crate::Probe {
+    let apparmor = kernel::sysctl("kernel/apparmor_restrict_unprivileged_userns");
+    crate::Probe {
+        bwrap: bwrap::find(),
+        user_namespaces: kernel::user_namespaces(),
+        apparmor_restricts_user_namespaces: apparmor.as_deref() == Some("1"),
+        landlock_abi: sys::landlock_abi(),
+        cgroups: kernel::cgroup_mode(),
+        kernel: kernel::release(),
+        uid: rustix::process::geteuid().as_raw(),
+    }
+}

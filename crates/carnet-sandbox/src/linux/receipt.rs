@@ -1,0 +1,102 @@
+//! Writes down what truly held, in the order in which the layers were built.
+
+use carnet_core::{Enforcement, EnforcementLevel};
+
+use super::{run::Outside, wire::Facts};
+use crate::{BASE_ENVIRONMENT, Bwrap, Probe, SandboxSpec};
+
+/// Returns the layers, each as it was seen; `limits` are those of the quota backend.
+pub(super) fn receipt(
+    spec: &SandboxSpec,
+    probe: &Probe,
+    bwrap: &Bwrap,
+    facts: &Facts,
+    outside: &Outside,
+    limits: Vec<Enforcement>,
+) -> Vec<Enforcement> {
+    use EnforcementLevel::{Full, None, Partial};
+    let mut layers = Layers(Vec::new());
+    let digest = &bwrap.digest;
+    layers.add(
+        "bubblewrap",
+        Full,
+        format!("{} at {}, sha256 {digest}", bwrap.version, bwrap.path.display()),
+    );
+    layers.add("user-id", Full, format!("kernel user {}, seen from outside", outside.uid));
+    let groups = outside.n_groups;
+    let kept = if groups == 0 {
+        (Full, "none".to_owned())
+    } else {
+        (Partial, format!("{groups} of the caller's kept"))
+    };
+    layers.add("supplementary-groups", kept.0, kept.1);
+    layers.add("user-namespace", Full, "unshared; ids map to one user".to_owned());
+    layers.add(
+        "nested-user-namespaces",
+        Full,
+        format!("tried and refused: {}", facts.nested_namespace_refusal),
+    );
+    layers.add("pid-namespace", Full, "unshared; its end ends every process".to_owned());
+    layers.add(
+        "filesystem",
+        Full,
+        "/usr read-only; /workspace, /tmp and /dev/shm writable; nothing else of the host"
+            .to_owned(),
+    );
+    layers.add("network", Full, format!("unshared; interfaces: {}", facts.interfaces.join(" ")));
+    layers.add("ipc-namespace", Full, "unshared".to_owned());
+    layers.add("uts-namespace", Full, "unshared".to_owned());
+    let cgroup = if outside.has_cgroup_namespace {
+        (Full, "unshared")
+    } else {
+        (None, "this kernel has none")
+    };
+    layers.add("cgroup-namespace", cgroup.0, cgroup.1.to_owned());
+    layers.add("capabilities", Full, "all five sets empty, seen from both sides".to_owned());
+    layers.add("no-new-privileges", Full, "set, seen from both sides".to_owned());
+    layers.add("session", Full, "new session, no terminal".to_owned());
+    layers.add("descriptors", Full, "closed but for standard output and error".to_owned());
+    let keyring =
+        if facts.has_keyring { "a new, empty session keyring" } else { "this kernel has none" };
+    layers.add("keyring", Full, keyring.to_owned());
+    layers.add("environment", Full, environment(spec));
+    layers.add(
+        "first-process",
+        Full,
+        "carnet's own; cannot be traced or opened by the command".to_owned(),
+    );
+    let abi = probe.landlock_abi.map_or("no Landlock".to_owned(), |abi| format!("ABI {abi}"));
+    layers.add("landlock", None, format!("not applied by this version; the kernel offers {abi}"));
+    layers.add("seccomp", None, "not applied by this version".to_owned());
+    layers.add(
+        "overlay",
+        None,
+        "the workspace is bound directly; the caller gives a clean checkout".to_owned(),
+    );
+    layers.0.extend(limits);
+    layers.add(
+        "wall-time",
+        Full,
+        "supervisor: the pid namespace is killed at the deadline".to_owned(),
+    );
+    layers.add("output", Full, "supervisor: both streams counted together".to_owned());
+    layers.add("parallel", None, "held by the caller, not by the sandbox".to_owned());
+    layers.0
+}
+
+/// Names only: values may be secrets.
+fn environment(spec: &SandboxSpec) -> String {
+    let mut names: Vec<&str> = BASE_ENVIRONMENT.iter().map(|(name, _)| *name).collect();
+    names.extend(spec.env.keys().map(String::as_str));
+    names.sort_unstable();
+    names.dedup();
+    format!("empty but for {}", names.join(" "))
+}
+
+struct Layers(Vec<Enforcement>);
+
+impl Layers {
+    fn add(&mut self, mechanism: &str, level: EnforcementLevel, detail: String) {
+        self.0.push(Enforcement { mechanism: mechanism.to_owned(), level, detail });
+    }
+}

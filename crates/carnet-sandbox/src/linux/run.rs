@@ -1,0 +1,498 @@
+//! One confined run from spec to receipt.
+//!
+//! Order: check the spec, probe, decide whom to be, start bwrap, let the inner stage verify from within,
+//! verify from outside, attach the limits, and only then say go. Every failure before that word is a
+//! [`SandboxError`]; everything after it is an [`Outcome`].
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Read as _},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::{fs::MetadataExt, net::UnixStream},
+    },
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+use carnet_core::{LimitKind, Outcome, Usage};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, pidfd_open},
+};
+
+use super::{
+    launch::{Launched, launch},
+    limits::{self, Limits},
+    procfs, receipt,
+    streams::Streams,
+    wire::{self, Assignment, Facts, Go, Report},
+};
+use crate::{BASE_ENVIRONMENT, Confined, SandboxError, SandboxSpec, ServiceAccount};
+
+/// Time in which the sandbox must be built.
+const SETUP_MAX: Duration = Duration::from_secs(30);
+/// Time in which a killed tree must be gone before bwrap is killed as well.
+const KILL_MAX: Duration = Duration::from_secs(10);
+/// Time between two looks at the caller's flag, at most.
+const GLANCE_MAX: Duration = Duration::from_millis(100);
+/// Bytes of messages from the inner stage that are not yet read, at most.
+const MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of what bwrap complained about that go into an error.
+const COMPLAINT_BYTES_MAX: usize = 2_000;
+/// Namespaces that must not be ours.
+const NAMESPACES: [&str; 6] = ["user", "pid", "mnt", "net", "ipc", "uts"];
+/// SIGXFSZ: a file passed RLIMIT_FSIZE.
+const SIGNAL_FILE_TOO_LARGE: i32 = 25;
+
+/// What the supervisor saw of the first process before it said go.
+#[derive(Debug, Clone)]
+pub(super) struct Outside {
+    /// Its user id for the kernel.
+    pub uid: u32,
+    /// Its supplementary groups.
+    pub n_groups: usize,
+    /// Whether its cgroup namespace is its own.
+    pub has_cgroup_namespace: bool,
+}
+
+/// Runs one command under confinement and returns when nothing of it is left.
+///
+/// - `interrupt`: set by the caller's signal handler; looked at every 100 ms at least.
+///
+/// # Errors
+///
+/// [`SandboxError`] says why nothing was started; each has a hint where one helps. A command that fails, is
+/// killed, meets a limit or is interrupted is no error but an [`Outcome`].
+pub fn run(spec: &SandboxSpec, interrupt: &AtomicBool) -> Result<Confined, SandboxError> {
+    spec.check()?;
+    let probe = super::probe();
+    let bwrap = probe.bwrap.clone()?;
+    probe.user_namespaces.clone()?;
+    let account = account_to_become(spec)?;
+    let uid = account.map_or(probe.uid, |account| account.uid);
+    let workspace = examine_workspace(spec, account)?;
+    examine_inner_exe(spec, account)?;
+
+    let mut limits = limits::choose(&probe, &spec.quota);
+    let launched = launch(&bwrap, spec, &workspace, account)?;
+    let mut supervisor = Supervisor::new(launched, spec.quota.output_bytes, interrupt)?;
+    supervisor.assign(spec, limits.as_ref())?;
+    let facts = supervisor.await_ready()?;
+    let (init, outside) = supervisor.verify_outside(uid, account.is_some())?;
+    limits
+        .attach(init)
+        .map_err(|source| SandboxError::Io { doing: "take charge of the limits", source })?;
+    let begin = Instant::now();
+    supervisor.go()?;
+
+    let deadline = begin.checked_add(Duration::from_millis(spec.quota.wall_ms));
+    let end = supervisor.supervise(deadline, limits.as_mut());
+    let wall_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let (user_ms, system_ms) = end.processor_ms;
+    let outcome = outcome_of(spec, end)?;
+    let reaped = supervisor.launched.reap();
+    let reaped = reaped.map_err(|source| SandboxError::Io { doing: "wait for bwrap", source })?;
+    let usage = Usage {
+        wall_ms,
+        user_ms: reaped.user_ms.max(user_ms),
+        system_ms: reaped.system_ms.max(system_ms),
+        memory_peak_bytes: limits.memory_peak_bytes().max(reaped.largest_rss_bytes),
+        output_bytes: supervisor.streams.n_bytes(),
+    };
+    let enforcement =
+        receipt::receipt(spec, &probe, &bwrap, &facts, &outside, limits.enforcement());
+    let (stdout, stderr) = supervisor.streams.finish();
+    Ok(Confined { outcome, usage, enforcement, stdout, stderr })
+}
+
+/// Returns whom to become: the service account where the caller is root, else nobody else.
+fn account_to_become(spec: &SandboxSpec) -> Result<Option<ServiceAccount>, SandboxError> {
+    let (real, effective) = (rustix::process::getuid(), rustix::process::geteuid());
+    if real != effective || rustix::process::getgid() != rustix::process::getegid() {
+        return Err(SandboxError::SetIdCaller);
+    }
+    if !effective.is_root() {
+        return Ok(None);
+    }
+    let account = spec.service_account.ok_or(SandboxError::RootWithoutServiceAccount)?;
+    if account.uid == 0 || account.gid == 0 {
+        return Err(SandboxError::ServiceAccountIsRoot { uid: account.uid, gid: account.gid });
+    }
+    Ok(Some(account))
+}
+
+/// Returns the workspace without links, once it is a directory of the user who will write it.
+fn examine_workspace(
+    spec: &SandboxSpec,
+    account: Option<ServiceAccount>,
+) -> Result<PathBuf, SandboxError> {
+    let failed = |source| SandboxError::Workspace { path: spec.workspace.clone(), source };
+    let path = fs::canonicalize(&spec.workspace).map_err(failed)?;
+    let metadata = fs::metadata(&path).map_err(failed)?;
+    if !metadata.is_dir() {
+        return Err(failed(io::ErrorKind::NotADirectory.into()));
+    }
+    match account {
+        Some(account) if metadata.uid() != account.uid => {
+            Err(SandboxError::WorkspaceOwner { path, owner: metadata.uid(), uid: account.uid })
+        }
+        _ => Ok(path),
+    }
+}
+
+/// The service account must be able to read and execute the inner executable by its descriptor.
+fn examine_inner_exe(
+    spec: &SandboxSpec,
+    account: Option<ServiceAccount>,
+) -> Result<(), SandboxError> {
+    let Some(account) = account else { return Ok(()) };
+    let metadata = spec.inner_exe.metadata();
+    let metadata = metadata
+        .map_err(|source| SandboxError::Io { doing: "look at the inner executable", source })?;
+    let mode = metadata.mode() & 0o7777;
+    let is_executable = match () {
+        () if metadata.uid() == account.uid => mode & 0o500 == 0o500,
+        () if metadata.gid() == account.gid => mode & 0o050 == 0o050,
+        () => mode & 0o005 == 0o005,
+    };
+    if is_executable {
+        Ok(())
+    } else {
+        Err(SandboxError::InnerExecutable { mode, uid: account.uid })
+    }
+}
+
+/// Why the supervisor killed the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Limit(LimitKind),
+    Deadline,
+    Interrupt,
+}
+
+/// How a run came to its end: why it was killed, and what the inner stage said last.
+struct End {
+    cause: Option<Cause>,
+    last: Option<Report>,
+    /// Processor time of the tree just before it was killed, in milliseconds: user mode, kernel.
+    processor_ms: (u64, u64),
+}
+
+/// Turns the end into an outcome; a limit that was met is the outcome, whatever the command did meanwhile.
+fn outcome_of(spec: &SandboxSpec, end: End) -> Result<Outcome, SandboxError> {
+    Ok(match (end.cause, end.last) {
+        (_, Some(Report::NotStarted { message })) => {
+            return Err(SandboxError::ToolNotStarted { tool: spec.tool.clone(), message });
+        }
+        (Some(Cause::Limit(limit)), _) => Outcome::OutOfQuota { limit },
+        (Some(Cause::Deadline), _) => Outcome::TimedOut { wall_ms_max: spec.quota.wall_ms },
+        (Some(Cause::Interrupt), _) => Outcome::Interrupted,
+        (None, Some(Report::Exited { exit_code })) => Outcome::Exited { exit_code },
+        (None, Some(Report::Signalled { signal: SIGNAL_FILE_TOO_LARGE })) => {
+            Outcome::OutOfQuota { limit: LimitKind::Disk }
+        }
+        (None, Some(Report::Signalled { signal })) => Outcome::Signalled { signal },
+        // The first process or bwrap was killed by someone else: the command's own end is not known.
+        (None, _) => Outcome::Interrupted,
+    })
+}
+
+struct Supervisor<'a> {
+    launched: Launched,
+    control: Control,
+    streams: Streams,
+    interrupt: &'a AtomicBool,
+    has_ended: bool,
+}
+
+impl<'a> Supervisor<'a> {
+    fn new(
+        mut launched: Launched,
+        bytes_max: u64,
+        interrupt: &'a AtomicBool,
+    ) -> Result<Supervisor<'a>, SandboxError> {
+        let failed = |source| SandboxError::Io { doing: "set up the pipes", source };
+        let (Some(control), Some((stdout, stderr))) =
+            (launched.control.take(), launched.streams.take())
+        else {
+            return Err(failed(io::ErrorKind::InvalidInput.into()));
+        };
+        let streams = Streams::new(stdout, stderr, bytes_max).map_err(failed)?;
+        let control = Control { stream: control, buffer: Vec::new(), is_open: true };
+        Ok(Supervisor { launched, control, streams, interrupt, has_ended: false })
+    }
+
+    /// Sends the assignment; a bwrap that has failed meanwhile is noticed by [`Supervisor::await_ready`].
+    fn assign(&mut self, spec: &SandboxSpec, limits: &dyn Limits) -> Result<(), SandboxError> {
+        let base =
+            BASE_ENVIRONMENT.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut env: BTreeMap<String, String> = base.collect();
+        env.extend(spec.env.clone());
+        let tool = spec.tool.to_string_lossy().into_owned();
+        let assignment =
+            Assignment { tool, argv: spec.argv.clone(), env, rlimits: limits.process_limits() };
+        let stream = &self.control.stream;
+        let sent = stream
+            .set_write_timeout(Some(SETUP_MAX))
+            .and_then(|()| wire::send(stream, &assignment));
+        match sent {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+            _ => stream.set_nonblocking(true),
+        }
+        .map_err(|source| SandboxError::Io { doing: "send the assignment", source })
+    }
+
+    /// Waits until the inner stage has verified everything from within.
+    fn await_ready(&mut self) -> Result<Facts, SandboxError> {
+        let deadline = Instant::now() + SETUP_MAX;
+        loop {
+            let has_ended = self.has_ended;
+            self.streams.read();
+            match self.control.next() {
+                Some(Report::Ready(facts)) => return Ok(facts),
+                Some(Report::Refused { layer, found }) => {
+                    return Err(SandboxError::Unverified { layer, found });
+                }
+                Some(other) => {
+                    return Err(SandboxError::Setup {
+                        said: format!("unexpected report {other:?}"),
+                    });
+                }
+                None if has_ended => return Err(self.complaint()),
+                None => {}
+            }
+            if self.interrupt.load(Ordering::Relaxed) {
+                return Err(SandboxError::Interrupted);
+            }
+            if Instant::now() >= deadline {
+                let said = format!("it was not ready within {} s", SETUP_MAX.as_secs());
+                return Err(SandboxError::Setup { said });
+            }
+            self.wait(GLANCE_MAX);
+        }
+    }
+
+    /// Finds the first process and checks with the host's eyes what it claims of itself.
+    fn verify_outside(
+        &mut self,
+        uid: u32,
+        is_service: bool,
+    ) -> Result<(i32, Outside), SandboxError> {
+        let unverified = |layer: &str, found: &str| SandboxError::Unverified {
+            layer: layer.to_owned(),
+            found: found.to_owned(),
+        };
+        let mut info = String::new();
+        let io_error = |source| SandboxError::Io { doing: "find the first process", source };
+        fs::File::from(self.launched.info.try_clone().map_err(io_error)?)
+            .take(MESSAGE_BYTES_MAX as u64)
+            .read_to_string(&mut info)
+            .map_err(io_error)?;
+        let init = child_pid(&info)
+            .ok_or_else(|| unverified("pid-namespace", "bwrap names no first process"))?;
+        let pid = Pid::from_raw(init)
+            .ok_or_else(|| unverified("pid-namespace", "bwrap names no process"))?;
+        self.launched.init =
+            Some(pidfd_open(pid, PidfdFlags::empty()).map_err(|error| io_error(error.into()))?);
+        let parent = procfs::stat(init).map(|stat| stat.parent);
+        if parent != Some(self.launched.bwrap.as_raw_nonzero().get()) {
+            return Err(unverified("pid-namespace", "the first process is no child of bwrap"));
+        }
+
+        for namespace in NAMESPACES {
+            if !is_own_namespace(init, namespace) {
+                let layer = if namespace == "net" { "network" } else { namespace };
+                return Err(unverified(layer, "the namespace is the host's, or cannot be seen"));
+            }
+        }
+        let status = procfs::status(&init.to_string());
+        let status =
+            status.ok_or_else(|| unverified("user-id", "the first process cannot be seen"))?;
+        if uid == 0 || status.uids != [uid; 4] {
+            return Err(unverified("user-id", &format!("ids are {:?}, not {uid}", status.uids)));
+        }
+        if is_service && !status.groups.is_empty() {
+            return Err(unverified(
+                "supplementary-groups",
+                &format!("{:?} were kept", status.groups),
+            ));
+        }
+        if !status.has_no_capabilities || !status.no_new_privs {
+            return Err(unverified("capabilities", "they are not gone, seen from outside"));
+        }
+        let has_cgroup_namespace = is_own_namespace(init, "cgroup");
+        Ok((init, Outside { uid, n_groups: status.groups.len(), has_cgroup_namespace }))
+    }
+
+    /// Lets the command start. Nothing of it runs before.
+    fn go(&mut self) -> Result<(), SandboxError> {
+        wire::send(&self.control.stream, &Go)
+            .map_err(|source| SandboxError::Io { doing: "say go", source })
+    }
+
+    /// Watches the run until nothing of it is left.
+    fn supervise(&mut self, deadline: Option<Instant>, limits: &mut dyn Limits) -> End {
+        let mut end = End { cause: None, last: None, processor_ms: (0, 0) };
+        let mut next_check = Instant::now() + limits.interval();
+        let mut killed_at = None;
+        while !self.has_ended {
+            let now = Instant::now();
+            if end.cause.is_none() {
+                end.cause = self.reason_to_kill(deadline, now, end.last.is_some());
+            }
+            if end.cause.is_none() && end.last.is_none() && now >= next_check {
+                end.cause = limits.check().map(Cause::Limit);
+                next_check = Instant::now() + limits.interval();
+            }
+            match killed_at {
+                None if end.cause.is_some() => {
+                    end.processor_ms = limits.processor_ms();
+                    self.launched.kill();
+                    killed_at = Some(now);
+                }
+                Some(at) if now.duration_since(at) > KILL_MAX => self.launched.kill_bwrap(),
+                _ => {}
+            }
+            let until_deadline =
+                deadline.map_or(GLANCE_MAX, |deadline| deadline.saturating_duration_since(now));
+            let is_over = end.cause.is_some() || end.last.is_some();
+            let next =
+                next_check.saturating_duration_since(now).min(until_deadline).min(GLANCE_MAX);
+            self.wait(if is_over { GLANCE_MAX } else { next });
+            self.streams.read();
+            self.take_reports(&mut end);
+        }
+        self.take_reports(&mut end);
+        self.launched.await_init(KILL_MAX);
+        self.streams.drain();
+        if end.cause.is_none() && self.streams.is_over() {
+            end.cause = Some(Cause::Limit(LimitKind::Output));
+        }
+        end
+    }
+
+    fn reason_to_kill(
+        &self,
+        deadline: Option<Instant>,
+        now: Instant,
+        is_done: bool,
+    ) -> Option<Cause> {
+        if self.streams.is_over() {
+            return Some(Cause::Limit(LimitKind::Output));
+        }
+        if is_done {
+            return None;
+        }
+        if self.interrupt.load(Ordering::Relaxed) {
+            return Some(Cause::Interrupt);
+        }
+        deadline.is_some_and(|deadline| now >= deadline).then_some(Cause::Deadline)
+    }
+
+    fn take_reports(&mut self, end: &mut End) {
+        while let Some(report) = self.control.next() {
+            if !matches!(report, Report::Started | Report::Ready(_)) {
+                end.last = Some(report);
+            }
+        }
+    }
+
+    /// Waits until something can be read, bwrap has ended, or `at_most` has passed.
+    fn wait(&mut self, at_most: Duration) {
+        let mut watched: Vec<BorrowedFd<'_>> = vec![self.launched.bwrap_fd.as_fd()];
+        if self.control.is_open {
+            watched.push(self.control.stream.as_fd());
+        }
+        watched.extend(self.streams.open_pipes().map(AsFd::as_fd));
+        let ready = wait_readable(&watched, at_most);
+        self.has_ended |= ready;
+    }
+
+    fn complaint(&mut self) -> SandboxError {
+        let said = self.streams.complaint(COMPLAINT_BYTES_MAX);
+        SandboxError::Setup {
+            said: if said.is_empty() { "bwrap ended without a word".to_owned() } else { said },
+        }
+    }
+}
+
+/// Waits for the first of `watched` or any other; tells whether the first is readable.
+pub(super) fn wait_readable(watched: &[BorrowedFd<'_>], at_most: Duration) -> bool {
+    let mut polled: Vec<PollFd<'_>> = watched
+        .iter()
+        .map(|descriptor| PollFd::from_borrowed_fd(*descriptor, PollFlags::IN))
+        .collect();
+    // A millisecond more, so that a bound that is met has surely passed at the next look.
+    let timeout = Timespec::try_from(at_most + Duration::from_millis(1)).ok();
+    // Interrupted or not: the caller looks at everything again.
+    let _ = poll(&mut polled, timeout.as_ref());
+    polled.first().is_some_and(|first| !first.revents().is_empty())
+}
+
+fn is_own_namespace(init: i32, namespace: &str) -> bool {
+    let ours = fs::read_link(format!("/proc/self/ns/{namespace}"));
+    let theirs = fs::read_link(format!("/proc/{init}/ns/{namespace}"));
+    matches!((ours, theirs), (Ok(ours), Ok(theirs)) if ours != theirs)
+}
+
+fn child_pid(info: &str) -> Option<i32> {
+    let info: serde_json::Value = serde_json::from_str(info).ok()?;
+    i32::try_from(info.get("child-pid")?.as_i64()?).ok().filter(|pid| *pid > 1)
+}
+
+/// The inner stage's messages, read without ever blocking.
+struct Control {
+    stream: UnixStream,
+    buffer: Vec<u8>,
+    is_open: bool,
+}
+
+impl Control {
+    /// Returns the next whole message; one that cannot be read ends the conversation.
+    fn next(&mut self) -> Option<Report> {
+        self.fill();
+        let end = self.buffer.iter().position(|byte| *byte == b'\n')?;
+        let line: Vec<u8> = self.buffer.drain(..=end).collect();
+        serde_json::from_slice(&line).ok()
+    }
+
+    fn fill(&mut self) {
+        let mut chunk = [0; 4096];
+        while self.is_open && self.buffer.len() < MESSAGE_BYTES_MAX {
+            match self.stream.read(&mut chunk) {
+                Ok(0) => self.is_open = false,
+                Ok(n_read) => self.buffer.extend_from_slice(&chunk[..n_read]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => self.is_open = false,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_process_is_read_from_what_bwrap_writes() {
+        assert_eq!(
+            child_pid("{\n    \"child-pid\": 4242,\n    \"net-namespace\": 1\n}\n"),
+            Some(4242)
+        );
+        for bad in ["", "{}", "{\"child-pid\": \"4\"}", "{\"child-pid\": -1}", "{\"child-pid\": 1}"]
+        {
+            assert_eq!(child_pid(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_hosts_own_namespaces_are_recognised() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert!(NAMESPACES.iter().all(|namespace| !is_own_namespace(own, namespace)));
+        assert!(!is_own_namespace(i32::MAX, "user"));
+    }
+}

@@ -1,0 +1,249 @@
+//! What is asked of the sandbox, and what it hands back.
+//!
+//! Values only: nothing here touches the machine, so this module is the same on every system.
+
+use std::{collections::BTreeMap, fs::File, path::PathBuf};
+
+use carnet_core::{Enforcement, Outcome, Quota, Usage};
+
+/// Where the workspace is seen inside, and where the command starts.
+pub const WORKSPACE: &str = "/workspace";
+
+/// First argument with which a binary is re-executed as the inner stage; its `main` then calls `inner_main`.
+pub const INNER_ARGUMENT: &str = "__sandbox-inner";
+
+/// The environment every command gets. [`SandboxSpec::env`] adds to it and may replace a value.
+pub const BASE_ENVIRONMENT: [(&str, &str); 4] = [
+    ("HOME", "/tmp/home"),
+    ("LANG", "C.UTF-8"),
+    ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+    ("TZ", "UTC"),
+];
+
+/// Bytes of arguments and variables together that are passed on; the kernel's own bound is about 2 MiB.
+const ARGUMENT_BYTES_MAX: usize = 2 << 20;
+/// Smallest memory quota in bytes: below it not even a dynamic program starts.
+const MEMORY_BYTES_MIN: u64 = 8 << 20;
+
+/// A user without rights of its own, for callers with user id 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServiceAccount {
+    /// User id, not 0.
+    pub uid: u32,
+    /// Group id, not 0.
+    pub gid: u32,
+}
+
+/// One command to run under confinement.
+#[derive(Debug)]
+pub struct SandboxSpec {
+    /// The executable, as an absolute path inside the sandbox (`/usr/…` or `/workspace/…`).
+    pub tool: PathBuf,
+    /// The argument vector; the first element is the name the command sees of itself. Never empty.
+    pub argv: Vec<String>,
+    /// Host directory bound read-write at [`WORKSPACE`]; the only one the command can change. Where the
+    /// caller has user id 0 it belongs to the service account (`prepare_workspace_owner`).
+    pub workspace: PathBuf,
+    /// Variables besides [`BASE_ENVIRONMENT`]. Nothing is inherited.
+    pub env: BTreeMap<String, String>,
+    /// What the run is granted. `parallel` is the caller's to hold.
+    pub quota: Quota,
+    /// The caller's own executable, opened for reading: it is re-executed by descriptor as the inner stage.
+    pub inner_exe: File,
+    /// Whom to become before anything runs. Required for user id 0, ignored for any other.
+    pub service_account: Option<ServiceAccount>,
+}
+
+/// The first bytes of one output stream.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Captured {
+    /// What was kept.
+    pub bytes: Vec<u8>,
+    /// Whether more was written than was kept.
+    pub truncated: bool,
+}
+
+/// A run that was started and has ended.
+#[derive(Debug)]
+pub struct Confined {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it used, the sandbox's own set-up included.
+    pub usage: Usage,
+    /// What truly held, layer by layer, in the order of `docs/design/confinement.md`.
+    pub enforcement: Vec<Enforcement>,
+    /// Standard output.
+    pub stdout: Captured,
+    /// Standard error.
+    pub stderr: Captured,
+}
+
+/// Why a spec cannot be run on any machine.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// No argument at all.
+    #[error("the argument vector is empty")]
+    NoArguments,
+    /// A NUL byte in an argument, the tool or a variable.
+    #[error("{place} has a NUL byte")]
+    Nul {
+        /// Where.
+        place: String,
+    },
+    /// A variable name that is empty or has `=`.
+    #[error("`{name}` cannot name a variable")]
+    VariableName {
+        /// The name.
+        name: String,
+    },
+    /// The tool is not absolute, not UTF-8, or has `..`.
+    #[error("tool `{tool}` is not a plain absolute path")]
+    Tool {
+        /// The path.
+        tool: PathBuf,
+    },
+    /// Arguments and variables together are too long.
+    #[error("arguments and variables take `{bytes}` bytes, the most is `{bytes_max}`")]
+    TooLong {
+        /// What they take.
+        bytes: usize,
+        /// The bound.
+        bytes_max: usize,
+    },
+    /// A quota under which nothing can run.
+    #[error("quota `{field}` is `{value}`, the least is `{least}`")]
+    Quota {
+        /// The field of `Quota`.
+        field: &'static str,
+        /// Its value.
+        value: u64,
+        /// The least that works.
+        least: u64,
+    },
+}
+
+impl SandboxSpec {
+    /// Checks all that can be told without looking at the machine.
+    ///
+    /// # Errors
+    ///
+    /// [`SpecError`] names the first thing that is wrong.
+    pub fn check(&self) -> Result<(), SpecError> {
+        self.check_tool()?;
+        self.check_strings()?;
+        let least = [
+            ("memory_bytes", self.quota.memory_bytes, MEMORY_BYTES_MIN),
+            ("wall_ms", self.quota.wall_ms, 1),
+            ("processes", u64::from(self.quota.processes), 1),
+            ("disk_bytes", self.quota.disk_bytes, 1),
+        ];
+        for (field, value, least) in least {
+            if value < least {
+                return Err(SpecError::Quota { field, value, least });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_tool(&self) -> Result<(), SpecError> {
+        let has_dots = self.tool.components().any(|part| part == std::path::Component::ParentDir);
+        match self.tool.to_str() {
+            Some(text) if text.contains('\0') => {
+                Err(SpecError::Nul { place: "the tool".to_owned() })
+            }
+            Some(text) if text.starts_with('/') && !text.ends_with('/') && !has_dots => Ok(()),
+            _ => Err(SpecError::Tool { tool: self.tool.clone() }),
+        }
+    }
+
+    fn check_strings(&self) -> Result<(), SpecError> {
+        if self.argv.is_empty() {
+            return Err(SpecError::NoArguments);
+        }
+        if let Some(arg_idx) = self.argv.iter().position(|argument| argument.contains('\0')) {
+            return Err(SpecError::Nul { place: format!("argument {arg_idx}") });
+        }
+        for (name, value) in &self.env {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                return Err(SpecError::VariableName { name: name.clone() });
+            }
+            if value.contains('\0') {
+                return Err(SpecError::Nul { place: format!("variable `{name}`") });
+            }
+        }
+        let variables = self.env.iter().map(|(name, value)| name.len() + value.len() + 2);
+        let bytes = self.argv.iter().map(|argument| argument.len() + 1).chain(variables).sum();
+        let bytes_max = ARGUMENT_BYTES_MAX;
+        if bytes > bytes_max { Err(SpecError::TooLong { bytes, bytes_max }) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(change: impl FnOnce(&mut SandboxSpec)) -> Result<(), SpecError> {
+        let quota = Quota {
+            cpu_pct: 80,
+            memory_bytes: 64 << 20,
+            wall_ms: 1_000,
+            processes: 8,
+            disk_bytes: 1 << 20,
+            output_bytes: 1 << 20,
+            parallel: 1,
+        };
+        let mut spec = SandboxSpec {
+            tool: "/usr/bin/true".into(),
+            argv: vec!["true".to_owned()],
+            workspace: "/".into(),
+            env: BTreeMap::new(),
+            quota,
+            inner_exe: File::open(std::env::current_exe().unwrap()).unwrap(),
+            service_account: None,
+        };
+        change(&mut spec);
+        spec.check()
+    }
+
+    #[test]
+    fn a_plain_spec_passes() {
+        assert_eq!(check(|_| {}), Ok(()));
+    }
+
+    #[test]
+    fn relative_and_climbing_tools_are_refused() {
+        for bad in ["true", "", "/usr/../bin/true", "/usr/bin/", "./true"] {
+            let refused = check(|spec| spec.tool = bad.into());
+            assert_eq!(refused, Err(SpecError::Tool { tool: bad.into() }));
+        }
+    }
+
+    #[test]
+    fn nul_bytes_and_impossible_names_are_refused() {
+        assert!(matches!(
+            check(|spec| spec.argv[0] = "a\0b".to_owned()),
+            Err(SpecError::Nul { .. })
+        ));
+        for bad in ["", "A=B", "A\0"] {
+            let refused = check(|spec| drop(spec.env.insert(bad.to_owned(), String::new())));
+            assert_eq!(refused, Err(SpecError::VariableName { name: bad.to_owned() }));
+        }
+        let refused = check(|spec| drop(spec.env.insert("A".to_owned(), "\0".to_owned())));
+        assert!(matches!(refused, Err(SpecError::Nul { .. })));
+    }
+
+    #[test]
+    fn an_argument_vector_past_the_bound_is_refused() {
+        let refused = check(|spec| spec.argv.push("x".repeat(ARGUMENT_BYTES_MAX)));
+        assert!(matches!(refused, Err(SpecError::TooLong { .. })));
+        assert_eq!(check(|spec| spec.argv.clear()), Err(SpecError::NoArguments));
+    }
+
+    #[test]
+    fn a_quota_of_nothing_is_refused() {
+        let refused = check(|spec| spec.quota.memory_bytes = 0);
+        assert!(matches!(refused, Err(SpecError::Quota { field: "memory_bytes", .. })));
+        assert!(check(|spec| spec.quota.processes = 0).is_err());
+        assert!(check(|spec| spec.quota.wall_ms = 0).is_err());
+    }
+}

@@ -1,0 +1,22 @@
+//! The sandbox against the real bwrap, as root and as an ordinary user: each test is one thing that must not
+//! be possible, or one ending that must be told exactly.
+//!
+//! A machine that cannot confine fails these tests, unless `CARNET_ALLOW_NO_SANDBOX` is set; then each says
+//! aloud that nothing was enforced.
+#![cfg(target_os = "linux")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test may stop at whatever it did not expect, and says so"
+)]
+
+#[path = "confinement/endings.rs"]
+mod endings;
+#[path = "confinement/kit.rs"]
+mod kit;
+#[path = "confinement/leaks.rs"]
+mod leaks;
+#[path = "confinement/refusals.rs"]
+mod refusals;
+#[path = "confinement/walls.rs"]
+mod walls;
