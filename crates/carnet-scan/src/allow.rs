@@ -10,6 +10,9 @@ use memchr::memmem;
 
 const MARKER: &[u8] = b"carnet:allow";
 
+/// Bytes after the marker that are looked at: a rule id, and a reason cut off here when it is longer.
+const MARKER_BYTES_MAX: usize = 400;
+
 /// One marker in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Marker {
@@ -17,49 +20,50 @@ struct Marker {
     reason: Range<usize>,
 }
 
-/// The markers of one text, by line.
+/// The markers of one text: for each line and rule id, where the first reason stands.
 #[derive(Debug, Default)]
-pub(crate) struct Markers {
-    by_line: BTreeMap<u32, Vec<Marker>>,
+pub(crate) struct Markers<'t> {
+    text: &'t [u8],
+    reasons: BTreeMap<(u32, &'t [u8]), Range<usize>>,
 }
 
-impl Markers {
-    /// Finds the markers of `text` that give a reason; `secrets` are the regions no reason may touch.
-    pub(crate) fn new(text: &[u8], lines: &LineIndex, secrets: &[Range<usize>]) -> Markers {
-        let mut markers = Markers::default();
+impl<'t> Markers<'t> {
+    /// Finds the markers of `text` that give a reason.
+    ///
+    /// No reason may touch one of `secrets`, which are sorted and share no byte.
+    pub(crate) fn new(text: &'t [u8], lines: &LineIndex, secrets: &[Range<usize>]) -> Markers<'t> {
+        let mut reasons = BTreeMap::new();
         for at in memmem::find_iter(text, MARKER) {
             let Some(marker) = parse(text, at) else { continue };
-            let touches = |secret: &Range<usize>| {
-                marker.reason.start < secret.end && secret.start < marker.reason.end
-            };
-            if !secrets.iter().any(touches) {
-                markers.by_line.entry(lines.line_column(at).0).or_default().push(marker);
+            let next = secrets.partition_point(|secret| secret.end <= marker.reason.start);
+            if secrets.get(next).is_none_or(|secret| secret.start >= marker.reason.end) {
+                let (line, _) = lines.line_column(at);
+                reasons.entry((line, &text[marker.rule_id])).or_insert(marker.reason);
             }
         }
-        markers
+        Markers { text, reasons }
     }
 
     /// Returns the reason for which findings of `rule_id` that begin on `line` are accepted.
-    pub(crate) fn reason(&self, text: &[u8], rule_id: &str, line: u32) -> Option<String> {
-        let near =
-            self.by_line.range(line.saturating_sub(1)..=line).flat_map(|(_, markers)| markers);
-        let mut reasons = near
-            .filter(|marker| &text[marker.rule_id.clone()] == rule_id.as_bytes())
-            .map(|marker| String::from_utf8_lossy(&text[marker.reason.clone()]).into_owned());
-        reasons.next()
+    pub(crate) fn reason(&self, rule_id: &str, line: u32) -> Option<String> {
+        let on_line = |line: u32| self.reasons.get(&(line, rule_id.as_bytes()));
+        let reason = on_line(line).or_else(|| on_line(line.checked_sub(1)?))?;
+        Some(String::from_utf8_lossy(&self.text[reason.clone()]).into_owned())
     }
 }
 
 /// Reads the marker at `at`: white space, a rule id, white space, and a reason up to the end of the line.
 fn parse(text: &[u8], at: usize) -> Option<Marker> {
-    let line_end = memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |len| at + len);
-    let id_start = skip_blanks(text, at + MARKER.len(), line_end)?;
+    let from = at + MARKER.len();
+    let near = &text[from..text.len().min(from + MARKER_BYTES_MAX)];
+    let end = from + memchr::memchr(b'\n', near).unwrap_or(near.len());
+    let id_start = skip_blanks(text, from, end)?;
     let is_id_byte =
         |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
-    let id_len = text[id_start..line_end].iter().take_while(|byte| is_id_byte(byte)).count();
-    let reason_start = skip_blanks(text, id_start + id_len, line_end)?;
+    let id_len = text[id_start..end].iter().take_while(|byte| is_id_byte(byte)).count();
+    let reason_start = skip_blanks(text, id_start + id_len, end)?;
     let is_word_byte = |byte: &u8| byte.is_ascii_alphanumeric() || !byte.is_ascii();
-    let last = text[reason_start..line_end].iter().rposition(is_word_byte)?;
+    let last = text[reason_start..end].iter().rposition(is_word_byte)?;
     Some(Marker {
         rule_id: id_start..id_start + id_len,
         reason: reason_start..reason_start + last + 1,
@@ -79,7 +83,7 @@ mod tests {
     fn check(text: &str, line: u32, expect: Option<&str>) {
         let text = text.as_bytes();
         let markers = Markers::new(text, &LineIndex::new(text), &[]);
-        assert_eq!(markers.reason(text, "some-rule", line).as_deref(), expect);
+        assert_eq!(markers.reason("some-rule", line).as_deref(), expect);
     }
 
     #[test]
@@ -114,6 +118,6 @@ mod tests {
     fn a_secret_is_no_reason() {
         let text = b"carnet:allow some-rule s3cret";
         let markers = Markers::new(text, &LineIndex::new(text), std::slice::from_ref(&(23..29)));
-        assert_eq!(markers.reason(text, "some-rule", 1), None);
+        assert_eq!(markers.reason("some-rule", 1), None);
     }
 }

@@ -77,6 +77,7 @@ pub fn redact(text: &[u8], regions: &[(Region, &str)]) -> Result<Vec<u8>, Redact
 /// Unlike [`crate::scan`], this replaces everything that any rule met: secrets that share bytes are replaced
 /// together under the id of the most specific rule, and `carnet:allow` has no say, because who writes a text
 /// does not decide what may leave. The result holds nothing more to find: redacting it again changes nothing.
+/// The key is not needed today: names are rule ids, not fingerprints.
 /// A text that keeps giving rise to new findings is replaced whole by `[REDACTED:unsettled-text]`.
 pub fn redact_findings(
     rules: &RuleSet,

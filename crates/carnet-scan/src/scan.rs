@@ -67,7 +67,7 @@ pub fn scan(rules: &RuleSet, key: &FingerprintKey, content: &Content) -> Scan {
             fingerprint: key.fingerprint(&rule.family, secret),
             masked: mask(secret),
         };
-        match markers.reason(&content.bytes, &rule.id, region.start_line) {
+        match markers.reason(&rule.id, region.start_line) {
             Some(reason) => scan.allowed.push(Allowed { finding, reason }),
             None => scan.findings.push(finding),
         }

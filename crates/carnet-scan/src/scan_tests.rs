@@ -174,6 +174,14 @@ fn nothing_of_a_finding_shows_the_secret() {
     assert!(!shown.contains(&token[..5]));
 }
 
+#[test]
+fn a_line_of_many_secrets_and_markers_finishes() {
+    let n_pairs = 20_000;
+    let pair = format!("{} carnet:allow github-personal-access-token , ", token());
+    let scan = scan(RuleSet::built_in(), &key(), &text(pair.repeat(n_pairs).as_bytes()));
+    assert_eq!((scan.findings.len(), scan.allowed.len()), (n_pairs, 0));
+}
+
 proptest! {
     #[test]
     fn findings_are_sorted_and_share_no_byte(
