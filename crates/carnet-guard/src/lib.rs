@@ -1,2 +1,23 @@
-//! Decides what may be committed or sent, and writes it to the audit log.
+//! Decides what may be committed or sent, and writes refusals to the audit log.
+//!
+//! The room composes: git hands over bytes, scan finds, policy judges. It refuses to let pass what could not be
+//! examined. After [`Guard`] looked at a content there are regions, rule names and fingerprints, never the secret's bytes.
+//!
+//! Read the modules in the order below.
 #![warn(missing_docs)]
+
+mod policy;
+
+mod examine;
+
+mod audit;
+
+mod install;
+
+pub use audit::{AuditError, AuditEvent, append_audit};
+pub use examine::{Examination, ExamineError, Guard};
+pub use install::{
+    ConfigLine, EVENTS, HookFile, InstallError, InstallPlan, SHIM_VERSION, UninstallReport,
+    apply_install, missing_parts, plan_install, plan_uninstall, uninstall,
+};
+pub use policy::{PolicyError, PolicyInForce, content_policy};

@@ -1,2 +1,22 @@
 //! A request becomes a run, artifacts, a passport, and later a replay.
+//!
+//! The room composes: policy admits, git checks out, the sandbox confines, the guard examines, git records. It refuses
+//! to store what the guard did not see, and to call a run recorded before its ledger event is durable.
+//!
+//! Read the modules in the order below: a run's way from request to record, then back.
 #![warn(missing_docs)]
+
+pub mod execute;
+
+pub mod collect;
+pub mod scratch;
+pub mod slots;
+pub mod tools;
+
+pub mod event;
+pub mod manifest;
+pub mod record;
+
+pub mod ledger;
+pub mod replay;
+pub mod verify;

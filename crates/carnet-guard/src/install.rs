@@ -1,0 +1,433 @@
+//! Installing carnet's hooks in a repository, and taking them out again.
+//!
+//! On git 2.54 and later the hooks are configuration (`hook.<name>.event`, `hook.<name>.command`); on earlier
+//! versions they are small shims in the hooks directory. A hook that stood there before is moved to
+//! `<state>/chained/` and run first. Decisions and deeds are two functions: [`plan_install`] returns a value
+//! that can be printed, [`apply_install`] does it.
+//!
+//! Invariants: at every moment each event has either its old hook or the shim, never none; [`uninstall`] puts
+//! the very inode back; nothing outside the repository is written.
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use carnet_git::Repo;
+use serde::{Deserialize, Serialize};
+
+/// Version of the shim; the binary says when a repository's shim is older.
+pub const SHIM_VERSION: u32 = 1;
+
+/// The events that carnet answers.
+pub const EVENTS: [&str; 2] = ["pre-commit", "pre-merge-commit"];
+
+/// The first git that takes hooks from configuration.
+const CONFIG_HOOKS_SINCE: (u32, u32, u32) = (2, 54, 0);
+
+const SHIM: &str = include_str!("../../../hooks/shim.sh");
+const SHIM_MARK: &str = "# Written by `carnet init`";
+const RECORD_FORMAT: &str = "carnet/install/1";
+
+/// One configuration value that carnet sets, with the reason that people are shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigLine {
+    /// The key, such as `notes.rewriteRef`.
+    pub key: String,
+    /// The value that is added.
+    pub value: String,
+}
+
+/// One shim in the hooks directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookFile {
+    /// The event, such as `pre-commit`.
+    pub event: String,
+    /// Where the shim stands.
+    pub path: PathBuf,
+    /// Where the hook that stood there before is kept, if there was one.
+    pub chained: Option<PathBuf>,
+    /// The shim's text.
+    pub text: String,
+}
+
+/// What installing would do; every line of it can be shown to a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstallPlan {
+    /// Directories that do not exist yet.
+    pub new_dirs: Vec<PathBuf>,
+    /// Shims to write.
+    pub hooks: Vec<HookFile>,
+    /// Configuration lines to add.
+    pub config: Vec<ConfigLine>,
+}
+
+impl InstallPlan {
+    /// Tells whether everything stands already.
+    pub fn is_empty(&self) -> bool {
+        self.hooks.is_empty() && self.config.is_empty()
+    }
+}
+
+/// What was installed, kept as `<state>/install.json` for uninstalling.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    format: String,
+    new_dirs: Vec<PathBuf>,
+    hooks: Vec<HookFile>,
+    config: Vec<ConfigLine>,
+}
+
+/// Why hooks cannot be installed or taken out.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// `core.hooksPath` names a place that other repositories share.
+    #[error("core.hooksPath is `{0}`, outside this repository")]
+    SharedHooks(PathBuf),
+    /// The hook is a file that the repository tracks; a shim would show up as a change.
+    #[error("hook `{0}` is a tracked file of this repository")]
+    TrackedHook(PathBuf),
+    /// A hook is neither a file nor a link.
+    #[error("hook `{0}` is neither a file nor a link")]
+    NotAFile(PathBuf),
+    /// Someone changed the shim after carnet wrote it.
+    #[error("hook `{0}` is no longer the shim that carnet wrote")]
+    ShimChanged(PathBuf),
+    /// The record of the installation is broken.
+    #[error("`{0}` is not a record of an installation")]
+    Record(PathBuf),
+    /// The path of the binary or of a hook is not UTF-8, which a shim cannot hold.
+    #[error("path `{0}` is not UTF-8")]
+    NotUtf8(PathBuf),
+    /// A file could not be read or written.
+    #[error("access `{path}`")]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Git could not be asked.
+    #[error("ask git")]
+    Git(#[from] carnet_git::ProgramError),
+    /// The configuration could not be written.
+    #[error("write the configuration")]
+    Config(#[from] carnet_git::ConfigError),
+}
+
+/// Decides what has to be written so that `carnet_exe` answers the events in `repo`.
+///
+/// Fetch refspecs are added for every remote.
+///
+/// # Errors
+///
+/// [`InstallError`] when a hook cannot be chained safely; nothing was written.
+pub fn plan_install(repo: &Repo, carnet_exe: &Path) -> Result<InstallPlan, InstallError> {
+    let mut plan = InstallPlan { new_dirs: vec![], hooks: vec![], config: vec![] };
+    if carnet_git::git_version()? >= CONFIG_HOOKS_SINCE {
+        plan.config.extend(config_hooks(carnet_exe)?);
+    } else {
+        plan_shims(repo, carnet_exe, &mut plan)?;
+    }
+    plan.config.extend(exchange_config(repo)?);
+    let mut missing = vec![];
+    for line in plan.config {
+        if !repo.config_get_all(&line.key).contains(&line.value) {
+            missing.push(line);
+        }
+    }
+    plan.config = missing;
+    Ok(plan)
+}
+
+fn config_hooks(carnet_exe: &Path) -> Result<Vec<ConfigLine>, InstallError> {
+    let exe = shell_quoted(carnet_exe)?;
+    let lines = EVENTS.iter().flat_map(|event| {
+        let command = format!("{exe} hook {event} --shim {SHIM_VERSION} --");
+        [
+            config_line(&format!("hook.carnet-{event}.event"), event),
+            config_line(&format!("hook.carnet-{event}.command"), &command),
+        ]
+    });
+    Ok(lines.collect())
+}
+
+/// Others' ledgers and notes arrive with every `git fetch`, in a namespace of their own: a `git fetch --prune` then
+/// never touches what this clone wrote. Notes survive amend and rebase.
+fn exchange_config(repo: &Repo) -> Result<Vec<ConfigLine>, InstallError> {
+    let mut lines = vec![config_line("notes.rewriteRef", "refs/notes/carnet/passports")];
+    for remote in remote_names(repo)? {
+        for (theirs, ours) in [("carnet/ledger", "ledger"), ("notes/carnet", "notes")] {
+            let refspec = format!("+refs/{theirs}/*:refs/carnet/remotes/{remote}/{ours}/*");
+            lines.push(config_line(&format!("remote.{remote}.fetch"), &refspec));
+        }
+    }
+    Ok(lines)
+}
+
+fn remote_names(repo: &Repo) -> Result<Vec<String>, InstallError> {
+    let answer = git_answer(repo, &["remote".as_ref()])?;
+    Ok(String::from_utf8_lossy(&answer.stdout).lines().map(str::to_owned).collect())
+}
+
+fn is_tracked(repo: &Repo, path: &Path) -> Result<bool, InstallError> {
+    let words = ["ls-files".as_ref(), "--error-unmatch".as_ref(), "--".as_ref(), path.as_os_str()];
+    Ok(git_answer(repo, &words)?.status.success())
+}
+
+fn git_answer(
+    repo: &Repo,
+    args: &[&std::ffi::OsStr],
+) -> Result<std::process::Output, InstallError> {
+    let mut command = repo.git()?;
+    command.args(args).output().map_err(|source| InstallError::Io { path: "git".into(), source })
+}
+
+fn config_line(key: &str, value: &str) -> ConfigLine {
+    ConfigLine { key: key.to_owned(), value: value.to_owned() }
+}
+
+fn plan_shims(repo: &Repo, carnet_exe: &Path, plan: &mut InstallPlan) -> Result<(), InstallError> {
+    let dir = repo.hooks_dir()?;
+    let inside = |root: &Path| dir.starts_with(root);
+    if !inside(repo.common_dir()) && !repo.work_tree().is_some_and(inside) {
+        return Err(InstallError::SharedHooks(dir));
+    }
+    if !dir.exists() {
+        plan.new_dirs.push(dir.clone());
+    }
+    for event in EVENTS {
+        let path = dir.join(event);
+        let chained = match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(source) => return Err(InstallError::Io { path, source }),
+            Ok(meta) if meta.is_dir() => return Err(InstallError::NotAFile(path)),
+            Ok(_) => Some(repo.state_dir().join("chained").join(event)),
+        };
+        let chained = match chained {
+            Some(_) if is_shim(&path) => {
+                let earlier = repo.state_dir().join("chained").join(event);
+                fs::symlink_metadata(&earlier).is_ok().then_some(earlier)
+            }
+            other => other,
+        };
+        let text = shim_text(event, carnet_exe, chained.as_deref(), &path)?;
+        if fs::read(&path).is_ok_and(|old| old == text.as_bytes()) {
+            continue;
+        }
+        if !is_shim(&path) && chained.is_some() && is_tracked(repo, &path)? {
+            return Err(InstallError::TrackedHook(path));
+        }
+        plan.hooks.push(HookFile { event: event.to_owned(), path, chained, text });
+    }
+    Ok(())
+}
+
+fn is_shim(path: &Path) -> bool {
+    fs::read_to_string(path).is_ok_and(|text| text.contains(SHIM_MARK))
+}
+
+/// Returns the shim for one event. `earlier` is where the old hook will lie, `hook` where it lies now (or, once
+/// chained, where the shim stands).
+fn shim_text(
+    event: &str,
+    carnet_exe: &Path,
+    earlier: Option<&Path>,
+    hook: &Path,
+) -> Result<String, InstallError> {
+    let chain = match earlier {
+        Some(earlier) => chain_text(earlier, if is_shim(hook) { earlier } else { hook })?,
+        None => String::new(),
+    };
+    let exe = shell_quoted(carnet_exe)?;
+    Ok(SHIM.replace("@CHAIN@", &chain).replace("@CARNET@", &exe).replace("@EVENT@", event))
+}
+
+/// Returns the lines that run the earlier hook.
+///
+/// A POSIX shell script is sourced in a subshell, so that its `$0` stays the hook's own path (husky and others look for
+/// neighbours there); anything else is executed. A hook that git would not have run, for it is not executable,
+/// is kept and not run. A link is followed now, since its target may be relative to where it stands.
+fn chain_text(chained: &Path, now_at: &Path) -> Result<String, InstallError> {
+    let io = |source| InstallError::Io { path: now_at.to_owned(), source };
+    let meta = match fs::metadata(now_at) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
+        other => other.map_err(io)?,
+    };
+    if meta.permissions().mode() & 0o111 == 0 {
+        return Ok(String::new());
+    }
+    let is_link = fs::symlink_metadata(now_at).map_err(io)?.is_symlink();
+    let runs_at = if is_link { fs::canonicalize(now_at).map_err(io)? } else { chained.to_owned() };
+    let quoted = shell_quoted(&runs_at)?;
+    let script = fs::read(now_at).map_err(io)?;
+    let call = if is_posix_shell(&script) {
+        format!("( . {quoted} )")
+    } else {
+        format!("{quoted} \"$@\"")
+    };
+    Ok(format!("{call}\nstatus=$?; [ \"$status\" -eq 0 ] || exit \"$status\"\n"))
+}
+
+fn is_posix_shell(script: &[u8]) -> bool {
+    let first_line = script.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let interpreter = first_line.strip_prefix(b"#!").unwrap_or_default().trim_ascii();
+    [&b"/bin/sh"[..], b"/usr/bin/sh", b"/usr/bin/env sh", b"/bin/dash"].contains(&interpreter)
+}
+
+fn shell_quoted(path: &Path) -> Result<String, InstallError> {
+    let text = path.to_str().ok_or_else(|| InstallError::NotUtf8(path.to_owned()))?;
+    Ok(format!("'{}'", text.replace('\'', r"'\''")))
+}
+
+/// Does what [`plan_install`] decided.
+///
+/// # Errors
+///
+/// [`InstallError`]; the record is written first, so [`uninstall`] undoes an installation that broke off.
+pub fn apply_install(repo: &Repo, plan: &InstallPlan) -> Result<(), InstallError> {
+    let state = repo.state_dir();
+    create_dir(&state.join("chained"))?;
+    let mut record = read_record(&state)?.unwrap_or_else(|| Record {
+        format: RECORD_FORMAT.to_owned(),
+        new_dirs: vec![],
+        hooks: vec![],
+        config: vec![],
+    });
+    record.new_dirs.extend(plan.new_dirs.iter().cloned());
+    record.hooks.retain(|old| plan.hooks.iter().all(|new| new.path != old.path));
+    record.hooks.extend(plan.hooks.iter().cloned());
+    record.config.extend(plan.config.iter().cloned());
+    write_record(&state, &record)?;
+    plan.new_dirs.iter().try_for_each(|dir| create_dir(dir))?;
+    plan.hooks.iter().try_for_each(write_shim)?;
+    for line in &plan.config {
+        repo.config_add(&line.key, &line.value)?;
+    }
+    Ok(())
+}
+
+fn create_dir(dir: &Path) -> Result<(), InstallError> {
+    fs::create_dir_all(dir).map_err(|source| InstallError::Io { path: dir.to_owned(), source })
+}
+
+/// Links the old hook to its new place, then renames the shim over it: the event never stands without a hook.
+fn write_shim(hook: &HookFile) -> Result<(), InstallError> {
+    let io = |source| InstallError::Io { path: hook.path.clone(), source };
+    if let Some(chained) = &hook.chained
+        && !is_shim(&hook.path)
+    {
+        match fs::remove_file(chained) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
+        fs::hard_link(&hook.path, chained).map_err(io)?;
+    }
+    let beside = hook.path.with_extension("carnet-new");
+    fs::write(&beside, &hook.text).map_err(io)?;
+    fs::set_permissions(&beside, fs::Permissions::from_mode(0o755)).map_err(io)?;
+    fs::rename(&beside, &hook.path).map_err(io)
+}
+
+/// What uninstalling did, or would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UninstallReport {
+    /// Shims taken away, each with the hook that was put back, if any.
+    pub hooks: Vec<HookFile>,
+    /// Configuration lines removed.
+    pub config: Vec<ConfigLine>,
+}
+
+/// Returns what [`uninstall`] would take out; `None` when nothing is installed.
+///
+/// # Errors
+///
+/// [`InstallError`] when the record is broken or a shim was changed by someone else.
+pub fn plan_uninstall(repo: &Repo) -> Result<Option<UninstallReport>, InstallError> {
+    let Some(record) = read_record(&repo.state_dir())? else { return Ok(None) };
+    for hook in &record.hooks {
+        let now = fs::read(&hook.path).ok();
+        let untouched = now.as_deref() == Some(hook.text.as_bytes());
+        let not_yet_written = now.is_none() || !is_shim(&hook.path);
+        let restorable = untouched
+            || (not_yet_written && hook.chained.as_deref().is_none_or(|path| !path.exists()));
+        if !restorable {
+            return Err(InstallError::ShimChanged(hook.path.clone()));
+        }
+    }
+    Ok(Some(UninstallReport { hooks: record.hooks, config: record.config }))
+}
+
+/// Takes out what was installed and puts back what stood there, byte for byte.
+///
+/// # Errors
+///
+/// [`InstallError`]; what was already put back stays so, and the record remains until all is done.
+pub fn uninstall(repo: &Repo, report: &UninstallReport) -> Result<(), InstallError> {
+    let state = repo.state_dir();
+    for hook in &report.hooks {
+        let io = |source| InstallError::Io { path: hook.path.clone(), source };
+        match &hook.chained {
+            Some(chained) if fs::symlink_metadata(chained).is_ok() => {
+                fs::rename(chained, &hook.path).map_err(io)?;
+            }
+            None if is_shim(&hook.path) => fs::remove_file(&hook.path).map_err(io)?,
+            _ => {}
+        }
+    }
+    for line in &report.config {
+        repo.config_unset(&line.key, Some(&line.value))?;
+    }
+    let record_path = state.join("install.json");
+    if let Some(record) = read_record(&state)? {
+        // Only directories that carnet made and that are empty again; anything else is the user's.
+        record.new_dirs.iter().for_each(|dir| drop(fs::remove_dir(dir)));
+    }
+    drop(fs::remove_dir(state.join("chained")));
+    fs::remove_file(&record_path).map_err(|source| InstallError::Io { path: record_path, source })
+}
+
+/// Tells what of an installation is missing now: shims that someone removed or replaced, configuration lines
+/// that are gone.
+///
+/// # Errors
+///
+/// [`InstallError::Record`] when the record cannot be read.
+pub fn missing_parts(repo: &Repo) -> Result<Option<Vec<String>>, InstallError> {
+    let Some(record) = read_record(&repo.state_dir())? else { return Ok(None) };
+    let mut missing = vec![];
+    for hook in &record.hooks {
+        if fs::read(&hook.path).ok().as_deref() != Some(hook.text.as_bytes()) {
+            missing.push(format!("hook `{}`", hook.path.display()));
+        }
+    }
+    for line in &record.config {
+        if !repo.config_get_all(&line.key).contains(&line.value) {
+            missing.push(format!("configuration `{}`", line.key));
+        }
+    }
+    Ok(Some(missing))
+}
+
+fn read_record(state: &Path) -> Result<Option<Record>, InstallError> {
+    let path = state.join("install.json");
+    let text = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(|source| InstallError::Io { path: path.clone(), source })?,
+    };
+    match serde_json::from_slice::<Record>(&text) {
+        Ok(record) if record.format == RECORD_FORMAT => Ok(Some(record)),
+        _ => Err(InstallError::Record(path)),
+    }
+}
+
+fn write_record(state: &Path, record: &Record) -> Result<(), InstallError> {
+    let path = state.join("install.json");
+    let text = serde_json::to_vec_pretty(record).expect("because paths were checked to be UTF-8");
+    let beside = path.with_extension("json.new");
+    fs::write(&beside, text)
+        .and_then(|()| fs::rename(&beside, &path))
+        .map_err(|source| InstallError::Io { path, source })
+}

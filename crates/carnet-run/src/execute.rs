@@ -1,0 +1,399 @@
+//! From a request to a recorded run: plan, execute, record.
+//!
+//! [`plan`] decides and touches nothing; [`execute`] does what the plan says. A command that the lane does not admit is
+//! recorded as refused and never started.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+};
+
+use carnet_access::keys::SigningKey;
+use carnet_core::{
+    Digest, GitOid, LaneName, Outcome, RunId, Timestamp, Usage,
+    passport::{
+        Artifact, EnvSnapshot, Log, Passport, PolicyRef, Request, RunIdentity, RunKind, Source,
+        Tool, Withheld,
+    },
+};
+use carnet_git::{CheckoutError, ObjectError, Repo};
+use carnet_guard::{Guard, PolicyInForce};
+use carnet_policy::{Admission, Lane, LoadLaneError};
+use carnet_sandbox::{Captured, Confined, SandboxError, SandboxSpec, ServiceAccount};
+
+use crate::{
+    collect::{GlobError, Output, Outputs, collect, media_type},
+    record::{FinishedRun, RecordError, RecordedRun, record},
+    scratch::{Scratch, ScratchError},
+    slots::take_slot,
+    tools::{self, ToolError},
+};
+
+/// What a run needs of the world around it.
+pub struct RunContext<'a> {
+    /// The repository that is run on and recorded in.
+    pub repo: &'a Repo,
+    /// This clone's signing key.
+    pub key: &'a SigningKey,
+    /// Sees every log and output before it is stored.
+    pub guard: &'a Guard<'a>,
+    /// The clock.
+    pub now: &'a dyn Fn() -> Timestamp,
+    /// The carnet binary, re-executed as the sandbox's inner stage.
+    pub carnet_exe: &'a Path,
+    /// Where workspaces are made.
+    pub scratch_parent: PathBuf,
+    /// Whom to become when the caller is root.
+    pub service_account: Option<ServiceAccount>,
+    /// Set when the person asks to stop.
+    pub interrupted: &'a AtomicBool,
+}
+
+/// What was asked.
+#[derive(Debug, Clone)]
+pub struct RunRequest {
+    /// The lane.
+    pub lane: LaneName,
+    /// The argument vector, a bare tool name first.
+    pub argv: Vec<String>,
+    /// Globs of outputs to collect.
+    pub outputs: Vec<String>,
+    /// The commit to run on.
+    pub commit: GitOid,
+    /// Why it runs.
+    pub kind: RunKind,
+    /// The run that this one repeats.
+    pub replay_of: Option<RunId>,
+}
+
+/// What will be done, decided and not yet done.
+#[derive(Debug)]
+pub struct RunPlan {
+    /// The request.
+    pub request: RunRequest,
+    /// The tree of the commit.
+    pub tree: GitOid,
+    /// The lane as the policy in force defines it.
+    pub lane: Lane,
+    /// What the lane says to the command.
+    pub admission: Admission,
+    /// Where the policy came from.
+    pub policy_origin: String,
+    /// The policy files that decide.
+    pub policy_files: Vec<(String, String)>,
+    outputs: Outputs,
+}
+
+/// Why a run was neither started nor recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The commit cannot be read.
+    #[error("read commit `{commit}`")]
+    Commit {
+        /// Which one.
+        commit: GitOid,
+        /// Why.
+        #[source]
+        source: ObjectError,
+    },
+    /// The lane is unknown, or its file is wrong.
+    #[error("load lane `{lane}`")]
+    Lane {
+        /// Which one.
+        lane: LaneName,
+        /// Why.
+        #[source]
+        source: LoadLaneError,
+    },
+    /// An output is no glob.
+    #[error(transparent)]
+    Output(#[from] GlobError),
+    /// The program is not there.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// An argument holds a secret; the ledger keeps arguments, so the command is not even recorded.
+    #[error("argument `{arg_idx}` holds a secret (rule `{rule}`)")]
+    SecretArgument {
+        /// Which argument, the tool being 0.
+        arg_idx: usize,
+        /// The rule that found it.
+        rule: String,
+    },
+    /// All places of the lane are taken.
+    #[error("lane `{lane}` runs `{parallel}` at once already")]
+    LaneFull {
+        /// Which one.
+        lane: LaneName,
+        /// Its bound.
+        parallel: u32,
+    },
+    /// There is nowhere to work.
+    #[error(transparent)]
+    Scratch(#[from] ScratchError),
+    /// The commit could not be checked out.
+    #[error("check out the commit")]
+    Checkout(#[from] CheckoutError),
+    /// The workspace could not be given to the service account.
+    #[error("give the workspace to the service account")]
+    Owner(#[from] carnet_sandbox::OwnershipError),
+    /// The confinement could not be built; nothing was started.
+    #[error("confine the command")]
+    Sandbox(#[from] SandboxError),
+    /// The machine failed at something.
+    #[error("{doing}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The run ran, and could not be recorded.
+    #[error("the command ran and could not be recorded")]
+    Record(#[from] RecordError),
+    /// The system's random source failed.
+    #[error("the system's random source failed: {0}")]
+    Random(getrandom::Error),
+}
+
+/// Decides about a request under a policy. Touches nothing.
+///
+/// # Errors
+///
+/// [`RunError`] for an unknown lane, an unreadable commit, a malformed output. A command that the lane
+/// does not admit is no error: the plan says so.
+pub fn plan(repo: &Repo, policy: &PolicyInForce, request: RunRequest) -> Result<RunPlan, RunError> {
+    let commit = request.commit;
+    let tree =
+        repo.read_commit(&commit).map_err(|source| RunError::Commit { commit, source })?.tree;
+    let files: Vec<_> =
+        policy.allowlists.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let lane = carnet_policy::load_lane(&files, &request.lane)
+        .map_err(|source| RunError::Lane { lane: request.lane.clone(), source })?;
+    let outputs = Outputs::compile(&request.outputs)?;
+    let admission = lane.admit(&request.argv);
+    let decided = [format!("{}.toml", request.lane), "deny.toml".to_owned()];
+    let mut policy_files = policy.allowlists.clone();
+    policy_files.retain(|(name, _)| decided.iter().any(|decided| name.ends_with(decided.as_str())));
+    for (name, _) in &mut policy_files {
+        *name = name.rsplit('/').next().unwrap_or(name).to_owned();
+    }
+    let policy_origin = policy.origin.clone();
+    Ok(RunPlan { request, tree, lane, admission, policy_origin, policy_files, outputs })
+}
+
+/// A run that was recorded, with what it left for the person and for a comparison.
+pub struct ExecutedRun {
+    /// What the ledger holds.
+    pub recorded: RecordedRun,
+    /// Standard output and standard error as stored.
+    pub logs: Vec<(&'static str, Vec<u8>)>,
+    /// Findings that were redacted from logs or kept an output back.
+    pub n_findings: usize,
+}
+
+/// Does what the plan says and records how it ended.
+///
+/// # Errors
+///
+/// [`RunError`]; only [`RunError::Record`] means that the command was started.
+pub fn execute(ctx: &RunContext<'_>, plan: &RunPlan) -> Result<ExecutedRun, RunError> {
+    for (arg_idx, arg) in plan.request.argv.iter().enumerate() {
+        if let Some(rule) = ctx.guard.examine_argument(arg, (ctx.now)()) {
+            return Err(RunError::SecretArgument { arg_idx, rule });
+        }
+    }
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(RunError::Random)?;
+    let id = RunId::from_random(random);
+    let draft = if plan.admission.verdict.is_allowed() {
+        run_confined(ctx, plan, id)?
+    } else {
+        refused(ctx, plan)?
+    };
+    finish(ctx, plan, id, draft)
+}
+
+/// What a run came to, before it is written down.
+struct Draft {
+    tree_sha256: Digest,
+    tools: Vec<Tool>,
+    started_at: Timestamp,
+    confined: Confined,
+    outputs: Vec<Output>,
+    withheld: Vec<Withheld>,
+}
+
+fn refused(ctx: &RunContext<'_>, plan: &RunPlan) -> Result<Draft, RunError> {
+    let commit = plan.request.commit;
+    let tree_sha256 =
+        ctx.repo.tree_digest(&plan.tree).map_err(|source| RunError::Commit { commit, source })?;
+    let reason = plan.admission.verdict.reasons.first();
+    let outcome = Outcome::Refused {
+        rule: reason.map_or_else(|| "no-match".to_owned(), |reason| reason.rule.clone()),
+        message: reason.map_or_else(String::new, |reason| reason.message.clone()),
+    };
+    let confined = Confined {
+        outcome,
+        usage: Usage::default(),
+        enforcement: vec![],
+        stdout: Captured::default(),
+        stderr: Captured::default(),
+    };
+    let started_at = (ctx.now)();
+    Ok(Draft {
+        tree_sha256,
+        tools: vec![],
+        started_at,
+        confined,
+        outputs: vec![],
+        withheld: vec![],
+    })
+}
+
+fn run_confined(ctx: &RunContext<'_>, plan: &RunPlan, id: RunId) -> Result<Draft, RunError> {
+    let io = |doing| move |source| RunError::Io { doing, source };
+    let request = &plan.request;
+    let tool = tools::resolve(&request.argv[0])?;
+    let parallel = plan.lane.quota().parallel;
+    let _slot = take_slot(ctx.repo.state_dir(), &request.lane, parallel)
+        .map_err(io("take one of the lane's places"))?
+        .ok_or_else(|| RunError::LaneFull { lane: request.lane.clone(), parallel })?;
+    let scratch = Scratch::create(&ctx.scratch_parent, &format!("run-{id}"))?;
+    let workspace = scratch.path().join("workspace");
+    std::fs::create_dir(&workspace).map_err(io("make the workspace"))?;
+    let checkout = ctx.repo.checkout_tree(&plan.tree, &workspace, pinned_mtime())?;
+    if let Some(account) = ctx.service_account {
+        carnet_sandbox::prepare_workspace_owner(&workspace, account)?;
+    }
+    let spec = SandboxSpec {
+        tool: PathBuf::from(&tool.path),
+        argv: request.argv.clone(),
+        workspace: workspace.clone(),
+        env: plan.lane.environment().clone(),
+        quota: plan.lane.quota(),
+        inner_exe: File::open(ctx.carnet_exe).map_err(io("open the carnet binary"))?,
+        service_account: ctx.service_account,
+    };
+    let started_at = (ctx.now)();
+    let confined = carnet_sandbox::run(&spec, ctx.interrupted)?;
+    let collected = collect(&workspace, &plan.outputs).map_err(io("collect the outputs"))?;
+    Ok(Draft {
+        tree_sha256: checkout.tree_sha256,
+        tools: vec![tool],
+        started_at,
+        confined,
+        outputs: collected.outputs,
+        withheld: collected.withheld,
+    })
+}
+
+/// The time that every file of a workspace has, so that archives made in a replay are the same bytes.
+fn pinned_mtime() -> Timestamp {
+    Timestamp::from_millis(1_000_000_000_000)
+}
+
+fn finish(
+    ctx: &RunContext<'_>,
+    plan: &RunPlan,
+    id: RunId,
+    mut draft: Draft,
+) -> Result<ExecutedRun, RunError> {
+    let finished_at = (ctx.now)();
+    let mut n_findings = 0;
+    let mut logs = vec![];
+    let mut stored_logs = vec![];
+    for (name, captured) in [("stdout", &draft.confined.stdout), ("stderr", &draft.confined.stderr)]
+    {
+        let (bytes, n_redactions) = ctx.guard.redact_log(name, &captured.bytes);
+        n_findings += n_redactions;
+        logs.push(Log {
+            name: name.to_owned(),
+            sha256: Digest::of(&bytes),
+            size_bytes: bytes.len() as u64,
+            n_redactions: u32::try_from(n_redactions).unwrap_or(u32::MAX),
+            truncated: captured.truncated,
+        });
+        stored_logs.push((name, bytes));
+    }
+    let mut outputs = vec![];
+    for output in std::mem::take(&mut draft.outputs) {
+        match ctx.guard.examine_artifact(&output.path.to_text(), &output.bytes, finished_at) {
+            None => outputs.push(output),
+            Some(rule) => {
+                n_findings += 1;
+                let name = output.path.to_text();
+                draft
+                    .withheld
+                    .push(Withheld { name, reason: format!("holds a finding of rule {rule}") });
+            }
+        }
+    }
+    draft.withheld.sort_by(|a, b| a.name.cmp(&b.name));
+    let artifacts = outputs.iter().map(artifact).collect();
+    let validation_pass = draft.confined.outcome.is_success() && draft.withheld.is_empty();
+    let passport = Passport {
+        run: RunIdentity {
+            id,
+            kind: plan.request.kind,
+            writer: ctx.key.public().writer(),
+            replay_of: plan.request.replay_of,
+            carnet_version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+        lane: plan.request.lane.clone(),
+        request: Request { argv: plan.request.argv.clone(), outputs: plan.request.outputs.clone() },
+        source: Source {
+            commit: plan.request.commit,
+            tree: plan.tree,
+            object_format: ctx.repo.object_format(),
+            tree_sha256: draft.tree_sha256,
+        },
+        environment: environment(draft.tools, plan),
+        policy: PolicyRef {
+            origin: plan.policy_origin.clone(),
+            lane_sha256: plan.lane.digest(),
+            rule: plan.admission.rule.as_ref().map_or_else(String::new, |rule| rule.id.clone()),
+            scan_rules_sha256: ctx.guard.rules_digest(),
+        },
+        enforcement: draft.confined.enforcement,
+        quota: plan.lane.quota(),
+        usage: draft.confined.usage,
+        artifacts,
+        withheld: draft.withheld,
+        logs,
+        started_at: draft.started_at,
+        finished_at,
+        outcome: draft.confined.outcome,
+        validation_pass,
+    };
+    let policy_files = plan.policy_files.clone();
+    let run = FinishedRun { passport, logs: stored_logs.clone(), outputs, policy_files };
+    let recorded = record(ctx.repo, ctx.key, run)?;
+    Ok(ExecutedRun { recorded, logs: stored_logs, n_findings })
+}
+
+fn artifact(output: &Output) -> Artifact {
+    Artifact {
+        name: output.path.to_text(),
+        sha256: Digest::of(&output.bytes),
+        size_bytes: output.bytes.len() as u64,
+        media_type: media_type(&output.path).to_owned(),
+        executable: output.executable,
+    }
+}
+
+fn environment(tools: Vec<Tool>, plan: &RunPlan) -> EnvSnapshot {
+    let mut variables: BTreeMap<String, String> = carnet_sandbox::BASE_ENVIRONMENT
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    variables.extend(plan.lane.environment().clone());
+    EnvSnapshot {
+        tools,
+        platform: format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
+        kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+        variables,
+    }
+}

@@ -1,0 +1,254 @@
+//! A finished run becomes a run commit, a ledger event and two notes. The forms are `docs/format/`.
+//!
+//! Invariants: objects are on the disk before a ref names them; the ledger's ref moves by compare-and-swap; nothing is
+//! stored that the guard did not see first (the caller hands over logs and outputs already examined).
+
+use carnet_access::{dsse::Signatures, keys::SigningKey};
+use carnet_core::{
+    Digest, GitOid, RepoPath, Timestamp,
+    passport::{PAYLOAD_TYPE, Passport, Statement},
+};
+use carnet_git::{
+    Author, ChainError, CommitSpec, EntryMode, NoteError, Repo, TreeSpec, WriteError,
+};
+use serde::Serialize;
+
+use crate::{collect::Output, event::RunEvent, manifest::manifest};
+
+/// The notes ref that lists runs on commits and trees.
+pub const PASSPORT_NOTES: &str = "refs/notes/carnet/passports";
+/// DSSE payload type of a manifest.
+pub const MANIFEST_PAYLOAD_TYPE: &str = "text/x-sha256sum";
+
+/// Everything that goes into a run commit.
+pub struct FinishedRun {
+    /// What the passport says.
+    pub passport: Passport,
+    /// `stdout` and `stderr` as they are stored: redacted and bounded.
+    pub logs: Vec<(&'static str, Vec<u8>)>,
+    /// Outputs that were examined and are kept.
+    pub outputs: Vec<Output>,
+    /// The policy files that decided, by file name.
+    pub policy_files: Vec<(String, String)>,
+}
+
+/// A run that the ledger holds.
+#[derive(Debug, Clone)]
+pub struct RecordedRun {
+    /// The run commit R.
+    pub commit: GitOid,
+    /// The ledger's event commit.
+    pub event: GitOid,
+    /// The passport as it was stored.
+    pub statement: Statement,
+    /// What went wrong with the notes; they can be rebuilt, so the run stands.
+    pub note_problem: Option<String>,
+}
+
+/// Why a run could not be recorded. Nothing names what was written, so git collects it.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// An object could not be written.
+    #[error("write the run into the repository")]
+    Write(#[from] WriteError),
+    /// The ledger's ref could not be moved.
+    #[error("append the run to the ledger")]
+    Append(#[from] ChainError),
+}
+
+/// What was measured while a run ran, stored as `receipts/run.json`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Receipt<'a> {
+    format: &'static str,
+    run: carnet_core::RunId,
+    started_at: Timestamp,
+    finished_at: Timestamp,
+    quota: &'a carnet_core::Quota,
+    usage: &'a carnet_core::Usage,
+    enforcement: &'a [carnet_core::Enforcement],
+}
+
+/// Writes the run commit, appends the ledger event and adds the notes.
+///
+/// # Errors
+///
+/// [`RecordError`]; the ledger then does not have the run.
+pub fn record(repo: &Repo, key: &SigningKey, run: FinishedRun) -> Result<RecordedRun, RecordError> {
+    let statement = Statement::new(run.passport);
+    let passport = &statement.predicate;
+    let passport_json = statement.to_canonical_json();
+    let passport_sha256 = Digest::of(&passport_json);
+
+    let mut files = RunFiles { repo, key, spec: TreeSpec::new(), lines: vec![] };
+    files.signed("passport.json", "passport.sig", PAYLOAD_TYPE, &passport_json)?;
+    for (name, text) in &run.policy_files {
+        files.add(path(&format!("policy/{name}")), EntryMode::File, text.as_bytes())?;
+    }
+    files.add(path("receipts/run.json"), EntryMode::File, &receipt(passport))?;
+    for (name, bytes) in &run.logs {
+        files.add(path(&format!("logs/{name}")), EntryMode::File, bytes)?;
+    }
+    for output in &run.outputs {
+        let mode = if output.executable { EntryMode::Executable } else { EntryMode::File };
+        let name = [b"artifacts/", output.path.as_bytes()].concat();
+        let name = RepoPath::new(name).expect("because the output's path was checked");
+        files.add(name, mode, &output.bytes)?;
+    }
+    let tree = files.finish(passport.source.tree)?;
+
+    let author = author(&passport.run.writer);
+    let commit = repo.write_commit(&CommitSpec {
+        tree,
+        parents: vec![passport.source.commit],
+        message: commit_message(passport),
+        author: author.clone(),
+        time: passport.finished_at,
+    })?;
+    let ledger = ledger_ref(&passport.run.writer, passport.finished_at);
+    let event = repo.append_chain(&ledger, &|previous| {
+        let event = RunEvent::new(passport, commit, passport_sha256, previous, &key.public());
+        Ok(CommitSpec {
+            tree,
+            parents: previous.into_iter().chain([commit]).collect(),
+            message: event.to_message(key),
+            author: author.clone(),
+            time: passport.finished_at,
+        })
+    })?;
+    let note_problem = add_notes(repo, passport, commit, passport_sha256).err();
+    let note_problem = note_problem.map(|error| describe_chain(&error));
+    Ok(RecordedRun { commit, event, statement, note_problem })
+}
+
+/// Returns the ref that a writer appends to on one day.
+pub fn ledger_ref(writer: &str, at: Timestamp) -> String {
+    format!("refs/carnet/ledger/{writer}/{}", at.day())
+}
+
+fn author(writer: &str) -> Author {
+    Author { name: "carnet".to_owned(), email: format!("{writer}@carnet.invalid") }
+}
+
+fn commit_message(passport: &Passport) -> String {
+    let outcome = crate::event::describe(&passport.outcome);
+    format!(
+        "carnet run {}: {outcome}\n\nRun-Id: {}\nLane: {}\n",
+        passport.run.id.short(),
+        passport.run.id,
+        passport.lane
+    )
+}
+
+fn path(text: &str) -> RepoPath {
+    RepoPath::new(text.as_bytes()).expect("because the run tree's own paths are well formed")
+}
+
+fn receipt(passport: &Passport) -> Vec<u8> {
+    let receipt = Receipt {
+        format: "carnet/receipt/1",
+        run: passport.run.id,
+        started_at: passport.started_at,
+        finished_at: passport.finished_at,
+        quota: &passport.quota,
+        usage: &passport.usage,
+        enforcement: &passport.enforcement,
+    };
+    serde_json_canonicalizer::to_vec(&receipt)
+        .expect("because a receipt has string keys and no floating-point numbers")
+}
+
+/// The files of a run tree while it is put together, with their manifest lines.
+struct RunFiles<'a> {
+    repo: &'a Repo,
+    key: &'a SigningKey,
+    spec: TreeSpec,
+    lines: Vec<(Vec<u8>, Digest)>,
+}
+
+impl RunFiles<'_> {
+    fn add(&mut self, path: RepoPath, mode: EntryMode, bytes: &[u8]) -> Result<(), WriteError> {
+        self.lines.push((path.as_bytes().to_vec(), Digest::of(bytes)));
+        self.add_unlisted(path, mode, bytes)
+    }
+
+    fn add_unlisted(
+        &mut self,
+        path: RepoPath,
+        mode: EntryMode,
+        bytes: &[u8],
+    ) -> Result<(), WriteError> {
+        let blob_id = self.repo.write_blob(bytes)?;
+        self.spec = std::mem::take(&mut self.spec).file(path, mode, blob_id);
+        Ok(())
+    }
+
+    fn signed(
+        &mut self,
+        name: &str,
+        sig_name: &str,
+        kind: &str,
+        bytes: &[u8],
+    ) -> Result<(), WriteError> {
+        self.add(path(name), EntryMode::File, bytes)?;
+        let signatures = Signatures::sign(kind, bytes, self.key);
+        self.add(path(sig_name), EntryMode::File, &signatures.to_json())
+    }
+
+    /// Adds the manifest and its signature, grafts the source, writes the tree.
+    fn finish(mut self, source_tree: GitOid) -> Result<GitOid, WriteError> {
+        let lines: Vec<_> =
+            self.lines.iter().map(|(path, digest)| (path.as_slice(), *digest)).collect();
+        let manifest = manifest(&lines);
+        let signatures = Signatures::sign(MANIFEST_PAYLOAD_TYPE, &manifest, self.key);
+        self.add_unlisted(path("MANIFEST.sha256"), EntryMode::File, &manifest)?;
+        self.add_unlisted(path("MANIFEST.sha256.sig"), EntryMode::File, &signatures.to_json())?;
+        self.spec = self.spec.subtree(path("source"), source_tree);
+        self.repo.write_tree(&self.spec)
+    }
+}
+
+/// One line of `refs/notes/carnet/passports`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NoteLine<'a> {
+    format: &'static str,
+    run: carnet_core::RunId,
+    commit: GitOid,
+    passport_sha256: Digest,
+    at: Timestamp,
+    lane: &'a carnet_core::LaneName,
+    kind: carnet_core::passport::RunKind,
+    outcome: &'a carnet_core::Outcome,
+}
+
+fn add_notes(
+    repo: &Repo,
+    passport: &Passport,
+    commit: GitOid,
+    passport_sha256: Digest,
+) -> Result<(), NoteError> {
+    let line = NoteLine {
+        format: "carnet/note/1",
+        run: passport.run.id,
+        commit,
+        passport_sha256,
+        at: passport.finished_at,
+        lane: &passport.lane,
+        kind: passport.run.kind,
+        outcome: &passport.outcome,
+    };
+    let line = serde_json_canonicalizer::to_string(&line)
+        .expect("because a note has string keys and no floating-point numbers");
+    let author = author(&passport.run.writer);
+    for target in [passport.source.commit, passport.source.tree] {
+        repo.append_note(PASSPORT_NOTES, &target, &line, &author, passport.finished_at)?;
+    }
+    Ok(())
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn describe_chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

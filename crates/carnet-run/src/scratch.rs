@@ -1,0 +1,169 @@
+//! Scratch directories for workspaces: made for one run, gone after it.
+//!
+//! Each directory stands beside a lock file that its process holds; [`Scratch::create`] first sweeps away what
+//! killed processes left behind. As root the parent is `/var/cache/carnet`, which the service user may
+//! traverse and not list; otherwise it is the user's cache directory.
+
+use std::{
+    fs::{self, DirBuilder, File},
+    io,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    path::{Path, PathBuf},
+};
+
+/// A directory of this run's own, removed when dropped.
+#[derive(Debug)]
+pub struct Scratch {
+    root: PathBuf,
+    lock_path: PathBuf,
+    _lock: File,
+}
+
+/// Why there is no scratch directory.
+#[derive(Debug, thiserror::Error)]
+pub enum ScratchError {
+    /// Neither `CARNET_SCRATCH_DIR`, `XDG_CACHE_HOME` nor `HOME` says where to work.
+    #[error("no directory to work in: HOME is not set")]
+    NoHome,
+    /// The parent belongs to someone else, who could swap what lies in it.
+    #[error("scratch directory `{0}` belongs to another user")]
+    Foreign(PathBuf),
+    /// The system refused.
+    #[error("prepare scratch directory `{path}`")]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Scratch {
+    /// Makes an empty directory named after the run under `parent`, after sweeping abandoned ones.
+    ///
+    /// # Errors
+    ///
+    /// [`ScratchError`]; nothing remains of a directory that could not be made.
+    pub fn create(parent: &Path, name: &str) -> Result<Scratch, ScratchError> {
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| ScratchError::Io { path, source }
+        };
+        DirBuilder::new().recursive(true).mode(0o711).create(parent).map_err(io(parent))?;
+        let owner = fs::symlink_metadata(parent).map_err(io(parent))?.uid();
+        if owner != rustix::process::geteuid().as_raw() {
+            return Err(ScratchError::Foreign(parent.to_owned()));
+        }
+        sweep(parent).map_err(io(parent))?;
+        let lock_path = parent.join(format!("{name}.lock"));
+        let lock = File::create_new(&lock_path).map_err(io(&lock_path))?;
+        lock.lock().map_err(io(&lock_path))?;
+        let root = parent.join(name);
+        DirBuilder::new().mode(0o711).create(&root).map_err(io(&root))?;
+        Ok(Scratch { root, lock_path, _lock: lock })
+    }
+
+    /// Returns the directory.
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+}
+
+impl Drop for Scratch {
+    /// Removes the directory, then the lock: a sweep in between finds a held lock.
+    fn drop(&mut self) {
+        let gone = remove_tree(&self.root);
+        if gone.is_ok() {
+            let _ = fs::remove_file(&self.lock_path);
+        }
+    }
+}
+
+/// Removes every directory whose lock no living process holds.
+fn sweep(parent: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(parent)? {
+        let lock_path = entry?.path();
+        if lock_path.extension().is_none_or(|extension| extension != "lock") {
+            continue;
+        }
+        let Ok(lock) = File::open(&lock_path) else { continue };
+        if lock.try_lock().is_ok() && remove_tree(&lock_path.with_extension("")).is_ok() {
+            let _ = fs::remove_file(&lock_path);
+        }
+    }
+    Ok(())
+}
+
+/// Removes a directory tree even where the run took its own write permission away.
+fn remove_tree(root: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            grant_owner(root)?;
+            fs::remove_dir_all(root)
+        }
+        other => other,
+    }
+}
+
+fn grant_owner(dir: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            grant_owner(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns where workspaces are made: `CARNET_SCRATCH_DIR`, else `/var/cache/carnet` for root and the
+/// user's cache directory for everyone else.
+///
+/// # Errors
+///
+/// [`ScratchError::NoHome`].
+pub fn default_parent() -> Result<PathBuf, ScratchError> {
+    let var = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(dir) = var("CARNET_SCRATCH_DIR") {
+        return Ok(dir);
+    }
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/cache/carnet"));
+    }
+    let cache = var("XDG_CACHE_HOME").or_else(|| var("HOME").map(|home| home.join(".cache")));
+    cache.map(|cache| cache.join("carnet/work")).ok_or(ScratchError::NoHome)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_scratch_directory_is_gone_after_its_run() {
+        let parent = tempfile::tempdir().unwrap();
+        let scratch = Scratch::create(parent.path(), "a").unwrap();
+        let inner = scratch.path().join("dir");
+        fs::create_dir(&inner).unwrap();
+        fs::write(inner.join("file"), "x").unwrap();
+        fs::set_permissions(&inner, fs::Permissions::from_mode(0)).unwrap();
+        drop(scratch);
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn abandoned_directories_are_swept_and_living_ones_kept() {
+        let parent = tempfile::tempdir().unwrap();
+        let living = Scratch::create(parent.path(), "living").unwrap();
+        fs::create_dir(parent.path().join("dead")).unwrap();
+        fs::write(parent.path().join("dead.lock"), "").unwrap();
+        let other = Scratch::create(parent.path(), "other").unwrap();
+        assert!(living.path().exists() && other.path().exists());
+        assert!(!parent.path().join("dead").exists());
+        assert!(!parent.path().join("dead.lock").exists());
+    }
+}

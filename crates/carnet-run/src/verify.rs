@@ -1,0 +1,161 @@
+//! Is this run what was recorded? Every check is listed with its result, so that a failure says what was changed.
+
+use std::collections::BTreeMap;
+
+use carnet_access::{dsse::Signatures, keys::PublicKey};
+use carnet_core::{
+    Digest, RepoPath,
+    passport::{PAYLOAD_TYPE, Statement},
+};
+use carnet_git::{EntryMode, Repo};
+
+use crate::{
+    ledger::{FILE_BYTES_MAX, LedgerEntry, read_file},
+    manifest::manifest,
+    record::{MANIFEST_PAYLOAD_TYPE, describe_chain},
+};
+
+/// One thing that was checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What was checked, in a few words.
+    pub name: &'static str,
+    /// `Ok` with what was found to hold, `Err` with what does not.
+    pub result: Result<String, String>,
+}
+
+/// Checks a run against its ledger event, signatures, manifest and digests.
+///
+/// Reads every blob of the run's source once. All checks are made even when one fails.
+pub fn verify(repo: &Repo, entry: &LedgerEntry, trusted: &[PublicKey]) -> Vec<Check> {
+    let commit = entry.event().commit;
+    let passport_json =
+        read_file(repo, commit, "passport.json").map_err(|error| describe_chain(&error));
+    let statement = passport_json
+        .clone()
+        .and_then(|bytes| Statement::from_json(&bytes).map_err(|error| describe_chain(&error)));
+    let check = |name, result| Check { name, result };
+    let with_statement = |f: &dyn Fn(&Statement) -> Result<String, String>| {
+        statement.as_ref().map_err(|_| "there is no readable passport".to_owned()).and_then(f)
+    };
+    vec![
+        check("ledger event", event_signature(entry, trusted)),
+        check("passport", passport_json.clone().and_then(|bytes| passport_digest(entry, &bytes))),
+        check(
+            "signature",
+            passport_json.and_then(|bytes| {
+                signature(repo, entry, "passport.sig", PAYLOAD_TYPE, &bytes, trusted)
+            }),
+        ),
+        check("manifest", manifest_matches(repo, entry, trusted)),
+        check("source", with_statement(&|statement| source(repo, entry, statement))),
+        check("artifacts", with_statement(&|statement| artifacts(repo, entry, statement))),
+    ]
+}
+
+fn event_signature(entry: &LedgerEntry, trusted: &[PublicKey]) -> Result<String, String> {
+    let signer = entry.signed.verify(trusted).map_err(|error| error.to_string())?;
+    Ok(format!("signed by key {}", &signer.to_string()[..16]))
+}
+
+fn passport_digest(entry: &LedgerEntry, bytes: &[u8]) -> Result<String, String> {
+    let found = Digest::of(bytes);
+    if found != entry.event().passport_sha256 {
+        return Err(format!("sha256 {found} is not what the ledger recorded"));
+    }
+    let statement = Statement::from_json(bytes).map_err(|error| describe_chain(&error))?;
+    if statement.predicate.run.id != entry.event().run {
+        return Err(format!("it is the passport of run {}", statement.predicate.run.id));
+    }
+    Ok(format!("sha256 {}", &found.to_string()[..16]))
+}
+
+fn signature(
+    repo: &Repo,
+    entry: &LedgerEntry,
+    sig_path: &str,
+    kind: &str,
+    payload: &[u8],
+    trusted: &[PublicKey],
+) -> Result<String, String> {
+    let sig =
+        read_file(repo, entry.event().commit, sig_path).map_err(|error| describe_chain(&error))?;
+    let sig = Signatures::from_json(&sig).map_err(|error| format!("{sig_path}: {error}"))?;
+    let signer = sig.verify(kind, payload, trusted).map_err(|error| error.to_string())?;
+    Ok(format!("by key {}", &signer.to_string()[..16]))
+}
+
+/// The manifest is signed, and names exactly the files that are there.
+fn manifest_matches(
+    repo: &Repo,
+    entry: &LedgerEntry,
+    trusted: &[PublicKey],
+) -> Result<String, String> {
+    let commit = entry.event().commit;
+    let stored =
+        read_file(repo, commit, "MANIFEST.sha256").map_err(|error| describe_chain(&error))?;
+    signature(repo, entry, "MANIFEST.sha256.sig", MANIFEST_PAYLOAD_TYPE, &stored, trusted)?;
+    let files = repo.tree_files(&commit).map_err(|error| describe_chain(&error))?;
+    let mut lines = vec![];
+    for file in &files {
+        let path = file.path.as_bytes();
+        if path.starts_with(b"source/") || path.starts_with(b"MANIFEST.sha256") {
+            continue;
+        }
+        let bytes =
+            repo.read_blob(&file.id, FILE_BYTES_MAX).map_err(|error| describe_chain(&error))?;
+        lines.push((path, Digest::of(&bytes)));
+    }
+    if manifest(&lines) == stored {
+        Ok(format!("{} files", lines.len()))
+    } else {
+        Err("the files of the run are not those that the manifest lists".to_owned())
+    }
+}
+
+fn source(repo: &Repo, entry: &LedgerEntry, statement: &Statement) -> Result<String, String> {
+    let source = &statement.predicate.source;
+    let commit = repo.read_commit(&entry.event().commit).map_err(|error| describe_chain(&error))?;
+    if commit.parents != [source.commit] {
+        return Err("the run commit's parent is not the commit that ran".to_owned());
+    }
+    let source_path = RepoPath::new(*b"source").expect("because the path is well formed");
+    let stored =
+        repo.subtree(&commit.tree, &source_path).map_err(|error| describe_chain(&error))?;
+    if stored != Some(source.tree) {
+        return Err("source/ is not the tree that the passport names".to_owned());
+    }
+    let found = repo.tree_digest(&source.tree).map_err(|error| describe_chain(&error))?;
+    if found != source.tree_sha256 {
+        return Err(format!("sha256 of the tree is {found}, not what the passport names"));
+    }
+    Ok(format!("tree {} with sha256 {}", source.tree.short(), &found.to_string()[..16]))
+}
+
+fn artifacts(repo: &Repo, entry: &LedgerEntry, statement: &Statement) -> Result<String, String> {
+    let passport = &statement.predicate;
+    let files = repo.tree_files(&entry.event().commit).map_err(|error| describe_chain(&error))?;
+    let stored: BTreeMap<String, _> =
+        files.into_iter().map(|file| (file.path.to_text(), (file.id, file.mode))).collect();
+    let check = |path: String, expected: Digest, executable: bool| {
+        let (id, mode) = stored.get(&path).ok_or_else(|| format!("{path} is missing"))?;
+        let bytes = repo.read_blob(id, FILE_BYTES_MAX).map_err(|error| describe_chain(&error))?;
+        let same_mode = (*mode == EntryMode::Executable) == executable;
+        let same = Digest::of(&bytes) == expected && same_mode;
+        if same { Ok(()) } else { Err(format!("{path} is not what the passport names")) }
+    };
+    for log in &passport.logs {
+        check(format!("logs/{}", log.name), log.sha256, false)?;
+    }
+    for artifact in &passport.artifacts {
+        check(format!("artifacts/{}", artifact.name), artifact.sha256, artifact.executable)?;
+    }
+    let kept = stored.keys().filter(|path| path.starts_with("artifacts/")).count();
+    if kept != passport.artifacts.len() {
+        return Err(format!(
+            "{kept} artifacts are stored, the passport names {}",
+            passport.artifacts.len()
+        ));
+    }
+    Ok(format!("{kept} artifacts, {} logs", passport.logs.len()))
+}
