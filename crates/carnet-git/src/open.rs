@@ -109,6 +109,7 @@ impl Repo {
     }
 
     fn from_gix(gix: gix::Repository, start: PathBuf) -> Result<Repo, OpenError> {
+        refuse_unknown_form(&gix, &start)?;
         let git_dir = absolute(gix.git_dir())?;
         let common_dir = normal(&absolute(gix.common_dir())?);
         let work_tree = gix.workdir().map(absolute).transpose()?;
@@ -195,6 +196,41 @@ impl Repo {
     }
 }
 
+/// Extensions of the repository format that change nothing for us, or that this room honours.
+const KNOWN_EXTENSIONS: [&str; 8] = [
+    "noop",
+    "noop-v1",
+    "objectformat",
+    "partialclone",
+    "preciousobjects",
+    "refstorage",
+    "relativeworktrees",
+    "worktreeconfig",
+];
+
+/// Refuses what git's `repository-version` document says must be refused; gix opens it all.
+fn refuse_unknown_form(gix: &gix::Repository, path: &Path) -> Result<(), OpenError> {
+    let unsupported = |detail| Err(OpenError::Unsupported { path: path.to_owned(), detail });
+    let config = gix.config_snapshot();
+    let version = config.integer("core.repositoryFormatVersion").unwrap_or(0);
+    if version < 1 {
+        return Ok(());
+    }
+    if version > 1 {
+        return unsupported(format!("repository format version `{version}`"));
+    }
+    let sections = config.plumbing().sections_by_name("extensions").into_iter().flatten();
+    for section in sections {
+        for name in section.value_names() {
+            let name = name.to_string().to_ascii_lowercase();
+            if !KNOWN_EXTENSIONS.contains(&name.as_str()) {
+                return unsupported(format!("extension `{name}`"));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Object directories that the environment adds, in git's order of precedence.
 fn env_object_dirs() -> Vec<PathBuf> {
     let mut dirs = Vec::new();
@@ -216,6 +252,8 @@ fn explain(err: gix::Error, start: PathBuf) -> OpenError {
                 OpenError::Unsafe { path: start, detail: stderr }
             } else if stderr.contains("not a git repository") {
                 OpenError::NotARepository { start }
+            } else if stderr.contains("repo version") || stderr.contains("extension") {
+                OpenError::Unsupported { path: start, detail: stderr }
             } else {
                 OpenError::Unreadable { path: start, source: stderr.into() }
             }

@@ -51,16 +51,11 @@ impl Repo {
             (None, Some(old)) => format!("delete {name}\0{old}\0"),
             (None, None) => return Ok(()),
         };
-        let args = [
-            "-c",
-            "core.fsync=reference",
-            "update-ref",
-            "-m",
-            message,
-            "--no-deref",
-            "-z",
-            "--stdin",
-        ];
+        let mut args = vec!["-c", "core.fsync=reference", "update-ref", "--no-deref", "-z"];
+        if !message.is_empty() {
+            args.extend(["-m", message]);
+        }
+        args.push("--stdin");
         let begun = Instant::now();
         let mut backoff = Backoff::new();
         loop {
