@@ -1,2 +1,42 @@
-//! Snapshots of the code: graph, words, vectors, and the questions asked of them.
+//! Snapshots of the code, and the questions asked of them.
+//!
+//! Two things live under the one directory this crate is given: the *facts*, what each blob says, parsed
+//! once ever and kept by (extractor version, language, blob id); and the *snapshots*, each the code index
+//! as of one commit, an immutable file. [`IndexStore`] is the one writer; [`Snapshot`] is a reader, and any
+//! number of them may be open while the writer works.
+//!
+//! This crate does not know git: it is told which blobs a commit holds, and asks a [`BlobSource`] for their
+//! bytes. It opens nothing outside its directory and never asks the clock.
+//!
+//! Invariants:
+//! - A refresh equals a clean rebuild: the content of a snapshot depends on the files, the commit and the
+//!   extractor version alone, never on what was indexed before.
+//! - A *resolved* call has unambiguous evidence; everything else of the same name is a *candidate*; the two
+//!   are never mixed in one count.
+//! - Every byte that answers a question was verified against the snapshot's digests first.
+//! - Readers see the old snapshot or the new one, whole.
 #![warn(missing_docs)]
+
+mod answer;
+mod error;
+
+mod facts;
+mod manifest;
+mod parsing;
+mod store;
+
+mod link;
+
+mod format;
+mod sections;
+mod snapshot;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use answer::{CallSite, Callers, Coverage, Definition, Evidence, Place};
+pub use error::{BlobError, IndexError};
+pub use format::FORMAT_NUMBER;
+pub use snapshot::Snapshot;
+pub use store::{BlobSource, IndexStore, RefreshReport, RefreshRequest, SourceFile, UnreadFile};

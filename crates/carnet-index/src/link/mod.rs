@@ -1,0 +1,229 @@
+//! Links the facts of all files of one commit: numbers symbols, gathers calls, resolves them.
+//!
+//! Facts come in file by file, in the order of their paths, and are kept as rows of numbers and shared
+//! strings, so the whole repository's rows fit in memory many times over where its text would not.
+
+mod modules;
+mod resolve;
+mod strings;
+
+use std::collections::BTreeMap;
+
+use carnet_core::{GitOid, Region, RepoPath};
+use carnet_parse::{Call, CallForm, Import, Language, Parsed, Qualifier, Symbol, SymbolKind};
+
+use crate::{Coverage, Evidence, IndexError, manifest::ManifestKind};
+use modules::Modules;
+pub(crate) use strings::{StringId, Strings};
+
+/// Position of a file among the indexed files, in the order of their paths.
+pub(crate) type FileIdx = u32;
+/// Position of a symbol among all symbols, in the order of files and places.
+pub(crate) type SymbolIdx = u32;
+
+pub(crate) struct FileRow {
+    pub path: StringId,
+    pub language: Language,
+    pub blob_id: GitOid,
+    pub first_symbol: SymbolIdx,
+    pub n_symbols: u32,
+    pub n_problems: u32,
+    imports: Vec<Import>,
+}
+
+pub(crate) struct SymbolRow {
+    pub file: FileIdx,
+    pub kind: SymbolKind,
+    pub name: StringId,
+    pub container: StringId,
+    pub signature: StringId,
+    /// Position among all symbols.
+    pub parent: Option<SymbolIdx>,
+    pub name_region: Region,
+    pub region: Region,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum QualifierRow {
+    Bare,
+    Own(StringId),
+    Path(StringId),
+    Value(StringId),
+}
+
+pub(crate) struct CallRow {
+    pub file: FileIdx,
+    /// The name it is listed under: the callee's, or the imported name that the callee is an alias of.
+    pub name: StringId,
+    pub callee: StringId,
+    pub qualifier: QualifierRow,
+    pub form: CallForm,
+    pub enclosing: Option<SymbolIdx>,
+    pub is_local: bool,
+    pub start: u32,
+    pub n_bytes: u32,
+    pub line: u32,
+    pub column: u32,
+    pub evidence: Evidence,
+    pub target: Option<SymbolIdx>,
+}
+
+/// Gathers facts, then resolves.
+pub(crate) struct Linker {
+    pub strings: Strings,
+    pub files: Vec<FileRow>,
+    pub symbols: Vec<SymbolRow>,
+    pub calls: Vec<CallRow>,
+    manifests: BTreeMap<(ManifestKind, Vec<u8>), String>,
+}
+
+impl Linker {
+    pub fn new() -> Linker {
+        Linker {
+            strings: Strings::new(),
+            files: Vec::new(),
+            symbols: Vec::new(),
+            calls: Vec::new(),
+            manifests: BTreeMap::new(),
+        }
+    }
+
+    /// Adds what a manifest calls the directory it lies in.
+    pub fn add_manifest(&mut self, path: &RepoPath, kind: ManifestKind, name: &str) {
+        let directory = modules::directory(path.as_bytes()).to_vec();
+        self.manifests.insert((kind, directory), name.to_owned());
+    }
+
+    /// Adds a file's facts. Files come in the order of their paths.
+    pub fn add_file(
+        &mut self,
+        path: &RepoPath,
+        language: Language,
+        blob_id: GitOid,
+        parsed: Parsed,
+    ) -> Result<(), IndexError> {
+        let file = number(self.files.len(), "files")?;
+        let first_symbol = number(self.symbols.len(), "symbols")?;
+        let n_symbols = number(parsed.symbols.len(), "symbols")?;
+        number(self.symbols.len() + parsed.symbols.len(), "symbols")?;
+        for symbol in &parsed.symbols {
+            let row = self.symbol_row(file, first_symbol, symbol)?;
+            self.symbols.push(row);
+        }
+        for call in &parsed.calls {
+            let row = self.call_row(file, first_symbol, call)?;
+            self.calls.push(row);
+        }
+        number(self.calls.len(), "calls")?;
+        let path = self.strings.intern(path.as_bytes())?;
+        let n_problems = parsed.n_problems;
+        let imports = parsed.imports;
+        self.files.push(FileRow {
+            path,
+            language,
+            blob_id,
+            first_symbol,
+            n_symbols,
+            n_problems,
+            imports,
+        });
+        Ok(())
+    }
+
+    fn symbol_row(
+        &mut self,
+        file: FileIdx,
+        first_symbol: SymbolIdx,
+        symbol: &Symbol,
+    ) -> Result<SymbolRow, IndexError> {
+        Ok(SymbolRow {
+            file,
+            kind: symbol.kind,
+            name: self.strings.intern(symbol.name.as_bytes())?,
+            container: self.strings.intern(symbol.container.as_bytes())?,
+            signature: self.strings.add(symbol.signature.as_bytes())?,
+            parent: symbol.parent.map(|parent| first_symbol + parent),
+            name_region: symbol.name_region,
+            region: symbol.region,
+        })
+    }
+
+    fn call_row(
+        &mut self,
+        file: FileIdx,
+        first_symbol: SymbolIdx,
+        call: &Call,
+    ) -> Result<CallRow, IndexError> {
+        let callee = self.strings.intern(call.name.as_bytes())?;
+        let qualifier = match &call.qualifier {
+            Qualifier::Bare => QualifierRow::Bare,
+            Qualifier::Own(text) => QualifierRow::Own(self.strings.intern(text.as_bytes())?),
+            Qualifier::Path(text) => QualifierRow::Path(self.strings.intern(text.as_bytes())?),
+            Qualifier::Value(text) => QualifierRow::Value(self.strings.intern(text.as_bytes())?),
+        };
+        Ok(CallRow {
+            file,
+            name: callee,
+            callee,
+            qualifier,
+            form: call.form,
+            enclosing: call.enclosing.map(|idx| first_symbol + idx),
+            is_local: call.is_local,
+            start: number(call.region.start, "bytes of one file")?,
+            n_bytes: number(call.region.end - call.region.start, "bytes of one file")?,
+            line: call.region.start_line,
+            column: call.region.start_column,
+            evidence: Evidence::NameOnly,
+            target: None,
+        })
+    }
+
+    /// Decides for every call what it means, and under which name it is listed.
+    pub fn resolve(&mut self) -> Result<(), IndexError> {
+        let mut calls = std::mem::take(&mut self.calls);
+        let modules = Modules::new(self);
+        let mut renamed = Vec::new();
+        {
+            let resolver = resolve::Resolver::new(self, &modules);
+            for (call_idx, call) in calls.iter_mut().enumerate() {
+                let decision = resolver.resolve(call);
+                call.evidence = decision.evidence;
+                call.target = decision.target;
+                if let Some(name) = decision.listed_under {
+                    renamed.push((call_idx, name));
+                }
+            }
+        }
+        for (call_idx, name) in renamed {
+            calls[call_idx].name = self.strings.intern(name.as_bytes())?;
+        }
+        self.calls = calls;
+        Ok(())
+    }
+
+    /// Counts what is known so far; resolved calls only after [`Linker::resolve`].
+    pub fn coverage(&self) -> Coverage {
+        let with_problems = self.files.iter().filter(|file| file.n_problems > 0);
+        let resolved = self.calls.iter().filter(|call| call.evidence.is_resolved());
+        Coverage {
+            n_files: 0,
+            n_files_supported: 0,
+            n_files_indexed: self.files.len() as u64,
+            n_files_with_problems: with_problems.count() as u64,
+            n_symbols: self.symbols.len() as u64,
+            n_calls: self.calls.len() as u64,
+            n_calls_resolved: resolved.count() as u64,
+        }
+    }
+
+    pub(super) fn manifests(&self, kind: ManifestKind) -> impl Iterator<Item = (&[u8], &str)> {
+        let of_kind = self.manifests.iter().filter(move |((found, _), _)| *found == kind);
+        of_kind.map(|((_, directory), name)| (directory.as_slice(), name.as_str()))
+    }
+}
+
+/// Returns a count or position as 32 bits.
+pub(crate) fn number(value: usize, what: &'static str) -> Result<u32, IndexError> {
+    // The last value is kept free: it stands for "none" in stored data.
+    u32::try_from(value).ok().filter(|value| *value < u32::MAX).ok_or(IndexError::TooLarge(what))
+}

@@ -1,0 +1,212 @@
+//! Which file or directory a module's name means.
+//!
+//! Every answer is one place or none: where the rules of the language leave a choice that only a build
+//! tool could make, nothing is answered.
+
+use std::collections::HashMap;
+
+use carnet_parse::Language;
+
+use crate::{
+    link::{FileIdx, Linker},
+    manifest::ManifestKind,
+};
+
+/// Directories below which packages commonly lie, beside the importing file's own ancestors.
+const PYTHON_ROOTS: [&str; 4] = ["src", "lib", "python", "source"];
+/// Endings tried for a JavaScript or TypeScript module, in the order of the resolvers.
+const ECMA_ENDINGS: [&str; 18] = [
+    "",
+    ".ts",
+    ".tsx",
+    ".mts",
+    ".cts",
+    ".d.ts",
+    ".js",
+    ".jsx",
+    ".mjs",
+    ".cjs",
+    "/index.ts",
+    "/index.tsx",
+    "/index.mts",
+    "/index.d.ts",
+    "/index.js",
+    "/index.jsx",
+    "/index.mjs",
+    "/index.cjs",
+];
+
+/// Where a Rust file stands: its crate's directory and its own module path, joined by `.`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RustModule {
+    pub crate_dir: String,
+    pub path: String,
+}
+
+/// The modules of one commit.
+pub(crate) struct Modules {
+    paths: Vec<String>,
+    by_path: HashMap<String, FileIdx>,
+    rust: Vec<Option<RustModule>>,
+    rust_crates: HashMap<String, Option<String>>,
+    go_modules: Vec<(String, String)>,
+}
+
+impl Modules {
+    pub fn new(linker: &Linker) -> Modules {
+        let paths: Vec<String> =
+            linker.files.iter().map(|file| linker.strings.text(file.path).into_owned()).collect();
+        let by_path: HashMap<String, FileIdx> =
+            paths.iter().enumerate().map(|(idx, path)| (path.clone(), idx as FileIdx)).collect();
+        let rust = linker.files.iter().zip(&paths).map(|(file, path)| {
+            (file.language == Language::Rust).then(|| rust_module(path, &by_path)).flatten()
+        });
+        let rust = rust.collect();
+        let mut rust_crates: HashMap<String, Option<String>> = HashMap::new();
+        for (dir, name) in linker.manifests(ManifestKind::CargoToml) {
+            let dir = join(&String::from_utf8_lossy(dir), "src");
+            let known = rust_crates.entry(name.to_owned()).or_insert_with(|| Some(dir.clone()));
+            if known.as_ref() != Some(&dir) {
+                *known = None; // Two crates of one name: only cargo knows which is meant.
+            }
+        }
+        let go_modules = linker.manifests(ManifestKind::GoMod);
+        let go_modules = go_modules
+            .map(|(dir, name)| (name.to_owned(), String::from_utf8_lossy(dir).into_owned()))
+            .collect();
+        Modules { paths, by_path, rust, rust_crates, go_modules }
+    }
+
+    /// Returns the directory of a file, empty at the top.
+    pub fn directory_of(&self, file: FileIdx) -> &str {
+        self.paths[file as usize].rsplit_once('/').map_or("", |(directory, _)| directory)
+    }
+
+    /// Returns where a Rust file stands in its crate.
+    pub fn rust_module(&self, file: FileIdx) -> Option<&RustModule> {
+        self.rust[file as usize].as_ref()
+    }
+
+    /// Returns the source directory of the crate that `use` knows by `name`.
+    pub fn rust_crate(&self, name: &str) -> Option<&str> {
+        self.rust_crates.get(name)?.as_deref()
+    }
+
+    /// Returns the directory of a Go package by its import path.
+    pub fn go_package(&self, import_path: &str) -> Option<String> {
+        let of_module = |(name, dir): &(String, String)| {
+            let rest = import_path.strip_prefix(name.as_str())?;
+            let rest = if rest.is_empty() { "" } else { rest.strip_prefix('/')? };
+            Some((name.len(), join(dir, rest)))
+        };
+        let found = self.go_modules.iter().filter_map(of_module).max();
+        found.map(|(_, directory)| directory)
+    }
+
+    /// Returns the file of a Python module as `file` names it: `pkg.mod`, `.mod`, `..`.
+    pub fn python(&self, file: FileIdx, module: &str) -> Option<FileIdx> {
+        let name = module.trim_start_matches('.');
+        let n_dots = module.len() - name.len();
+        let relative = name.replace('.', "/");
+        let mut directory = self.directory_of(file);
+        if n_dots > 0 {
+            for _ in 1..n_dots {
+                if directory.is_empty() {
+                    return None;
+                }
+                directory = parent(directory);
+            }
+            return self.python_file(&join(directory, &relative));
+        }
+        let mut found = Vec::new();
+        loop {
+            let below = PYTHON_ROOTS.iter().map(|root| join(directory, root));
+            for root in std::iter::once(directory.to_owned()).chain(below) {
+                if !self.by_path.contains_key(&join(&root, "__init__.py")) {
+                    found.extend(self.python_file(&join(&root, &relative)));
+                }
+            }
+            if directory.is_empty() {
+                break;
+            }
+            directory = parent(directory);
+        }
+        found.dedup();
+        (found.len() == 1).then(|| found[0])
+    }
+
+    fn python_file(&self, stem: &str) -> Option<FileIdx> {
+        let file = self.by_path.get(&format!("{stem}.py"));
+        let package = self.by_path.get(&join(stem, "__init__.py"));
+        match (file, package) {
+            (Some(_), Some(_)) => None,
+            (file, package) => file.or(package).copied(),
+        }
+    }
+
+    /// Returns the file of a relative JavaScript or TypeScript module.
+    pub fn ecma(&self, file: FileIdx, module: &str) -> Option<FileIdx> {
+        if !module.starts_with('.') {
+            return None; // A package, or a path only the project's configuration explains.
+        }
+        let mut directory = self.directory_of(file).to_owned();
+        for part in module.split('/') {
+            match part {
+                "" | "." => {}
+                ".." if directory.is_empty() => return None,
+                ".." => directory = parent(&directory).to_owned(),
+                part => directory = join(&directory, part),
+            }
+        }
+        let endings = || ECMA_ENDINGS.iter();
+        let of_stem = |stem: &str| {
+            endings().find_map(|ending| self.by_path.get(&format!("{stem}{ending}")).copied())
+        };
+        // `./x.js` in TypeScript means `./x.ts`, unless there is such a file.
+        let stem =
+            [".js", ".jsx", ".mjs", ".cjs"].iter().find_map(|end| directory.strip_suffix(end));
+        of_stem(&directory).or_else(|| of_stem(stem?)).filter(|found| *found != file)
+    }
+}
+
+/// Finds the crate of a Rust file: the nearest directory above it with a `lib.rs` or `main.rs`.
+fn rust_module(path: &str, by_path: &HashMap<String, FileIdx>) -> Option<RustModule> {
+    let stem = path.strip_suffix(".rs")?;
+    let mut directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+    loop {
+        let is_root =
+            ["lib.rs", "main.rs"].iter().any(|name| by_path.contains_key(&join(directory, name)));
+        if is_root {
+            let inner = stem.strip_prefix(directory)?.trim_start_matches('/');
+            let inner = match inner {
+                "lib" | "main" => "",
+                inner => inner.strip_suffix("/mod").unwrap_or(inner),
+            };
+            return Some(RustModule {
+                crate_dir: directory.to_owned(),
+                path: inner.replace('/', "."),
+            });
+        }
+        if directory.is_empty() {
+            return None;
+        }
+        directory = parent(directory);
+    }
+}
+
+/// Returns the directory of a path, empty at the top.
+pub(crate) fn directory(path: &[u8]) -> &[u8] {
+    path.iter().rposition(|byte| *byte == b'/').map_or(b"", |slash| &path[..slash])
+}
+
+fn parent(directory: &str) -> &str {
+    directory.rsplit_once('/').map_or("", |(parent, _)| parent)
+}
+
+fn join(directory: &str, name: &str) -> String {
+    match (directory, name) {
+        ("", name) => name.to_owned(),
+        (directory, "") => directory.to_owned(),
+        (directory, name) => format!("{directory}/{name}"),
+    }
+}

@@ -1,0 +1,238 @@
+//! The one writer: brings the index to a commit.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use carnet_core::{Digest, GitOid, RepoPath, Timestamp};
+use carnet_parse::{Language, Parsed};
+
+use crate::{
+    BlobError, Coverage, IndexError,
+    facts::{FactStore, Subject, fact_key},
+    link::Linker,
+    manifest::ManifestKind,
+    parsing::{Job, parse_all},
+    write::{self, SnapshotHead},
+};
+
+/// Most unread files that a report names.
+const UNREAD_MAX: usize = 32;
+
+/// Where the bytes of a commit's files come from.
+pub trait BlobSource: Sync {
+    /// Returns the bytes of a blob. Called from several threads at once.
+    ///
+    /// # Errors
+    ///
+    /// [`BlobError`] when the object is missing or unreadable; its file is then left out and reported.
+    fn read(&self, blob: &GitOid) -> Result<Vec<u8>, BlobError>;
+}
+
+/// A file of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Where it lies.
+    pub path: RepoPath,
+    /// Its content.
+    pub blob: GitOid,
+}
+
+/// The commit to bring the index to.
+#[derive(Debug, Clone)]
+pub struct RefreshRequest {
+    /// The commit.
+    pub commit: GitOid,
+    /// Its tree.
+    pub tree: GitOid,
+    /// Every file of the tree, in any order, in any language; of two with one path the first counts.
+    pub files: Vec<SourceFile>,
+}
+
+/// A file that is not in the snapshot because its blob could not be read.
+#[derive(Debug)]
+pub struct UnreadFile {
+    /// Where it lies.
+    pub path: RepoPath,
+    /// Why.
+    pub error: BlobError,
+}
+
+/// What a refresh did.
+#[derive(Debug)]
+pub struct RefreshReport {
+    /// Files of the commit.
+    pub n_files: u64,
+    /// Files in a language that is understood.
+    pub n_files_supported: u64,
+    /// Blobs that were parsed now.
+    pub n_parsed: u64,
+    /// Blobs whose facts were known already.
+    pub n_reused: u64,
+    /// Files of which something was not understood.
+    pub n_problems: u64,
+    /// Files left out because their blob could not be read.
+    pub n_unread: u64,
+    /// The first of them.
+    pub unread: Vec<UnreadFile>,
+    /// The new snapshot's coverage.
+    pub coverage: Coverage,
+    /// The new snapshot's file.
+    pub snapshot_path: PathBuf,
+    /// The new snapshot's size, in bytes.
+    pub snapshot_bytes: u64,
+    /// Digest of what the snapshot says, apart from when it was made.
+    pub content_digest: Digest,
+}
+
+/// The one writer of an index. A second one in any process is refused as busy.
+pub struct IndexStore {
+    dir: PathBuf,
+    facts: FactStore,
+}
+
+impl std::fmt::Debug for IndexStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "IndexStore({})", self.dir.display())
+    }
+}
+
+impl IndexStore {
+    /// Opens the index in `dir`, which is created when absent, and clears what a killed writer left.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError::Busy`] while another writer has it; [`IndexError::Io`] when the disk refuses. Damaged
+    /// facts are no error: they are moved aside and every file is parsed again.
+    pub fn open(dir: &Path) -> Result<IndexStore, IndexError> {
+        let snapshots = write::snapshots_dir(dir);
+        std::fs::create_dir_all(&snapshots)
+            .map_err(|error| IndexError::io("create directory", &snapshots, error))?;
+        let facts = FactStore::open(dir.join("facts.redb"))?;
+        write::remove_leftovers(dir)?;
+        Ok(IndexStore { dir: dir.to_owned(), facts })
+    }
+
+    /// Brings the index to a commit: parses what is new, writes a snapshot, makes it current.
+    ///
+    /// - `now`: when the snapshot is made; it is the only thing in it that a clean rebuild may change.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError`] when the disk or the store of facts fails; the current snapshot is then as before.
+    pub fn refresh(
+        &mut self,
+        request: &RefreshRequest,
+        blobs: &dyn BlobSource,
+        now: Timestamp,
+    ) -> Result<RefreshReport, IndexError> {
+        match self.refresh_once(request, blobs, now) {
+            Err(error) if error.is_damaged_facts() => {
+                self.facts.begin_anew()?;
+                self.refresh_once(request, blobs, now)
+            }
+            other => other,
+        }
+    }
+
+    fn refresh_once(
+        &mut self,
+        request: &RefreshRequest,
+        blobs: &dyn BlobSource,
+        now: Timestamp,
+    ) -> Result<RefreshReport, IndexError> {
+        let mut files: BTreeMap<&RepoPath, GitOid> = BTreeMap::new();
+        for file in &request.files {
+            files.entry(&file.path).or_insert(file.blob);
+        }
+        let plan = self.plan(&files)?;
+        let unread = parse_all(&plan.jobs, blobs, &self.facts)?;
+        let (n_failed, mut errors) = (unread.len() as u64, BTreeMap::new());
+        for unread in unread {
+            let job = &plan.jobs[unread.job_idx];
+            errors.insert((job.subject, job.blob_id), unread.error);
+        }
+        let linker = self.link(&files)?;
+        let unread: Vec<UnreadFile> = files
+            .iter()
+            .filter_map(|(path, blob_id)| {
+                let error = errors.remove(&(subject_of(path)?, *blob_id))?;
+                Some(UnreadFile { path: (*path).clone(), error })
+            })
+            .take(UNREAD_MAX)
+            .collect();
+        let mut coverage = linker.coverage();
+        coverage.n_files = files.len() as u64;
+        let supported = |path: &&&RepoPath| Language::of_path(path).is_some();
+        coverage.n_files_supported = files.keys().filter(supported).count() as u64;
+        let head =
+            SnapshotHead { commit: request.commit, tree: request.tree, created_at: now, coverage };
+        let written = write::write_snapshot(&self.dir, &head, linker)?;
+        Ok(RefreshReport {
+            n_files: coverage.n_files,
+            n_files_supported: coverage.n_files_supported,
+            n_parsed: plan.jobs.len() as u64 - n_failed,
+            n_reused: plan.n_reused,
+            n_problems: written.coverage.n_files_with_problems,
+            n_unread: coverage.n_files_supported - coverage.n_files_indexed,
+            unread,
+            coverage: written.coverage,
+            snapshot_path: written.path,
+            snapshot_bytes: written.n_bytes,
+            content_digest: written.content_digest,
+        })
+    }
+
+    /// Finds the blobs whose facts are not known yet.
+    fn plan(&self, files: &BTreeMap<&RepoPath, GitOid>) -> Result<Plan, IndexError> {
+        let known = self.facts.read()?;
+        let wanted: BTreeSet<(Subject, GitOid)> = files
+            .iter()
+            .filter_map(|(path, blob_id)| Some((subject_of(path)?, *blob_id)))
+            .collect();
+        let mut plan = Plan { jobs: Vec::new(), n_reused: 0 };
+        for (subject, blob_id) in wanted {
+            if known.holds(&fact_key(subject, &blob_id))? {
+                plan.n_reused += 1;
+            } else {
+                plan.jobs.push(Job { subject, blob_id });
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Gathers the facts of all files, in the order of their paths.
+    fn link(&self, files: &BTreeMap<&RepoPath, GitOid>) -> Result<Linker, IndexError> {
+        let facts = self.facts.read()?;
+        let mut linker = Linker::new();
+        for (path, blob_id) in files {
+            match subject_of(path) {
+                Some(Subject::Code(language)) => {
+                    let key = fact_key(Subject::Code(language), blob_id);
+                    if let Some(parsed) = facts.get::<Parsed>(&key)? {
+                        linker.add_file(path, language, *blob_id, parsed)?;
+                    }
+                }
+                Some(subject @ Subject::Manifest(kind)) => {
+                    let name = facts.get::<Option<String>>(&fact_key(subject, blob_id))?;
+                    if let Some(Some(name)) = name {
+                        linker.add_manifest(path, kind, &name);
+                    }
+                }
+                None => {}
+            }
+        }
+        Ok(linker)
+    }
+}
+
+struct Plan {
+    jobs: Vec<Job>,
+    n_reused: u64,
+}
+
+fn subject_of(path: &RepoPath) -> Option<Subject> {
+    let manifest = ManifestKind::of_path(path).map(Subject::Manifest);
+    manifest.or_else(|| Language::of_path(path).map(Subject::Code))
+}
