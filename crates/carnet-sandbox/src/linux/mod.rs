@@ -13,6 +13,8 @@ mod launch;
 
 mod wire;
 
+mod control;
+
 mod inner;
 
 mod receipt;

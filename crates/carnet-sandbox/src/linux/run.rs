@@ -10,7 +10,7 @@ use std::{
     io::{self, Read as _},
     os::{
         fd::{AsFd, BorrowedFd},
-        unix::{fs::MetadataExt, net::UnixStream},
+        unix::fs::MetadataExt,
     },
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
@@ -24,6 +24,7 @@ use rustix::{
 };
 
 use super::{
+    control::Control,
     launch::{Launched, launch},
     limits::{self, Limits},
     procfs, receipt,
@@ -38,8 +39,8 @@ const SETUP_MAX: Duration = Duration::from_secs(30);
 const KILL_MAX: Duration = Duration::from_secs(10);
 /// Time between two looks at the caller's flag, at most.
 const GLANCE_MAX: Duration = Duration::from_millis(100);
-/// Bytes of messages from the inner stage that are not yet read, at most.
-const MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of what bwrap says of the first process, at most.
+const INFO_BYTES_MAX: u64 = 64 << 10;
 /// Bytes of what bwrap complained about that go into an error.
 const COMPLAINT_BYTES_MAX: usize = 2_000;
 /// Namespaces that must not be ours.
@@ -221,7 +222,7 @@ impl<'a> Supervisor<'a> {
             return Err(failed(io::ErrorKind::InvalidInput.into()));
         };
         let streams = Streams::new(stdout, stderr, bytes_max).map_err(failed)?;
-        let control = Control { stream: control, buffer: Vec::new(), is_open: true };
+        let control = Control::new(control);
         Ok(Supervisor { launched, control, streams, interrupt, has_ended: false })
     }
 
@@ -288,7 +289,7 @@ impl<'a> Supervisor<'a> {
         let mut info = String::new();
         let io_error = |source| SandboxError::Io { doing: "find the first process", source };
         fs::File::from(self.launched.info.try_clone().map_err(io_error)?)
-            .take(MESSAGE_BYTES_MAX as u64)
+            .take(INFO_BYTES_MAX)
             .read_to_string(&mut info)
             .map_err(io_error)?;
         let init = child_pid(&info)
@@ -337,7 +338,7 @@ impl<'a> Supervisor<'a> {
     fn supervise(&mut self, deadline: Option<Instant>, limits: &mut dyn Limits) -> End {
         let mut end = End { cause: None, last: None, processor_ms: (0, 0) };
         let mut next_check = Instant::now() + limits.interval();
-        let mut killed_at = None;
+        let mut killed_at: Option<Instant> = None;
         while !self.has_ended {
             let now = Instant::now();
             if end.cause.is_none() {
@@ -353,6 +354,8 @@ impl<'a> Supervisor<'a> {
                     self.launched.kill();
                     killed_at = Some(now);
                 }
+                // The inner stage ends what is left by itself; it gets as long as a kill.
+                None if end.last.is_some() => killed_at = Some(now),
                 Some(at) if now.duration_since(at) > KILL_MAX => self.launched.kill_bwrap(),
                 _ => {}
             }
@@ -441,36 +444,6 @@ fn is_own_namespace(init: i32, namespace: &str) -> bool {
 fn child_pid(info: &str) -> Option<i32> {
     let info: serde_json::Value = serde_json::from_str(info).ok()?;
     i32::try_from(info.get("child-pid")?.as_i64()?).ok().filter(|pid| *pid > 1)
-}
-
-/// The inner stage's messages, read without ever blocking.
-struct Control {
-    stream: UnixStream,
-    buffer: Vec<u8>,
-    is_open: bool,
-}
-
-impl Control {
-    /// Returns the next whole message; one that cannot be read ends the conversation.
-    fn next(&mut self) -> Option<Report> {
-        self.fill();
-        let end = self.buffer.iter().position(|byte| *byte == b'\n')?;
-        let line: Vec<u8> = self.buffer.drain(..=end).collect();
-        serde_json::from_slice(&line).ok()
-    }
-
-    fn fill(&mut self) {
-        let mut chunk = [0; 4096];
-        while self.is_open && self.buffer.len() < MESSAGE_BYTES_MAX {
-            match self.stream.read(&mut chunk) {
-                Ok(0) => self.is_open = false,
-                Ok(n_read) => self.buffer.extend_from_slice(&chunk[..n_read]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => self.is_open = false,
-            }
-        }
-    }
 }
 
 #[cfg(test)]
