@@ -1,13 +1,20 @@
 //! Chains of commits that grow by compare-and-swap: the ledger, the audit log, notes.
 
-use std::{thread, time::Duration};
+use std::{
+    fs::{self, File},
+    thread,
+    time::{Duration, Instant},
+};
 
-use carnet_core::GitOid;
+use carnet_core::{Digest, GitOid};
 
 use crate::{CommitSpec, RefError, RefUpdateError, Repo, WriteError};
 
 /// Most attempts of one append before [`ChainError::Contended`]; with eight writers one in eight succeeds.
 const MAX_ATTEMPTS: u32 = 500;
+
+/// How long a process waits for its turn before it goes ahead without.
+const TURN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a chain did not grow.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +55,7 @@ impl Repo {
         ref_name: &str,
         make: &dyn Fn(Option<GitOid>) -> Result<CommitSpec, WriteError>,
     ) -> Result<GitOid, ChainError> {
+        let _turn = self.take_turn(ref_name);
         let mut backoff = Backoff::new();
         for _ in 0..MAX_ATTEMPTS {
             let previous = self.read_ref(ref_name)?;
@@ -61,6 +69,29 @@ impl Repo {
             }
         }
         Err(ChainError::Contended { name: ref_name.to_owned(), attempts: MAX_ATTEMPTS })
+    }
+}
+
+impl Repo {
+    /// Waits for this process's turn to write a ref, until the returned file is dropped.
+    ///
+    /// Only a courtesy among the processes of one machine, so that eight writers do not do each write
+    /// eight times: the compare-and-swap alone decides. Without a turn (a read-only state directory, a
+    /// process that stands still while it holds one) the caller goes ahead all the same.
+    pub(crate) fn take_turn(&self, ref_name: &str) -> Option<File> {
+        let dir = self.state_dir().join("turns");
+        fs::create_dir_all(&dir).ok()?;
+        let name = Digest::of(ref_name.as_bytes()).to_string();
+        let file = File::create(dir.join(&name[..32])).ok()?;
+        let begun = Instant::now();
+        while begun.elapsed() < TURN_PATIENCE {
+            match file.try_lock() {
+                Ok(()) => return Some(file),
+                Err(fs::TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
+                Err(fs::TryLockError::Error(_)) => return None,
+            }
+        }
+        None
     }
 }
 

@@ -83,6 +83,7 @@ impl Repo {
         if line.is_empty() || line.contains(['\n', '\0']) {
             return Err(NoteError::Line);
         }
+        let _turn = self.take_turn(notes_ref);
         let mut backoff = Backoff::new();
         for _ in 0..MAX_ATTEMPTS {
             let tip = self.read_ref(notes_ref)?;

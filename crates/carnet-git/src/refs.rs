@@ -133,6 +133,10 @@ impl Repo {
         message: &str,
     ) -> Result<(), RefUpdateError> {
         let name = check_ref_name(name)?;
+        // A race that is lost already need not wait for the disk.
+        if !self.is_reftable() && self.read_ref_by_gix(&name)?.as_ref() != expected_old {
+            return Err(RefUpdateError::Raced { name: name.to_string() });
+        }
         self.sync_objects()?;
         let message = message.replace(['\n', '\0'], " ");
         if self.is_reftable() {

@@ -53,28 +53,41 @@ fn an_append_that_cannot_be_made_changes_nothing() {
 
 #[test]
 fn eight_processes_lose_no_append() {
-    for (format, n_each) in [(Format::Plain, 40), (Format::Reftable, 4)] {
-        let repo = TestRepo::with(format);
-        let words = ["a", "b", "c", "d", "e", "f", "g", "h"];
-        let outputs: Vec<String> = std::thread::scope(|scope| {
-            let handles: Vec<_> = words
-                .iter()
-                .map(|word| {
-                    let n = n_each.to_string();
-                    let ask = Runner::new(probe()).args(["append", CHAIN, &n, word]).in_repo(&repo);
-                    scope.spawn(move || ask.run().expect_code(0).stdout)
-                })
-                .collect();
-            handles.into_iter().map(|handle| handle.join().unwrap()).collect()
-        });
-        let acknowledged: BTreeSet<&str> = outputs.iter().flat_map(|text| text.lines()).collect();
-        let log = repo.git(&["log", "--format=%H", CHAIN]);
-        let kept: BTreeSet<&str> = log.lines().collect();
-        assert_eq!(acknowledged, kept);
-        assert_eq!(kept.len(), words.len() * n_each);
-        let subjects = repo.git(&["log", "--format=%s", CHAIN]);
-        assert_eq!(subjects.lines().collect::<BTreeSet<_>>().len(), words.len() * n_each);
-        assert_no_stray_ref(&repo, format);
-        assert_sound(&repo);
+    append_from_eight(Format::Plain, 40, true);
+    append_from_eight(Format::Reftable, 3, true);
+}
+
+#[test]
+fn eight_processes_that_cannot_take_turns_lose_no_append() {
+    append_from_eight(Format::Plain, 10, false);
+    append_from_eight(Format::Reftable, 2, false);
+}
+
+fn append_from_eight(format: Format, n_each: usize, turns: bool) {
+    let repo = TestRepo::with(format);
+    if !turns {
+        // A file where the directory of turns would be.
+        repo.write(".git/carnet", "in the way");
     }
+    let words = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let outputs: Vec<String> = std::thread::scope(|scope| {
+        let handles: Vec<_> = words
+            .iter()
+            .map(|word| {
+                let n = n_each.to_string();
+                let ask = Runner::new(probe()).args(["append", CHAIN, &n, word]).in_repo(&repo);
+                scope.spawn(move || ask.run().expect_code(0).stdout)
+            })
+            .collect();
+        handles.into_iter().map(|handle| handle.join().unwrap()).collect()
+    });
+    let acknowledged: BTreeSet<&str> = outputs.iter().flat_map(|text| text.lines()).collect();
+    let log = repo.git(&["log", "--format=%H", CHAIN]);
+    let kept: BTreeSet<&str> = log.lines().collect();
+    assert_eq!(acknowledged, kept);
+    assert_eq!(kept.len(), words.len() * n_each);
+    let subjects = repo.git(&["log", "--format=%s", CHAIN]);
+    assert_eq!(subjects.lines().collect::<BTreeSet<_>>().len(), words.len() * n_each);
+    assert_no_stray_ref(&repo, format);
+    assert_sound(&repo);
 }

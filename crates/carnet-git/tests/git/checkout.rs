@@ -7,10 +7,10 @@ use std::{
 };
 
 use carnet_core::{Digest, Digester, GitOid, Timestamp};
-use carnet_git::{CheckoutError, ObjectError};
+use carnet_git::{CheckoutError, EntryMode, ObjectError, TreeSpec};
 use carnet_testkit::{Format, TestRepo};
 
-use crate::{oid, open};
+use crate::{oid, open, path};
 
 const MTIME: i64 = 1_700_000_000_250;
 
@@ -234,10 +234,10 @@ fn directories_nested_without_end_are_refused() {
     let repo = TestRepo::init();
     let opened = open(&repo);
     let mut id = opened.write_blob(b"deep").unwrap();
-    let mut mode = "100644";
+    let mut spec = TreeSpec::new().file(path("d"), EntryMode::File, id);
     for _ in 0..600 {
-        id = raw_tree(&repo, &[(mode, b"d", &id)]);
-        mode = "40000";
+        id = opened.write_tree(&spec).unwrap();
+        spec = TreeSpec::new().subtree(path("d"), id);
     }
     let dest = scratch(&repo, "dest");
     assert!(opened.checkout_tree(&id, &dest, mtime()).is_err());

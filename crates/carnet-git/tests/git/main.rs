@@ -1,4 +1,8 @@
 //! This room against the real git: the same question goes to both, and git is the judge.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test's helper that fails must stop the test where it stands"
+)]
 
 mod chain;
 mod checkout;
