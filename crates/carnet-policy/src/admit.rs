@@ -7,7 +7,7 @@ use carnet_core::{Decision, Digest, Reason, Verdict};
 
 use crate::{
     lane::Lane,
-    pattern::{Mismatch, MismatchKind},
+    pattern::{Expected, Mismatch, MismatchKind},
     rule::{AllowRule, DenyRule, Head},
     show,
 };
@@ -72,8 +72,8 @@ impl Lane {
             let hint = "name the tool without a path, the tool lock says which file that is";
             return self.deny(self.plain_reason("bare-tool-name", message, Some(hint.to_owned())));
         }
-        let mut nearest: Option<(&AllowRule, Mismatch)> = None;
-        for rule in self.allow_rules() {
+        let mut nearest: Option<(&AllowRule, Mismatch<'_>)> = None;
+        for rule in self.allow_rules().iter().filter(|rule| rule.is_for(&argv[0])) {
             let Err(mismatch) = rule.matches(argv) else { return self.allowed_by(rule) };
             let furthest = nearest.as_ref().map_or(0, |(_, mismatch)| mismatch.argument_idx);
             if mismatch.argument_idx > furthest {
@@ -112,10 +112,11 @@ impl Lane {
         }
     }
 
-    fn not_quite(&self, rule: &AllowRule, mismatch: &Mismatch, argv: &[String]) -> Admission {
+    fn not_quite(&self, rule: &AllowRule, mismatch: &Mismatch<'_>, argv: &[String]) -> Admission {
         let head = &rule.head;
         let message = parting(head, mismatch, argv);
-        let hint = format!("give {}", cut(&mismatch.expected, 400));
+        let expected = mismatch.expected.describe();
+        let hint = format!("give {}", cut(&expected, 400));
         Admission {
             verdict: verdict(Decision::Deny, reason(head, message, Some(hint)), self.digest()),
             rule: None,
@@ -123,7 +124,7 @@ impl Lane {
                 rule_id: head.full_id.clone(),
                 location: head.location.clone(),
                 argument_index: mismatch.argument_idx,
-                expected: mismatch.expected.clone(),
+                expected,
             }),
         }
     }
@@ -144,13 +145,12 @@ impl Lane {
     }
 
     /// Finds a rule for a tool whose name is at most two keystrokes away.
-    fn misspelt(&self, tool: &str) -> Option<(&AllowRule, Mismatch)> {
-        let rules = self.allow_rules().iter();
-        let named = rules.flat_map(|rule| rule.tools().into_iter().map(move |name| (name, rule)));
-        let near = named.map(|(name, rule)| (n_edits(tool, &name), name, rule));
-        let near = near.filter(|(n_edits, name, _)| *n_edits <= 2 && *n_edits < name.len().min(3));
-        let (_, name, rule) = near.min_by_key(|(n_edits, _, _)| *n_edits)?;
-        let expected = format!("`{name}`");
+    fn misspelt(&self, tool: &str) -> Option<(&AllowRule, Mismatch<'_>)> {
+        let near = self.tools().iter().map(|name| (n_edits(tool, name), name));
+        let near = near.filter(|(n_edits, name)| *n_edits <= 2 && *n_edits < name.len().min(3));
+        let (_, name) = near.min_by_key(|(n_edits, _)| *n_edits)?;
+        let rule = self.allow_rules().iter().find(|rule| rule.is_for(name))?;
+        let expected = Expected::Tool(name.clone());
         Some((rule, Mismatch { argument_idx: 0, expected, kind: MismatchKind::Differs }))
     }
 }
@@ -177,12 +177,12 @@ fn malformed(argv: &[String]) -> Option<String> {
     Some(format!("argument {} has a NUL byte", idx + 1))
 }
 
-fn parting(head: &Head, mismatch: &Mismatch, argv: &[String]) -> String {
+fn parting(head: &Head, mismatch: &Mismatch<'_>, argv: &[String]) -> String {
     let number = mismatch.argument_idx + 1;
     let rule = format!("rule `{}` ({})", head.full_id, head.location);
     let argument = argv.get(mismatch.argument_idx).map(|argument| show(argument));
     let argument = argument.unwrap_or_default();
-    let expected = cut(&mismatch.expected, 400);
+    let expected = || cut(&mismatch.expected.describe(), 400);
     match mismatch.kind {
         MismatchKind::NoSuchOption => {
             format!("argument {number} `{argument}` is not an option of {rule}")
@@ -190,9 +190,11 @@ fn parting(head: &Head, mismatch: &Mismatch, argv: &[String]) -> String {
         MismatchKind::TooMany => {
             format!("argument {number} `{argument}` is one too many for {rule}")
         }
-        MismatchKind::Missing => format!("argument {number} is missing: {rule} expects {expected}"),
+        MismatchKind::Missing => {
+            format!("argument {number} is missing: {rule} expects {}", expected())
+        }
         MismatchKind::Differs => {
-            format!("argument {number} `{argument}` is not what {rule} expects: {expected}")
+            format!("argument {number} `{argument}` is not what {rule} expects: {}", expected())
         }
     }
 }

@@ -73,6 +73,9 @@ impl Element {
 
     /// Tells, as far as it is obvious, whether every argument that `other` matches is matched by `self`.
     pub(crate) fn covers(&self, other: &Element) -> bool {
+        if let Some(literal) = other.as_literal() {
+            return self.matches(literal);
+        }
         if let Some(words) = other.words() {
             return words.iter().all(|word| self.matches(word));
         }

@@ -8,6 +8,7 @@ use std::fmt;
 use regex_automata::{
     Anchored, Input,
     meta::{Config, Regex},
+    nfa::thompson::WhichCaptures,
     util::syntax,
 };
 
@@ -130,6 +131,8 @@ fn compile(text: &str) -> Option<Regex> {
         .nfa_size_limit(Some(REGEX_SIZE_MAX))
         .hybrid(false)
         .dfa(false)
+        .onepass(false)
+        .which_captures(WhichCaptures::None)
         .auto_prefilter(false);
     // `\z` outside the group: an alternative cannot escape the anchor.
     Regex::builder().configure(config).syntax(syntax_config()).build(&format!("(?:{text})\\z")).ok()

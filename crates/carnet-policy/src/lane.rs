@@ -35,6 +35,7 @@ pub struct Lane {
     shared_deny: Arc<DenyList>,
     deny: Vec<DenyRule>,
     allow: Vec<AllowRule>,
+    tools: Vec<String>,
 }
 
 /// The shared list of denials.
@@ -136,11 +137,8 @@ impl Lane {
     }
 
     /// Returns the tools that some rule allows in some form, sorted, each once.
-    pub fn tools(&self) -> Vec<String> {
-        let mut tools: Vec<_> = self.allow.iter().flat_map(AllowRule::tools).collect();
-        tools.sort();
-        tools.dedup();
-        tools
+    pub fn tools(&self) -> &[String] {
+        &self.tools
     }
 
     pub(crate) fn denials(&self) -> impl Iterator<Item = &DenyRule> {
@@ -225,7 +223,10 @@ fn read_lane(text: &str, shared_deny: Arc<DenyList>, problems: &mut Problems<'_>
     let mut tables = table.tables("allow", problems);
     bound(&mut tables, "allow", problems);
     let allow = tables.into_iter().filter_map(|table| rule::parse_allow(&name, table, problems));
-    let allow = allow.collect();
+    let allow: Vec<AllowRule> = allow.collect();
+    let mut tools: Vec<_> = allow.iter().flat_map(AllowRule::tools).collect();
+    tools.sort();
+    tools.dedup();
     table.finish(problems);
     let mut digester = Digester::new();
     digester.field(FORMAT.as_bytes()).field(text.as_bytes()).field(shared_deny.text.as_bytes());
@@ -239,6 +240,7 @@ fn read_lane(text: &str, shared_deny: Arc<DenyList>, problems: &mut Problems<'_>
         shared_deny,
         deny,
         allow,
+        tools,
     })
 }
 

@@ -39,11 +39,11 @@ pub(crate) enum Dashes {
 }
 
 /// Where an argument vector and a rule part.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mismatch {
+#[derive(Debug, Clone)]
+pub(crate) struct Mismatch<'p> {
     /// Index into the argument vector; its length when an argument is missing.
     pub(crate) argument_idx: usize,
-    pub(crate) expected: String,
+    pub(crate) expected: Expected<'p>,
     pub(crate) kind: MismatchKind,
 }
 
@@ -55,11 +55,37 @@ pub(crate) enum MismatchKind {
     NoSuchOption,
 }
 
-pub(crate) type Matched = Result<(), Mismatch>;
+/// What a rule would have taken instead; put into words only for the rule that came nearest.
+#[derive(Debug, Clone)]
+pub(crate) enum Expected<'p> {
+    Element(&'p Element),
+    Options(&'p [Opt]),
+    Handed { options: &'p [Opt], elements: &'p [Element] },
+    Tool(String),
+    Nothing,
+}
+
+pub(crate) type Matched<'p> = Result<(), Mismatch<'p>>;
+
+impl Expected<'_> {
+    /// Says in words what is expected.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Expected::Element(element) => element.describe(),
+            Expected::Options(options) => list_options(options),
+            Expected::Handed { options, elements: [] } => list_options(options),
+            Expected::Handed { elements, .. } => {
+                elements.iter().map(Element::describe).collect::<Vec<_>>().join(", or ")
+            }
+            Expected::Tool(name) => format!("`{name}`"),
+            Expected::Nothing => "no further argument".to_owned(),
+        }
+    }
+}
 
 impl Pattern {
     /// Tells whether the pattern matches, or where it first does not.
-    pub(crate) fn matches(&self, argv: &[String]) -> Matched {
+    pub(crate) fn matches(&self, argv: &[String]) -> Matched<'_> {
         for (idx, element) in self.lead.iter().enumerate() {
             expect(element, argv, idx)?;
         }
@@ -90,8 +116,8 @@ impl Pattern {
         walk.finish(argv.len())
     }
 
-    fn no_such_option(&self, argument_idx: usize) -> Matched {
-        let expected = list_options(&self.options);
+    fn no_such_option(&self, argument_idx: usize) -> Matched<'_> {
+        let expected = Expected::Options(&self.options);
         Err(Mismatch { argument_idx, expected, kind: MismatchKind::NoSuchOption })
     }
 }
@@ -103,8 +129,8 @@ struct Walk<'p> {
     n_tail: usize,
 }
 
-impl Walk<'_> {
-    fn positional(&mut self, argv: &[String], idx: usize) -> Matched {
+impl<'p> Walk<'p> {
+    fn positional(&mut self, argv: &[String], idx: usize) -> Matched<'p> {
         if let Some(element) = self.pattern.fixed.get(self.n_fixed) {
             self.n_fixed += 1;
             return expect(element, argv, idx);
@@ -116,19 +142,19 @@ impl Walk<'_> {
             }
             _ => Err(Mismatch {
                 argument_idx: idx,
-                expected: "no further argument".to_owned(),
+                expected: Expected::Nothing,
                 kind: MismatchKind::TooMany,
             }),
         }
     }
 
-    fn finish(&self, argument_idx: usize) -> Matched {
+    fn finish(&self, argument_idx: usize) -> Matched<'p> {
         let tail = self.pattern.tail.as_ref().filter(|tail| tail.required && self.n_tail == 0);
         let missing = self.pattern.fixed.get(self.n_fixed).or(tail.map(|tail| &tail.element));
         match missing {
             None => Ok(()),
             Some(element) => {
-                let expected = element.describe();
+                let expected = Expected::Element(element);
                 Err(Mismatch { argument_idx, expected, kind: MismatchKind::Missing })
             }
         }
@@ -140,17 +166,21 @@ fn is_option(argument: &str) -> bool {
     argument.len() > 1 && argument.starts_with('-')
 }
 
-fn expect(element: &Element, argv: &[String], idx: usize) -> Matched {
+fn expect<'p>(element: &'p Element, argv: &[String], idx: usize) -> Matched<'p> {
     let kind = match argv.get(idx) {
         Some(argument) if element.matches(argument) => return Ok(()),
         Some(_) => MismatchKind::Differs,
         None => MismatchKind::Missing,
     };
-    Err(Mismatch { argument_idx: idx, expected: element.describe(), kind })
+    Err(Mismatch { argument_idx: idx, expected: Expected::Element(element), kind })
 }
 
 /// Returns how many arguments the option at `idx` takes; `None` when no option is spelled so.
-fn option(options: &[Opt], argv: &[String], idx: usize) -> Result<Option<usize>, Mismatch> {
+fn option<'p>(
+    options: &'p [Opt],
+    argv: &[String],
+    idx: usize,
+) -> Result<Option<usize>, Mismatch<'p>> {
     let Some(found) = options.iter().find(|option| option.name.matches(&argv[idx])) else {
         return Ok(None);
     };
@@ -169,14 +199,19 @@ fn option(options: &[Opt], argv: &[String], idx: usize) -> Result<Option<usize>,
     }
 }
 
-fn handed_over(options: &[Opt], elements: &[Element], argv: &[String], start: usize) -> Matched {
+fn handed_over<'p>(
+    options: &'p [Opt],
+    elements: &'p [Element],
+    argv: &[String],
+    start: usize,
+) -> Matched<'p> {
     let mut idx = start;
     while let Some(argument) = argv.get(idx) {
         if is_option(argument) {
             match option(options, argv, idx)? {
                 Some(n_arguments) => idx += n_arguments,
                 None => {
-                    let expected = list_options(options);
+                    let expected = Expected::Options(options);
                     let kind = MismatchKind::NoSuchOption;
                     return Err(Mismatch { argument_idx: idx, expected, kind });
                 }
@@ -184,11 +219,7 @@ fn handed_over(options: &[Opt], elements: &[Element], argv: &[String], start: us
         } else if elements.iter().any(|element| element.matches(argument)) {
             idx += 1;
         } else {
-            let described: Vec<_> = elements.iter().map(Element::describe).collect();
-            let expected = match described.is_empty() {
-                true => list_options(options),
-                false => described.join(", or "),
-            };
+            let expected = Expected::Handed { options, elements };
             return Err(Mismatch { argument_idx: idx, expected, kind: MismatchKind::Differs });
         }
     }
@@ -273,9 +304,11 @@ fn parse_tail(text: &str) -> Result<Tail, String> {
 pub(crate) fn parse_options(texts: &[String]) -> Result<(Vec<Opt>, bool), String> {
     let mut options = Vec::new();
     let mut dashes = false;
-    for text in texts {
+    for (idx, text) in texts.iter().enumerate() {
+        if texts[..idx].contains(text) {
+            return Err(format!("`{}` stands twice", crate::show(text)));
+        }
         match text.as_str() {
-            "--" if dashes => return Err("`--` stands twice".to_owned()),
             "--" => dashes = true,
             _ => options.push(parse_option(text)?),
         }
@@ -318,15 +351,7 @@ fn parse_option(text: &str) -> Result<Opt, String> {
 
 /// Refuses a name that one entry reads as a whole option and another as waiting for its value.
 fn check_unambiguous(options: &[Opt]) -> Result<(), String> {
-    for (idx, option) in options.iter().enumerate() {
-        let twin = |other: &&Opt| {
-            other.name.to_string() == option.name.to_string()
-                && other.value.as_ref().map(ToString::to_string)
-                    == option.value.as_ref().map(ToString::to_string)
-        };
-        if options[..idx].iter().find(twin).is_some() {
-            return Err(format!("option `{}` stands twice", option.name));
-        }
+    for option in options {
         if option.value.is_none() {
             continue;
         }

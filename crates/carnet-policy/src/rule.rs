@@ -49,8 +49,13 @@ pub(crate) struct DenyRule {
 }
 
 impl AllowRule {
-    pub(crate) fn matches(&self, argv: &[String]) -> Matched {
+    pub(crate) fn matches(&self, argv: &[String]) -> Matched<'_> {
         self.pattern.matches(argv)
+    }
+
+    /// Tells whether the rule is about this tool.
+    pub(crate) fn is_for(&self, tool: &str) -> bool {
+        self.pattern.lead.first().is_some_and(|element| element.matches(tool))
     }
 
     /// Returns the names of the tools that the rule is about.
