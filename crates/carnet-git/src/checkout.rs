@@ -22,7 +22,7 @@ use rustix::{
 
 use crate::{
     EntryMode, ObjectError, Repo,
-    tree::{MAX_BLOB_BYTES, MAX_DEPTH, add_file, submodule_digest},
+    tree::{MAX_BLOB_BYTES, MAX_DEPTH, MAX_ENTRIES, add_file, submodule_digest},
 };
 
 /// What was written.
@@ -86,7 +86,8 @@ impl Repo {
     ) -> Result<Checkout, CheckoutError> {
         let root = open_empty(dest)?;
         let tree_id = self.tree_of(commit_or_tree)?;
-        let mut writer = Writer { repo: self, times: times(mtime), files: Vec::new() };
+        let mut writer =
+            Writer { repo: self, times: times(mtime), n_entries: 0, files: Vec::new() };
         writer.directory(&tree_id, root.as_fd(), &mut Vec::new(), 0)?;
         writer.files.sort_by(|a, b| a.0.cmp(&b.0));
         let mut digester = Digester::new();
@@ -100,6 +101,7 @@ impl Repo {
 struct Writer<'repo> {
     repo: &'repo Repo,
     times: Timestamps,
+    n_entries: usize,
     files: Vec<(RepoPath, EntryMode, Digest)>,
 }
 
@@ -115,7 +117,12 @@ impl Writer<'_> {
         if depth > MAX_DEPTH {
             return Err(hostile(prefix, "directories nest too deep"));
         }
-        for (mode, name, id) in self.repo.tree_entries(tree_id)? {
+        let entries = self.repo.tree_entries(tree_id)?;
+        self.n_entries += entries.len();
+        if self.n_entries > MAX_ENTRIES {
+            return Err(hostile(prefix, "the tree has too many entries"));
+        }
+        for (mode, name, id) in entries {
             let prefix_len = prefix.len();
             prefix.extend_from_slice(&name);
             check_name(&name, mode == Some(EntryMode::Symlink))

@@ -37,7 +37,7 @@ pub use head::{Head, HeadError};
 pub use notes::NoteError;
 pub use objects::{Author, Commit, FirstParents, ObjectError};
 pub use open::{OpenError, Repo};
-pub use program::{ProgramError, git_program, git_version, scrubbed_git};
+pub use program::{LOCAL_ENV_VARS, ProgramError, git_program, git_version, scrubbed_git};
 pub use refs::{RefError, RefUpdateError};
 pub use staged::{StagedEntry, StagedError};
 pub use tree::{EntryMode, TreeEntry};

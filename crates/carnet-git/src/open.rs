@@ -15,7 +15,7 @@ use gix::sec::trust::DefaultForLevel as _;
 
 use crate::{Cause, convert, program};
 
-/// An open repository. Not shared between threads: open one in each (about a quarter of a millisecond).
+/// An open repository. Not shared between threads: open one in each (about half a millisecond).
 pub struct Repo {
     pub(crate) gix: gix::Repository,
     /// Object stores named by the environment: a hook's quarantine and its alternates.

@@ -14,7 +14,9 @@ use std::{
 use crate::Repo;
 
 /// Variables that tie git to one repository, as `git rev-parse --local-env-vars` lists them.
-const LOCAL_ENV_VARS: [&str; 17] = [
+///
+/// A process that outlives a hook, or works on another repository, is started without them.
+pub const LOCAL_ENV_VARS: [&str; 17] = [
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_CONFIG",
     "GIT_CONFIG_PARAMETERS",

@@ -23,6 +23,9 @@ use crate::{
 
 /// Deepest nesting of directories that is followed.
 pub(crate) const MAX_DEPTH: usize = 512;
+/// Most entries, files and directories together, that are followed in one tree: a tree that repeats
+/// its subtrees can name billions with a few objects.
+pub(crate) const MAX_ENTRIES: usize = 2_000_000;
 /// Largest blob that a checkout or a tree digest reads, in bytes.
 pub(crate) const MAX_BLOB_BYTES: u64 = 4 << 30;
 
@@ -99,12 +102,13 @@ impl Repo {
     ///
     /// # Errors
     ///
-    /// [`ObjectError`] for the first tree that cannot be read, that nests deeper than 512 directories, or
-    /// that holds a name which is no path (`..`, an empty name, a name with a slash).
+    /// [`ObjectError`] for the first tree that cannot be read, that nests deeper than 512 directories, that
+    /// holds a name which is no path (`..`, an empty name, a name with a slash), or once there are more
+    /// than two million entries.
     pub fn tree_files(&self, commit_or_tree: &GitOid) -> Result<Vec<TreeEntry>, ObjectError> {
         let tree_id = self.tree_of(commit_or_tree)?;
         let mut files = Vec::new();
-        self.collect_files(&tree_id, &mut Vec::new(), 0, &mut files)?;
+        self.collect_files(&tree_id, &mut Vec::new(), 0, &mut 0, &mut files)?;
         // Well-formed trees come out in order; a malformed one must not change what a digest covers.
         if !files.is_sorted_by(|a: &TreeEntry, b| a.path < b.path) {
             files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -117,12 +121,18 @@ impl Repo {
         tree_id: &GitOid,
         prefix: &mut Vec<u8>,
         depth: usize,
+        n_entries: &mut usize,
         files: &mut Vec<TreeEntry>,
     ) -> Result<(), ObjectError> {
         if depth > MAX_DEPTH {
             return Err(malformed(tree_id, "directories nest too deep"));
         }
-        for (mode, name, id) in self.tree_entries(tree_id)? {
+        let entries = self.tree_entries(tree_id)?;
+        *n_entries += entries.len();
+        if *n_entries > MAX_ENTRIES {
+            return Err(malformed(tree_id, "the tree has too many entries"));
+        }
+        for (mode, name, id) in entries {
             let prefix_len = prefix.len();
             prefix.extend_from_slice(&name);
             match mode {
@@ -134,7 +144,7 @@ impl Repo {
                 }
                 None => {
                     prefix.push(b'/');
-                    self.collect_files(&id, prefix, depth + 1, files)?;
+                    self.collect_files(&id, prefix, depth + 1, n_entries, files)?;
                 }
             }
             prefix.truncate(prefix_len);
@@ -151,6 +161,9 @@ impl Repo {
         &self,
         tree_id: &GitOid,
     ) -> Result<Vec<(Option<EntryMode>, Vec<u8>, GitOid)>, ObjectError> {
+        if convert::to_gix(tree_id).is_empty_tree() {
+            return Ok(Vec::new());
+        }
         let data = self.read_object(tree_id, Kind::Tree, MAX_STRUCTURE_BYTES)?;
         let mut entries = Vec::new();
         for entry in TreeRefIter::from_bytes(&data, self.gix.object_hash()) {

@@ -245,6 +245,22 @@ fn directories_nested_without_end_are_refused() {
 }
 
 #[test]
+fn a_tree_that_repeats_itself_into_billions_of_entries_is_refused() {
+    let repo = TestRepo::init();
+    let opened = open(&repo);
+    let names = || (0..2_000).map(|k| path(&format!("{k:04}")));
+    let blob_id = opened.write_blob(b"").unwrap();
+    let files = |spec: TreeSpec, name| spec.file(name, EntryMode::File, blob_id);
+    let mut id = opened.write_tree(&names().fold(TreeSpec::new(), files)).unwrap();
+    for _ in 0..2 {
+        let spec = names().fold(TreeSpec::new(), |spec, name| spec.subtree(name, id));
+        id = opened.write_tree(&spec).unwrap();
+    }
+    let answer = opened.tree_files(&id);
+    assert!(matches!(answer, Err(ObjectError::Corrupt { .. })), "{answer:?}");
+}
+
+#[test]
 fn a_missing_blob_is_an_error_of_its_own() {
     let repo = TestRepo::init();
     let opened = open(&repo);
