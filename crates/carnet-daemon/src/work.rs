@@ -1,0 +1,254 @@
+//! The two jobs: looking where HEAD stands, and refreshing the index. Blocking; run beside the loop.
+
+use std::{
+    cell::RefCell,
+    error::Error,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Instant, SystemTime},
+};
+
+use carnet_core::{GitOid, Timestamp};
+use carnet_git::{EntryMode, HeadError, ObjectError, OpenError, Repo};
+use carnet_index::{
+    BlobError, BlobSource, IndexError, IndexStore, RefreshReport, RefreshRequest, Snapshot,
+    SourceFile,
+};
+
+use crate::{
+    RefreshRecord, Worktree,
+    paths::{Paths, dir_identity, real},
+    record,
+    state::{Head, Look},
+};
+
+/// Largest blob that is read, in bytes; the parser declines far smaller ones and says so.
+const BLOB_BYTES_MAX: u64 = 64 << 20;
+
+/// Why the index could not be brought to a commit.
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshError {
+    /// The repository could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// HEAD could not be read.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// The commit or one of its trees could not be read.
+    #[error("list the files of commit `{commit}`")]
+    Tree {
+        /// The commit.
+        commit: GitOid,
+        /// Why.
+        #[source]
+        source: ObjectError,
+    },
+    /// The index could not be written.
+    #[error("refresh the index to commit `{commit}`")]
+    Index {
+        /// The commit.
+        commit: GitOid,
+        /// Why.
+        #[source]
+        source: IndexError,
+    },
+}
+
+/// The repository that the daemon started in, to know when it is gone or another one.
+#[derive(Debug, Clone)]
+pub(crate) struct Home {
+    pub paths: Paths,
+    /// Device and inode of the common directory.
+    identity: Option<(u64, u64)>,
+}
+
+impl Home {
+    pub fn new(paths: Paths) -> Home {
+        let identity = dir_identity(&paths.common_dir);
+        Home { paths, identity }
+    }
+
+    fn is_gone(&self) -> bool {
+        dir_identity(&self.paths.common_dir) != self.identity
+    }
+}
+
+/// Looks where the HEAD of a worktree and the index stand.
+pub(crate) fn look(home: &Home, worktree: &Worktree) -> Look {
+    let head = guarded(|| look_at_head(home, worktree)).unwrap_or_else(Head::Unreadable);
+    let indexed = guarded(|| Snapshot::open_current(&home.paths.index_dir));
+    // A damaged snapshot counts as none: the refresh that follows heals it.
+    let indexed = indexed.ok().and_then(Result::ok).flatten().map(|snapshot| snapshot.commit());
+    Look { head, indexed }
+}
+
+fn look_at_head(home: &Home, worktree: &Worktree) -> Head {
+    let git_dir = worktree.git_dir(&home.paths.common_dir);
+    if home.is_gone() || dir_identity(&git_dir).is_none() {
+        return Head::Gone;
+    }
+    let repo = match Repo::discover(&git_dir) {
+        // While a repository is being deleted, the search may end at another one above it.
+        Ok(repo) if real(repo.common_dir()) != home.paths.common_dir => {
+            return Head::Unreadable("another repository answers in its place".to_owned());
+        }
+        Ok(repo) => repo,
+        Err(err) => return Head::Unreadable(chain(&err)),
+    };
+    match repo.head() {
+        Ok(carnet_git::Head::Commit { commit_id, tree_id, .. }) => {
+            Head::At { commit: commit_id, tree: tree_id }
+        }
+        Ok(carnet_git::Head::Unborn { .. }) => Head::Unborn,
+        Err(err) => Head::Unreadable(chain(&err)),
+    }
+}
+
+/// Refreshes the index and says how it went, in a form that fits the log.
+pub(crate) fn refresh_for_daemon(
+    home: &Home,
+    worktree: &Worktree,
+    commit: GitOid,
+    tree: GitOid,
+) -> Result<RefreshRecord, String> {
+    let git_dir = worktree.git_dir(&home.paths.common_dir);
+    let refreshed = guarded(|| refresh(&home.paths, &git_dir, commit, tree, now()))?;
+    refreshed.map(|(record, _)| record).map_err(|err| chain(&err))
+}
+
+/// Brings the index to a commit. The caller holds the repository's lock.
+pub(crate) fn refresh(
+    paths: &Paths,
+    git_dir: &Path,
+    commit: GitOid,
+    tree: GitOid,
+    now: Timestamp,
+) -> Result<(RefreshRecord, RefreshReport), RefreshError> {
+    let began = Instant::now();
+    let repo = Repo::discover(git_dir)?;
+    let listed = repo.tree_files(&tree);
+    let files = listed.map_err(|source| RefreshError::Tree { commit, source })?;
+    let is_file = |mode| matches!(mode, EntryMode::File | EntryMode::Executable);
+    let files = files.into_iter().filter(|file| is_file(file.mode));
+    let files = files.map(|file| SourceFile { path: file.path, blob: file.id }).collect();
+    let index = |source| RefreshError::Index { commit, source };
+    let blobs = RepoBlobs::new(git_dir);
+    let mut store = IndexStore::open(&paths.index_dir).map_err(index)?;
+    let report = store.refresh(&RefreshRequest { commit, tree, files }, &blobs, now);
+    let report = report.map_err(index)?;
+    let record = RefreshRecord {
+        commit,
+        ended_at: self::now(),
+        duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        n_files: report.n_files,
+        n_parsed: report.n_parsed,
+        n_unread: report.n_unread,
+    };
+    if let Err(err) = record::write(&paths.record(), &record) {
+        tracing::warn!(target: "carnet::daemon", "write the record of the refresh: {err}");
+    }
+    Ok((record, report))
+}
+
+/// Blobs of a repository for several threads: each opens it once for one refresh.
+struct RepoBlobs {
+    git_dir: PathBuf,
+    /// Tells this refresh from others, so that a thread that outlives one does not keep what it opened.
+    refresh: u64,
+}
+
+/// The refreshes that this process has begun.
+static N_REFRESHES: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static OPENED: RefCell<Option<(u64, Repo)>> = const { RefCell::new(None) };
+}
+
+impl RepoBlobs {
+    fn new(git_dir: &Path) -> RepoBlobs {
+        let refresh = N_REFRESHES.fetch_add(1, Ordering::Relaxed);
+        RepoBlobs { git_dir: git_dir.to_owned(), refresh }
+    }
+}
+
+impl BlobSource for RepoBlobs {
+    fn read(&self, blob: &GitOid) -> Result<Vec<u8>, BlobError> {
+        OPENED.with_borrow_mut(|opened| {
+            let repo = match opened {
+                Some((refresh, repo)) if *refresh == self.refresh => repo,
+                _ => {
+                    let repo = Repo::discover(&self.git_dir);
+                    let repo = repo.map_err(|err| BlobError(Box::new(err)))?;
+                    &mut opened.insert((self.refresh, repo)).1
+                }
+            };
+            repo.read_blob(blob, BLOB_BYTES_MAX).map_err(|err| BlobError(Box::new(err)))
+        })
+    }
+}
+
+/// Where the last panic happened. Its message is not kept: it may quote source text.
+static PANICKED_AT: Mutex<Option<String>> = Mutex::new(None);
+
+/// Makes panics quiet and remembers where they happened.
+pub(crate) fn remember_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(|at| format!("{}:{}", at.file(), at.line()));
+        *PANICKED_AT.lock().unwrap_or_else(PoisonError::into_inner) = place;
+    }));
+}
+
+/// Runs something; a panic in it becomes a text.
+fn guarded<T>(deed: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(deed)).map_err(|_| {
+        let place = PANICKED_AT.lock().unwrap_or_else(PoisonError::into_inner).take();
+        format!("a bug in carnet: panic at {}", place.as_deref().unwrap_or("an unknown place"))
+    })
+}
+
+/// An error and its causes on one line.
+pub(crate) fn chain(err: &dyn Error) -> String {
+    let (mut text, mut cause) = (err.to_string(), err.source());
+    while let Some(err) = cause {
+        text = format!("{text}: {err}");
+        cause = err.source();
+    }
+    text
+}
+
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_system_time(SystemTime::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_a_text_without_its_message() {
+        let error = guarded(|| panic!("secret source text")).map(|(): ()| ()).unwrap_err();
+        assert!(error.starts_with("a bug in carnet"), "{error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_that_was_replaced_is_gone() {
+        let root = tempfile::tempdir().unwrap();
+        let common_dir = root.path().join("repo");
+        std::fs::create_dir(&common_dir).unwrap();
+        let repo = carnet_testkit::TestRepo::init();
+        let opened = Repo::discover(repo.path()).unwrap();
+        let mut paths = Paths::of(&opened);
+        paths.common_dir.clone_from(&common_dir);
+        let home = Home::new(paths);
+        assert!(matches!(look(&home, &Worktree::Main).head, Head::Unreadable(_)));
+        std::fs::rename(&common_dir, root.path().join("old")).unwrap();
+        assert_eq!(look(&home, &Worktree::Main).head, Head::Gone);
+        std::fs::create_dir(&common_dir).unwrap();
+        assert_eq!(look(&home, &Worktree::Main).head, Head::Gone);
+    }
+}
