@@ -1,1 +1,25 @@
-//! The binary against the real git: one module per command or walk.
+//! The binary against the real git and the real bwrap: one module per verb, walk or promise.
+
+mod architecture;
+mod bad_input;
+mod command_line;
+mod hooks;
+mod scan;
+mod support;
+mod walk_run;
+mod walk_staged;
+
+/// Every file beside this one is a module above: a test that no one runs is worse than none.
+#[test]
+fn no_test_file_is_forgotten() {
+    let dir = support::root().join("tests/it");
+    let here = std::fs::read_to_string(dir.join("main.rs")).unwrap();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let module = name.trim_end_matches(".rs");
+        assert!(
+            module == "main" || here.contains(&format!("mod {module};")),
+            "{name} is in no `mod`"
+        );
+    }
+}

@@ -1,2 +1,59 @@
-//! Every chore of carnet, as Rust.
-fn main() {}
+//! Every chore of carnet, as Rust: `cargo xtask <verb>`.
+//!
+//! Next to no dependencies, so that the first command a stranger types starts building carnet at once.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a chore talks to the person at the terminal"
+)]
+
+mod bench;
+mod ci;
+mod demo;
+mod shell;
+mod system;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Chores of carnet. Usage: cargo xtask <verb>
+
+  demo [REPO]     build and install carnet, then walk the whole walk on a clone of REPO
+                  (a path or a URL of a local repository; default: this repository)
+  ci              the whole gate: format, clippy, deny, tests, docs
+  replay RUN      do a recorded run of this repository again (carnet replay RUN)
+  bench           whole-command figures: hook, run, start-up
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["demo"] => demo::walk(None),
+        ["demo", repo] => demo::walk(Some(repo)),
+        ["ci"] => ci::gate(),
+        ["replay", rest @ ..] if !rest.is_empty() => replay(rest),
+        ["bench"] => bench::whole_commands(),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprint!("unknown chore: {}\n\n{HELP}", words.join(" "));
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The same as `carnet replay`, with the binary of this checkout.
+fn replay(args: &[&str]) -> Result<(), String> {
+    let carnet = system::built_carnet("release")?;
+    shell::Cmd::new(&carnet).arg("replay").args(args).dir(&shell::repository_root()).run()
+}

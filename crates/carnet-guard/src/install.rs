@@ -48,6 +48,8 @@ pub struct HookFile {
     pub path: PathBuf,
     /// Where the hook that stood there before is kept, if there was one.
     pub chained: Option<PathBuf>,
+    /// The shim's lines that run it.
+    pub chain: String,
     /// The shim's text.
     pub text: String,
 }
@@ -198,51 +200,40 @@ fn plan_shims(repo: &Repo, carnet_exe: &Path, plan: &mut InstallPlan) -> Result<
     if !dir.exists() {
         plan.new_dirs.push(dir.clone());
     }
+    let installed = read_record(&repo.state_dir())?.map_or_else(Vec::new, |record| record.hooks);
     for event in EVENTS {
         let path = dir.join(event);
-        let chained = match fs::symlink_metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        let (chained, chain) = match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (None, String::new()),
             Err(source) => return Err(InstallError::Io { path, source }),
             Ok(meta) if meta.is_dir() => return Err(InstallError::NotAFile(path)),
-            Ok(_) => Some(repo.state_dir().join("chained").join(event)),
-        };
-        let chained = match chained {
-            Some(_) if is_shim(&path) => {
-                let earlier = repo.state_dir().join("chained").join(event);
-                fs::symlink_metadata(&earlier).is_ok().then_some(earlier)
+            Ok(_) if is_shim(&path) => match installed.iter().find(|hook| hook.path == path) {
+                Some(hook) => (hook.chained.clone(), hook.chain.clone()),
+                None => (None, String::new()),
+            },
+            Ok(_) => {
+                if is_tracked(repo, &path)? {
+                    return Err(InstallError::TrackedHook(path));
+                }
+                let chained = repo.state_dir().join("chained").join(event);
+                let chain = chain_text(&chained, &path)?;
+                (Some(chained), chain)
             }
-            other => other,
         };
-        let text = shim_text(event, carnet_exe, chained.as_deref(), &path)?;
-        if fs::read(&path).is_ok_and(|old| old == text.as_bytes()) {
-            continue;
+        let exe = shell_quoted(carnet_exe)?;
+        let text =
+            SHIM.replace("@CHAIN@", &chain).replace("@CARNET@", &exe).replace("@EVENT@", event);
+        if !fs::read(&path).is_ok_and(|old| is_shim(&path) && old == text.as_bytes()) {
+            plan.hooks.push(HookFile { event: event.to_owned(), path, chained, chain, text });
         }
-        if !is_shim(&path) && chained.is_some() && is_tracked(repo, &path)? {
-            return Err(InstallError::TrackedHook(path));
-        }
-        plan.hooks.push(HookFile { event: event.to_owned(), path, chained, text });
     }
     Ok(())
 }
 
+/// Tells whether a shim stands here. A link is none, wherever it leads.
 fn is_shim(path: &Path) -> bool {
-    fs::read_to_string(path).is_ok_and(|text| text.contains(SHIM_MARK))
-}
-
-/// Returns the shim for one event. `earlier` is where the old hook will lie, `hook` where it lies now (or, once
-/// chained, where the shim stands).
-fn shim_text(
-    event: &str,
-    carnet_exe: &Path,
-    earlier: Option<&Path>,
-    hook: &Path,
-) -> Result<String, InstallError> {
-    let chain = match earlier {
-        Some(earlier) => chain_text(earlier, if is_shim(hook) { earlier } else { hook })?,
-        None => String::new(),
-    };
-    let exe = shell_quoted(carnet_exe)?;
-    Ok(SHIM.replace("@CHAIN@", &chain).replace("@CARNET@", &exe).replace("@EVENT@", event))
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file())
+        && fs::read_to_string(path).is_ok_and(|text| text.contains(SHIM_MARK))
 }
 
 /// Returns the lines that run the earlier hook.

@@ -12,7 +12,7 @@ use std::{
 
 use carnet_access::keys::SigningKey;
 use carnet_core::{
-    Digest, GitOid, LaneName, Outcome, RunId, Timestamp, Usage,
+    Digest, Enforcement, EnforcementLevel, GitOid, LaneName, Outcome, RunId, Timestamp, Usage,
     passport::{
         Artifact, EnvSnapshot, Log, Passport, PolicyRef, Request, RunIdentity, RunKind, Source,
         Tool, Withheld,
@@ -278,7 +278,13 @@ fn run_confined(ctx: &RunContext<'_>, plan: &RunPlan, id: RunId) -> Result<Draft
         service_account: ctx.service_account,
     };
     let started_at = (ctx.now)();
-    let confined = carnet_sandbox::run(&spec, ctx.interrupted)?;
+    let mut confined = carnet_sandbox::run(&spec, ctx.interrupted)?;
+    confined.enforcement.retain(|it| it.mechanism != "parallel");
+    confined.enforcement.push(Enforcement {
+        mechanism: "parallel".to_owned(),
+        level: EnforcementLevel::Full,
+        detail: format!("file locks: {parallel} places for all processes of this repository"),
+    });
     let collected = collect(&workspace, &plan.outputs).map_err(io("collect the outputs"))?;
     Ok(Draft {
         tree_sha256: checkout.tree_sha256,

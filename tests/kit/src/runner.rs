@@ -101,7 +101,8 @@ impl Runner {
     /// Runs it to its end.
     pub fn run(&self) -> Ran {
         let switch = self.ordinary && user::is_root();
-        let readable = switch.then(|| readable_copy(&self.binary));
+        let readable =
+            (switch && !everyone_can_execute(&self.binary)).then(|| readable_copy(&self.binary));
         let binary = readable.as_ref().map_or(self.binary.as_path(), |copy| copy.1.as_path());
         let mut command = self.command(binary);
         if switch {
@@ -135,8 +136,15 @@ impl Runner {
     }
 }
 
+/// Tells whether every directory on the way lets everyone pass and everyone may execute the file.
+fn everyone_can_execute(binary: &Path) -> bool {
+    let lets_pass =
+        |path: &Path| fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o001 != 0);
+    binary.ancestors().all(|path| path.as_os_str().is_empty() || lets_pass(path))
+}
+
 /// Copies a binary to a place that every user can reach; it goes with the returned directory.
-fn readable_copy(binary: &Path) -> (tempfile::TempDir, PathBuf) {
+pub fn readable_copy(binary: &Path) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::Builder::new().prefix("carnet-bin-").tempdir().unwrap();
     let everyone = fs::Permissions::from_mode(0o755);
     fs::set_permissions(dir.path(), everyone.clone()).unwrap();

@@ -1,0 +1,97 @@
+//! `carnet hook`: what the shims call. Closed when in doubt.
+
+use carnet_core::{ExitCode, Finding};
+use carnet_git::{ObjectError, StagedError};
+use carnet_guard::{AuditEvent, EVENTS, ExamineError, SHIM_VERSION, append_audit};
+
+use super::report;
+use crate::{
+    cli::HookArgs,
+    error::{CommandError, CommandResult},
+    ui::Ui,
+    workspace::{Workspace, carnet_exe, now},
+};
+
+/// Answers a git hook.
+pub fn hook(ui: &Ui, args: &HookArgs) -> CommandResult {
+    if !EVENTS.contains(&args.event.as_str()) {
+        return Err(CommandError::new(
+            ExitCode::Usage,
+            format!("carnet does not answer the hook `{}`", args.event),
+        )
+        .hint("Type `carnet init` to write the hooks again."));
+    }
+    if args.shim != SHIM_VERSION {
+        ui.err(&format!(
+            "carnet: this repository's hook is of version {}; type `carnet init` to renew it\n",
+            args.shim
+        ));
+    }
+    let workspace = Workspace::discover()?;
+    let code = before_commit(ui, &workspace, &args.event)?;
+    // The daemon sees the commit itself; it only has to be there. Its absence never refuses a commit.
+    if let Err(error) =
+        carnet_exe().and_then(|exe| super::daemon::ensure_running(&workspace.repo, &exe))
+    {
+        tracing::warn!(error = error.message, "the daemon could not be started");
+    }
+    Ok(code)
+}
+
+fn before_commit(ui: &Ui, workspace: &Workspace, event: &str) -> CommandResult {
+    let key = workspace.key()?;
+    let examination = workspace.guard(&key)?.examine_staged(&workspace.repo, now())?;
+    if examination.findings.is_empty() {
+        return Ok(ExitCode::Done);
+    }
+    ui.err(&report::text(ui, &examination.findings));
+    if examination.verdict.is_allowed() {
+        ui.err(&format!(
+            "carnet: {} to look at; the commit goes on\n",
+            report::count(examination.findings.len(), "finding")
+        ));
+        return Ok(ExitCode::Done);
+    }
+    let event = AuditEvent {
+        format: "carnet/audit/1",
+        event: "refusal",
+        at_gate: event.to_owned(),
+        writer: key.public().writer(),
+        at: now(),
+        findings: examination.findings.iter().map(audit_line).collect(),
+        previous: None,
+    };
+    if let Err(error) = append_audit(&workspace.repo, &event) {
+        ui.err(&format!("carnet: the refusal could not be written to the audit log: {error}\n"));
+    }
+    let n_findings = report::count(examination.findings.len(), "finding");
+    let mut refusal = CommandError::new(ExitCode::Refused, format!("the commit, for {n_findings}"));
+    let mut hints: Vec<_> =
+        examination.verdict.reasons.into_iter().filter_map(|reason| reason.hint).collect();
+    hints.dedup();
+    refusal.hints = hints;
+    Err(refusal)
+}
+
+fn audit_line(finding: &Finding) -> String {
+    let line = finding.region.map_or(0, |region| region.start_line);
+    format!("{} {}:{line} {}", finding.rule_id, finding.origin.name(), finding.fingerprint)
+}
+
+impl From<ExamineError> for CommandError {
+    fn from(error: ExamineError) -> CommandError {
+        let made = CommandError::of(ExitCode::Refused, &error);
+        match &error {
+            ExamineError::Staged(StagedError::Unmerged { .. }) => {
+                made.hint("Resolve the conflict and `git add` the file.")
+            }
+            ExamineError::Staged(_) => made.hint("Ask git what it thinks: `git status`, `git fsck`."),
+            ExamineError::Blob { source: ObjectError::TooLarge { .. }, path } => made.hint(format!(
+                "What was not examined does not pass: take it out with `git rm --cached -- {path}`."
+            )),
+            ExamineError::Blob { path, .. } => {
+                made.hint(format!("Stage the file again: `git add -- {path}`; then ask `git fsck`."))
+            }
+        }
+    }
+}

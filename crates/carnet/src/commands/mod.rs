@@ -1,0 +1,48 @@
+//! One module per verb.
+
+mod daemon;
+mod doctor;
+mod hook;
+mod init;
+mod passport;
+mod query;
+mod replay;
+mod report;
+mod run;
+mod runs;
+mod scan;
+mod show;
+mod status;
+
+use carnet_core::ExitCode;
+use clap::CommandFactory as _;
+
+use crate::{
+    cli::{Cli, Command, PassportCommand},
+    error::CommandResult,
+    ui::Ui,
+};
+
+/// Does what was asked.
+pub fn dispatch(ui: &Ui, command: Command) -> CommandResult {
+    match command {
+        Command::Init(args) => init::init(ui, &args),
+        Command::Uninstall(args) => init::uninstall(ui, &args),
+        Command::Doctor(args) => doctor::doctor(ui, &args),
+        Command::Scan(args) => scan::scan(ui, &args),
+        Command::Hook(args) => hook::hook(ui, &args),
+        Command::Run(args) => run::run(ui, args),
+        Command::Runs(args) => runs::runs(ui, &args),
+        Command::Show(args) => show::show(ui, &args),
+        Command::Passport(PassportCommand::Verify(args)) => passport::verify(ui, &args),
+        Command::Replay(args) => replay::replay(ui, &args),
+        Command::WhereDefined(args) => query::where_defined(ui, &args),
+        Command::WhoCalls(args) => query::who_calls(ui, &args),
+        Command::Status(args) => status::status(ui, &args),
+        Command::Daemon(args) => daemon::daemon(ui, &args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "carnet", &mut std::io::stdout());
+            Ok(ExitCode::Done)
+        }
+    }
+}

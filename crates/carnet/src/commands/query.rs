@@ -1,0 +1,295 @@
+//! `carnet where-defined` and `carnet who-calls`: questions to the snapshot, with commit and freshness.
+
+use std::time::Duration;
+
+use carnet_core::{ExitCode, GitOid};
+use carnet_daemon::{Freshness, Waited};
+use carnet_git::{Head, Repo};
+use carnet_index::{CallSite, Definition, IndexError, Snapshot};
+use serde::Serialize;
+
+use super::{daemon, run::unborn};
+use crate::{
+    cli::QueryArgs,
+    error::{CommandError, CommandResult},
+    ui::Ui,
+    workspace::{Workspace, carnet_exe, now},
+};
+
+/// How long a question waits for the index to reach HEAD.
+const FRESH_WITHIN: Duration = Duration::from_secs(120);
+/// How long a starting daemon is given to answer.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// Most rows that people are shown of one list; machines get them all.
+const ROWS_MAX: usize = 50;
+
+/// What every answer says of the index it came from.
+#[derive(Serialize)]
+struct IndexLine {
+    commit: String,
+    head: String,
+    behind_commits: Option<u32>,
+    behind_seconds: Option<u64>,
+    last_update: String,
+}
+
+/// `carnet where-defined --json`.
+#[derive(Serialize)]
+struct Definitions {
+    format: &'static str,
+    name: String,
+    index: IndexLine,
+    definitions: Vec<DefinitionLine>,
+}
+
+#[derive(Serialize)]
+struct DefinitionLine {
+    path: String,
+    line: u32,
+    column: u32,
+    end_line: u32,
+    kind: &'static str,
+    name: String,
+    language: &'static str,
+    signature: String,
+    blob: String,
+}
+
+/// `carnet who-calls --json`.
+#[derive(Serialize)]
+struct CallerList {
+    format: &'static str,
+    name: String,
+    index: IndexLine,
+    resolved: Vec<CallLine>,
+    candidates: Vec<CallLine>,
+}
+
+#[derive(Serialize)]
+struct CallLine {
+    path: String,
+    line: u32,
+    column: u32,
+    caller: Option<String>,
+    callee: String,
+    evidence: &'static str,
+    target: Option<String>,
+}
+
+/// Prints where a symbol is defined.
+pub fn where_defined(ui: &Ui, args: &QueryArgs) -> CommandResult {
+    let asked = Asked::open(ui, args)?;
+    let definitions = asked.snapshot.where_defined(&args.name)?;
+    let found = !definitions.is_empty();
+    if args.json {
+        let definitions = definitions.iter().map(definition_line).collect();
+        let name = args.name.clone();
+        ui.json(&Definitions {
+            format: "carnet/definitions/1",
+            name,
+            index: asked.line(),
+            definitions,
+        });
+    } else {
+        let rows = definitions.iter().map(|definition| definition_row(ui, definition));
+        ui.out(&list(rows));
+        ui.err(&asked.footer());
+    }
+    asked.ending(found, &args.name)
+}
+
+/// Prints who calls a symbol.
+pub fn who_calls(ui: &Ui, args: &QueryArgs) -> CommandResult {
+    let asked = Asked::open(ui, args)?;
+    let callers = asked.snapshot.who_calls(&args.name)?;
+    let found = !callers.resolved.is_empty() || !callers.candidates.is_empty();
+    if args.json {
+        ui.json(&CallerList {
+            format: "carnet/callers/1",
+            name: args.name.clone(),
+            index: asked.line(),
+            resolved: callers.resolved.iter().map(call_line).collect(),
+            candidates: callers.candidates.iter().map(call_line).collect(),
+        });
+    } else {
+        for (title, calls) in [("resolved", &callers.resolved), ("candidates", &callers.candidates)]
+        {
+            if !calls.is_empty() {
+                ui.out(&format!("{} ({})\n", ui.bold_out(title), calls.len()));
+                ui.out(&list(calls.iter().map(|call| call_row(ui, call))));
+            }
+        }
+        ui.err(&asked.footer());
+    }
+    asked.ending(found, &args.name)
+}
+
+/// A snapshot that is as fresh as it could be made, and how far it is behind.
+struct Asked {
+    snapshot: Snapshot,
+    head: GitOid,
+    freshness: Freshness,
+}
+
+impl Asked {
+    fn open(ui: &Ui, args: &QueryArgs) -> Result<Asked, CommandError> {
+        let workspace = Workspace::discover()?;
+        let repo = &workspace.repo;
+        let head = match repo.head()? {
+            Head::Commit { commit_id, .. } => commit_id,
+            Head::Unborn { branch } => return Err(unborn(&branch)),
+        };
+        if !args.no_wait {
+            bring_to(ui, repo, &head)?;
+        }
+        let snapshot =
+            Snapshot::open_current(&carnet_daemon::index_dir(repo))?.ok_or_else(|| {
+                CommandError::new(ExitCode::Incomplete, "this repository is not indexed yet")
+                    .hint("Ask again without `--no-wait`, or type `carnet daemon --once`.")
+            })?;
+        let freshness = carnet_daemon::freshness(repo, &snapshot.commit(), &head, now());
+        Ok(Asked { snapshot, head, freshness })
+    }
+
+    fn line(&self) -> IndexLine {
+        IndexLine {
+            commit: self.snapshot.commit().to_string(),
+            head: self.head.to_string(),
+            behind_commits: self.freshness.behind_commits,
+            behind_seconds: self.freshness.seconds,
+            last_update: self.snapshot.created_at().to_string(),
+        }
+    }
+
+    fn footer(&self) -> String {
+        format!(
+            "index at commit {}, {}\n",
+            self.snapshot.commit().short(),
+            describe(&self.freshness)
+        )
+    }
+
+    fn ending(&self, found: bool, name: &str) -> CommandResult {
+        if !self.freshness.is_level() {
+            return Ok(ExitCode::Incomplete);
+        }
+        if found {
+            return Ok(ExitCode::Done);
+        }
+        Err(CommandError::new(
+            ExitCode::NothingToLookAt,
+            format!("nothing in the index is named `{name}`"),
+        )
+        .hint(format!("Look for the text instead: `git grep -n {name}`.")))
+    }
+}
+
+/// Says how far a snapshot is behind HEAD.
+pub fn describe(freshness: &Freshness) -> String {
+    match (freshness.behind_commits, freshness.seconds) {
+        (Some(0), _) => "level with HEAD".to_owned(),
+        (Some(commits), Some(seconds)) => {
+            format!(
+                "behind HEAD by {} ({seconds} s)",
+                super::report::count(commits as usize, "commit")
+            )
+        }
+        _ => "on another line of history than HEAD".to_owned(),
+    }
+}
+
+/// Makes the index follow to `head`: through the daemon, or here when no daemon is wanted or none will start.
+fn bring_to(ui: &Ui, repo: &Repo, head: &GitOid) -> Result<(), CommandError> {
+    let current = Snapshot::open_current(&carnet_daemon::index_dir(repo));
+    if matches!(&current, Ok(Some(snapshot)) if snapshot.commit() == *head) {
+        return Ok(());
+    }
+    if !daemon::is_wanted() {
+        carnet_daemon::refresh_once(repo, now())?;
+        return Ok(());
+    }
+    daemon::ensure_running(repo, &carnet_exe()?)?;
+    let Some(mut client) = carnet_daemon::connect_within(repo, CONNECT_WITHIN)? else {
+        carnet_daemon::refresh_once(repo, now())?;
+        return Ok(());
+    };
+    if !matches!(client.wait_fresh(head, Duration::from_millis(300))?, Waited::Fresh { .. }) {
+        ui.err(&format!("carnet: indexing commit {} …\n", head.short()));
+        match client.wait_fresh(head, FRESH_WITHIN)? {
+            Waited::Fresh { .. } => {}
+            Waited::Late { .. } => {
+                ui.err("carnet: the index is still being made; this answer is older\n")
+            }
+            Waited::Failed { error } => {
+                ui.err(&format!("carnet: the index could not be refreshed: {error}\n"))
+            }
+        }
+    }
+    Ok(())
+}
+
+fn list(rows: impl ExactSizeIterator<Item = String>) -> String {
+    let n_rows = rows.len();
+    let mut text: String = rows.take(ROWS_MAX).collect();
+    if n_rows > ROWS_MAX {
+        text += &format!("  … and {} more; see them with --json\n", n_rows - ROWS_MAX);
+    }
+    text
+}
+
+fn definition_line(definition: &Definition) -> DefinitionLine {
+    let symbol = &definition.symbol;
+    DefinitionLine {
+        path: definition.path.to_text(),
+        line: symbol.name_region.start_line,
+        column: symbol.name_region.start_column,
+        end_line: symbol.region.end_line,
+        kind: symbol.kind.name(),
+        name: symbol.qualified_name(),
+        language: definition.language.name(),
+        signature: symbol.signature.clone(),
+        blob: definition.blob_id.to_string(),
+    }
+}
+
+fn definition_row(ui: &Ui, definition: &Definition) -> String {
+    let symbol = &definition.symbol;
+    let place = format!(
+        "{}:{}:{}",
+        definition.path, symbol.name_region.start_line, symbol.name_region.start_column
+    );
+    format!("{}  {} {}\n", ui.bold_out(&place), symbol.kind.name(), symbol.signature.trim())
+}
+
+fn call_line(call: &CallSite) -> CallLine {
+    CallLine {
+        path: call.path.to_text(),
+        line: call.region.start_line,
+        column: call.region.start_column,
+        caller: call.enclosing.as_ref().map(|place| place.qualified_name.clone()),
+        callee: call.callee.clone(),
+        evidence: call.evidence.name(),
+        target: call.target.as_ref().map(|place| format!("{}:{}", place.path, place.line)),
+    }
+}
+
+fn call_row(ui: &Ui, call: &CallSite) -> String {
+    let place = format!("{}:{}:{}", call.path, call.region.start_line, call.region.start_column);
+    let caller = call.enclosing.as_ref().map_or("(top of the file)", |place| &place.qualified_name);
+    let target = call
+        .target
+        .as_ref()
+        .map_or(String::new(), |place| format!(" → {}:{}", place.path, place.line));
+    format!(
+        "  {}  in {caller}{target}  {}\n",
+        ui.bold_out(&place),
+        ui.dim_out(call.evidence.name())
+    )
+}
+
+impl From<IndexError> for CommandError {
+    fn from(error: IndexError) -> CommandError {
+        CommandError::of(ExitCode::Incomplete, &error)
+            .hint("Make it anew: `carnet daemon stop; carnet daemon --once`.")
+    }
+}

@@ -1,0 +1,257 @@
+//! `carnet run`: a command in a lane, confined and recorded.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use carnet_access::keys::SigningKey;
+use carnet_core::{ExitCode, LaneName, Outcome, passport::RunKind};
+use carnet_git::{Head, HeadError, Repo};
+use carnet_guard::{Guard, PolicyInForce};
+use carnet_policy::LoadLaneError;
+use carnet_run::{
+    event::describe,
+    execute::{ExecutedRun, RunContext, RunError, RunRequest, execute, plan},
+    scratch,
+    tools::ToolError,
+};
+use carnet_sandbox::{SandboxError, ServiceAccount};
+
+use crate::{
+    cli::RunArgs,
+    error::{CommandError, CommandResult},
+    ui::Ui,
+    workspace::{Workspace, carnet_exe, now},
+};
+
+/// The configuration key of the user that runs become when carnet is called by root.
+pub const SERVICE_USER_KEY: &str = "carnet.serviceUser";
+/// Users that are tried when none is configured.
+const SERVICE_USERS: [&str; 2] = ["carnet", "nobody"];
+
+/// Runs a command in a lane.
+pub fn run(ui: &Ui, args: RunArgs) -> CommandResult {
+    let workspace = Workspace::with_work_tree()?;
+    let repo = &workspace.repo;
+    let lane =
+        LaneName::new(&args.lane).map_err(|error| CommandError::of(ExitCode::Usage, &error))?;
+    let commit = commit_to_run(repo, &args.commit)?;
+    let key = workspace.key()?;
+    let policy = PolicyInForce::load(repo)?;
+    let request = RunRequest {
+        lane,
+        argv: args.argv,
+        outputs: args.outputs,
+        commit,
+        kind: RunKind::Baseline,
+        replay_of: None,
+    };
+    let plan = plan(repo, &policy, request)?;
+    let guard = workspace.guard(&key)?;
+    let world = World::new(repo)?;
+    let executed = execute(&world.context(repo, &key, &guard), &plan)?;
+    if args.json {
+        ui.json(&executed.recorded.statement);
+    } else {
+        for (name, bytes) in &executed.logs {
+            if *name == "stdout" { ui.out_bytes(bytes) } else { ui.err_bytes(bytes) }
+        }
+        ui.err(&summary(&executed));
+    }
+    let outcome = &executed.recorded.statement.predicate.outcome;
+    if let Outcome::Refused { message, .. } = outcome {
+        let reason = plan.admission.verdict.reasons.first();
+        let mut refusal = CommandError::new(ExitCode::Refused, message.clone());
+        refusal.hints.extend(reason.and_then(|reason| reason.hint.clone()));
+        let id = executed.recorded.statement.predicate.run.id;
+        return Err(refusal.hint(format!("The refusal is recorded: `carnet show {}`.", id.short())));
+    }
+    Ok(outcome.exit_code())
+}
+
+fn commit_to_run(repo: &Repo, name: &str) -> Result<carnet_core::GitOid, CommandError> {
+    if name != "HEAD" {
+        return Ok(repo.resolve_commit(name)?);
+    }
+    match repo.head()? {
+        Head::Commit { commit_id, .. } => Ok(commit_id),
+        Head::Unborn { branch } => Err(unborn(&branch)),
+    }
+}
+
+/// The error for a repository that has no commit yet.
+pub fn unborn(branch: &str) -> CommandError {
+    let branch = branch.strip_prefix("refs/heads/").unwrap_or(branch);
+    CommandError::new(ExitCode::NothingToLookAt, format!("branch `{branch}` has no commit yet"))
+        .hint("Make one: `git commit`.")
+}
+
+/// What a run needs besides the repository: the clock, the binary, a place to work, a flag to stop it.
+pub struct World {
+    carnet_exe: PathBuf,
+    scratch_parent: PathBuf,
+    service_account: Option<ServiceAccount>,
+    interrupted: Arc<AtomicBool>,
+    now: fn() -> carnet_core::Timestamp,
+}
+
+impl World {
+    /// Looks at this process and its user.
+    pub fn new(repo: &Repo) -> Result<World, CommandError> {
+        let interrupted = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            signal_hook::flag::register(signal, Arc::clone(&interrupted)).map_err(|error| {
+                CommandError::new(ExitCode::Io, format!("cannot watch signals: {error}"))
+            })?;
+        }
+        Ok(World {
+            carnet_exe: carnet_exe()?,
+            scratch_parent: scratch::default_parent().map_err(|error| {
+                CommandError::of(ExitCode::Config, &error).hint("Set HOME or CARNET_SCRATCH_DIR.")
+            })?,
+            service_account: service_account(repo)?,
+            interrupted,
+            now,
+        })
+    }
+
+    /// Puts the context of a run together.
+    pub fn context<'a>(
+        &'a self,
+        repo: &'a Repo,
+        key: &'a SigningKey,
+        guard: &'a Guard<'a>,
+    ) -> RunContext<'a> {
+        RunContext {
+            repo,
+            key,
+            guard,
+            now: &self.now,
+            carnet_exe: &self.carnet_exe,
+            scratch_parent: self.scratch_parent.clone(),
+            service_account: self.service_account,
+            interrupted: &self.interrupted,
+        }
+    }
+}
+
+/// Returns the user that a run becomes when the caller is root: the configured one, else `carnet`, else `nobody`.
+fn service_account(repo: &Repo) -> Result<Option<ServiceAccount>, CommandError> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let users = std::fs::read_to_string("/etc/passwd").map_err(|error| {
+        CommandError::new(ExitCode::Io, format!("cannot read /etc/passwd: {error}"))
+    })?;
+    if let Some(name) = repo.config_get(SERVICE_USER_KEY) {
+        let account = find_user(&users, &name).ok_or_else(|| {
+            CommandError::new(ExitCode::Config, format!("service user `{name}` does not exist, or is root"))
+                .hint(format!("Make it: `useradd --system {name}`, or choose another with `git config {SERVICE_USER_KEY}`."))
+        })?;
+        return Ok(Some(account));
+    }
+    Ok(SERVICE_USERS.iter().find_map(|name| find_user(&users, name)))
+}
+
+fn find_user(users: &str, name: &str) -> Option<ServiceAccount> {
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let found = fields.next()? == name;
+        let uid = fields.nth(1)?.parse().ok()?;
+        let gid = fields.next()?.parse().ok()?;
+        (found && uid != 0 && gid != 0).then_some(ServiceAccount { uid, gid })
+    })
+}
+
+/// Returns the lines that tell a person how a run ended and where it is kept.
+pub fn summary(executed: &ExecutedRun) -> String {
+    let passport = &executed.recorded.statement.predicate;
+    let id = passport.run.id.short();
+    let mut text = format!(
+        "carnet: run {id} {} in {:.1} s ({} s of processor time), lane {}\n",
+        describe(&passport.outcome),
+        passport.usage.wall_ms as f64 / 1000.0,
+        (passport.usage.user_ms + passport.usage.system_ms) as f64 / 1000.0,
+        passport.lane
+    );
+    for artifact in &passport.artifacts {
+        text += &format!(
+            "carnet: artifact {} ({} bytes, sha256 {})\n",
+            artifact.name,
+            artifact.size_bytes,
+            &artifact.sha256.to_string()[..16]
+        );
+    }
+    for withheld in &passport.withheld {
+        text += &format!("carnet: withheld {}: {}\n", withheld.name, withheld.reason);
+    }
+    if executed.n_findings > 0 {
+        text += &format!(
+            "carnet: {} secrets were kept out of logs and artifacts\n",
+            executed.n_findings
+        );
+    }
+    if let Some(problem) = &executed.recorded.note_problem {
+        text += &format!("carnet: the run is recorded, its note is not: {problem}\n");
+    }
+    text += &format!("carnet: next: carnet show {id}, carnet replay {id}\n");
+    text
+}
+
+impl From<HeadError> for CommandError {
+    fn from(error: HeadError) -> CommandError {
+        match &error {
+            HeadError::Unknown { .. } => CommandError::of(ExitCode::NothingToLookAt, &error)
+                .hint("List what there is: `git log --oneline`, `git branch`."),
+            HeadError::Ambiguous { .. } => {
+                CommandError::of(ExitCode::Usage, &error).hint("Type more digits of the id.")
+            }
+            _ => CommandError::of(ExitCode::Incomplete, &error)
+                .hint("Ask git what it thinks: `git fsck`."),
+        }
+    }
+}
+
+impl From<RunError> for CommandError {
+    fn from(error: RunError) -> CommandError {
+        match &error {
+            RunError::Lane { source: LoadLaneError::UnknownLane { .. }, .. } => {
+                CommandError::of(ExitCode::Usage, &error).hint("Name one with `--lane`.")
+            }
+            RunError::Lane { .. } => CommandError::of(ExitCode::Config, &error)
+                .hint("Mend the file named above, commit it, and try again."),
+            RunError::Output(_) => CommandError::of(ExitCode::Usage, &error)
+                .hint("Name outputs relative to the workspace: `--output 'dist/*'`."),
+            RunError::SecretArgument { .. } => CommandError::of(ExitCode::Refused, &error)
+                .hint("Put the secret where the command reads it, never on its command line; revoke it if it was typed elsewhere."),
+            RunError::Tool(ToolError::Missing(_)) => CommandError::of(ExitCode::Refused, &error)
+                .hint("Install it for the whole system; programs in home directories are not seen in the sandbox."),
+            RunError::Tool(_) => CommandError::of(ExitCode::Refused, &error),
+            RunError::LaneFull { .. } => CommandError::of(ExitCode::Refused, &error)
+                .hint("Wait for one of them to end, and try again."),
+            RunError::Sandbox(source) => sandbox_error(&error, source),
+            RunError::Commit { .. } | RunError::Checkout(_) => {
+                CommandError::of(ExitCode::Incomplete, &error).hint("Ask git what it thinks: `git fsck`.")
+            }
+            RunError::Record(_) => CommandError::of(ExitCode::Io, &error)
+                .hint("Nothing of the run is in the ledger; make room or mend the repository, and run again."),
+            RunError::Scratch(_) | RunError::Owner(_) | RunError::Io { .. } | RunError::Random(_) => {
+                CommandError::of(ExitCode::Io, &error)
+            }
+        }
+    }
+}
+
+fn sandbox_error(error: &RunError, source: &SandboxError) -> CommandError {
+    let exit = match source {
+        SandboxError::Io { .. } => ExitCode::Io,
+        SandboxError::Interrupted => ExitCode::Incomplete,
+        _ => ExitCode::Refused,
+    };
+    let made = CommandError::of(exit, error);
+    match source.hint() {
+        Some(hint) => made.hint(hint),
+        None => made,
+    }
+}

@@ -1,0 +1,107 @@
+//! `carnet scan`: staged files, paths, standard input.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
+
+use carnet_core::{Content, ExitCode, Origin};
+use carnet_guard::{Examination, Guard};
+use carnet_policy::ContentPolicy;
+use carnet_scan::{FingerprintKey, RuleSet};
+
+use super::report;
+use crate::{
+    cli::ScanArgs,
+    error::{CommandError, CommandResult},
+    ui::Ui,
+    workspace::{Workspace, now},
+};
+
+/// Scans and reports; exit code 1 when the policy refuses what was found.
+pub fn scan(ui: &Ui, args: &ScanArgs) -> CommandResult {
+    let examination = if args.staged { scan_staged()? } else { scan_paths(&args.paths)? };
+    if args.json {
+        report::json(ui, &examination);
+    } else {
+        ui.err(&report::text(ui, &examination.findings));
+        ui.err(&format!(
+            "{} in {} ({} bytes)\n",
+            report::count(examination.findings.len(), "finding"),
+            report::count(examination.n_contents, "file"),
+            examination.n_bytes
+        ));
+    }
+    Ok(if examination.verdict.is_allowed() { ExitCode::Done } else { ExitCode::Refused })
+}
+
+fn scan_staged() -> Result<Examination, CommandError> {
+    let workspace = Workspace::discover()?;
+    let key = workspace.key()?;
+    Ok(workspace.guard(&key)?.examine_staged(&workspace.repo, now())?)
+}
+
+fn scan_paths(paths: &[PathBuf]) -> Result<Examination, CommandError> {
+    let guard = path_guard()?;
+    let mut files = BTreeSet::new();
+    let mut stdin = None;
+    for path in paths {
+        if path == Path::new("-") {
+            let mut bytes = vec![];
+            io::stdin().lock().read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
+            stdin = Some(Content { origin: Origin::Stdin, bytes });
+        } else {
+            list_files(path, &mut files)?;
+        }
+    }
+    let mut failure = None;
+    let contents = files.iter().map_while(|path| match std::fs::read(path) {
+        Ok(bytes) => Some(Content { origin: Origin::File(path.display().to_string()), bytes }),
+        Err(error) => {
+            failure = Some(unreadable(path, &error));
+            None
+        }
+    });
+    let examination = guard.examine(stdin.into_iter().chain(contents), now());
+    failure.map_or(Ok(examination), Err)
+}
+
+/// Inside a repository its policy and its fingerprint key count; outside, the built-in policy and a key for once.
+fn path_guard() -> Result<Guard<'static>, CommandError> {
+    if let Ok(workspace) = Workspace::discover()
+        && let Ok(key) = workspace.key()
+    {
+        return workspace.guard(&key);
+    }
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(|error| {
+        CommandError::new(ExitCode::Io, format!("the random source failed: {error}"))
+    })?;
+    Ok(Guard::new(
+        RuleSet::built_in(),
+        FingerprintKey::from_bytes(random),
+        ContentPolicy::built_in(),
+    ))
+}
+
+/// Adds the files below a path. Links are not followed, and `.git` is not entered.
+fn list_files(path: &Path, files: &mut BTreeSet<PathBuf>) -> Result<(), CommandError> {
+    let meta = std::fs::symlink_metadata(path).map_err(|error| unreadable(path, &error))?;
+    if meta.is_file() {
+        files.insert(path.to_owned());
+    } else if meta.is_dir() {
+        for entry in std::fs::read_dir(path).map_err(|error| unreadable(path, &error))? {
+            let entry = entry.map_err(|error| unreadable(path, &error))?;
+            if entry.file_name() != ".git" {
+                list_files(&entry.path(), files)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> CommandError {
+    CommandError::new(ExitCode::Incomplete, format!("cannot read `{}`: {error}", path.display()))
+        .hint("What could not be examined counts as refused; make it readable or leave it out.")
+}

@@ -1,0 +1,86 @@
+//! `carnet show`: one run with passport, logs, artifacts.
+
+use carnet_core::{EnforcementLevel, ExitCode, passport::Passport};
+use carnet_run::{
+    event::describe,
+    ledger::{self, LedgerEntry},
+};
+
+use crate::{cli::ShowArgs, error::CommandResult, ui::Ui, workspace::Workspace};
+
+/// Shows one run.
+pub fn show(ui: &Ui, args: &ShowArgs) -> CommandResult {
+    let workspace = Workspace::discover()?;
+    let ledger = ledger::read(&workspace.repo)?;
+    let entry = ledger.find(&args.run)?;
+    let statement = ledger::read_passport(&workspace.repo, entry.event().commit)?;
+    if args.json {
+        ui.json(&statement);
+        return Ok(ExitCode::Done);
+    }
+    ui.out(&page(ui, entry, &statement.predicate));
+    Ok(ExitCode::Done)
+}
+
+fn page(ui: &Ui, entry: &LedgerEntry, passport: &Passport) -> String {
+    let mut text =
+        format!("{} {}\n", ui.bold_out("run"), ui.bold_out(&passport.run.id.to_string()));
+    let ended = describe(&passport.outcome);
+    let ended =
+        if passport.outcome.is_success() { ui.green_out(&ended) } else { ui.red_out(&ended) };
+    let mut row = |name: &str, value: String| text += &format!("  {name:<12} {value}\n");
+    row("command", passport.request.argv.join(" "));
+    row("outcome", ended);
+    if let carnet_core::Outcome::Refused { message, .. } = &passport.outcome {
+        row("", message.clone());
+    }
+    row("lane", format!("{} (rule {})", passport.lane, passport.policy.rule));
+    if let Some(original) = passport.run.replay_of {
+        row("replay of", original.short());
+    }
+    row(
+        "source",
+        format!("commit {} tree {}", passport.source.commit.short(), passport.source.tree.short()),
+    );
+    row("run commit", entry.event().commit.to_string());
+    row("started", passport.started_at.to_string());
+    row(
+        "used",
+        format!(
+            "{} ms elapsed, {} ms processor, {} KiB peak memory",
+            passport.usage.wall_ms,
+            passport.usage.user_ms + passport.usage.system_ms,
+            passport.usage.memory_peak_bytes / 1024
+        ),
+    );
+    for tool in &passport.environment.tools {
+        row("tool", format!("{} sha256 {}", tool.path, &tool.sha256.to_string()[..16]));
+    }
+    for log in &passport.logs {
+        let cut = if log.truncated { ", cut" } else { "" };
+        row(&log.name, format!("{} bytes, {} redactions{cut}", log.size_bytes, log.n_redactions));
+    }
+    for artifact in &passport.artifacts {
+        let digest = &artifact.sha256.to_string()[..16];
+        row(
+            "artifact",
+            format!("{} ({} bytes, sha256 {digest})", artifact.name, artifact.size_bytes),
+        );
+    }
+    for withheld in &passport.withheld {
+        row("withheld", format!("{}: {}", withheld.name, withheld.reason));
+    }
+    for enforcement in &passport.enforcement {
+        let level = match enforcement.level {
+            EnforcementLevel::Full => ui.green_out("full   "),
+            EnforcementLevel::Partial => ui.yellow_out("partial"),
+            EnforcementLevel::None => ui.red_out("none   "),
+        };
+        row("confined", format!("{level} {}: {}", enforcement.mechanism, enforcement.detail));
+    }
+    let commit = entry.event().commit.short();
+    text += &format!(
+        "\nwith git alone:\n  git show {commit}:passport.json\n  git show {commit}:logs/stdout\n  git worktree add --detach DIR {commit}\n"
+    );
+    text
+}

@@ -1,0 +1,175 @@
+//! `carnet status`: the index's freshness, the daemon, the ledger at a glance.
+
+use carnet_core::ExitCode;
+use carnet_daemon::{DaemonState, Status, StatusError};
+use carnet_run::ledger;
+use serde::Serialize;
+
+use super::query::describe;
+use crate::{
+    cli::JsonArgs,
+    error::{CommandError, CommandResult},
+    ui::Ui,
+    workspace::{Workspace, now},
+};
+
+/// The freshness objective: seconds from a commit until the index is at it.
+const FRESH_WITHIN_SECS: u64 = 120;
+
+/// `carnet status --json`.
+#[derive(Serialize)]
+struct StatusReport {
+    format: &'static str,
+    head: Option<String>,
+    index: Option<IndexReport>,
+    index_error: Option<String>,
+    behind_commits: Option<u32>,
+    behind_seconds: Option<u64>,
+    objective_seconds: u64,
+    last_refresh_ms: Option<u64>,
+    daemon: DaemonReport,
+    n_runs: usize,
+}
+
+#[derive(Serialize)]
+struct IndexReport {
+    commit: String,
+    last_update: String,
+    n_files: u64,
+    n_files_supported: u64,
+    n_files_indexed: u64,
+    n_symbols: u64,
+    n_calls: u64,
+    n_calls_resolved: u64,
+}
+
+#[derive(Serialize)]
+struct DaemonReport {
+    running: bool,
+    pid: Option<u32>,
+    refreshing: bool,
+    watch: Option<String>,
+    last_error: Option<String>,
+}
+
+/// Shows how things stand. Starts nothing.
+pub fn status(ui: &Ui, args: &JsonArgs) -> CommandResult {
+    let workspace = Workspace::discover()?;
+    let status = carnet_daemon::status(&workspace.repo, now())?;
+    let n_runs = ledger::read(&workspace.repo)?.entries.len();
+    let report = report(&status, n_runs);
+    let stale = report.behind_seconds.is_none_or(|seconds| seconds > FRESH_WITHIN_SECS);
+    if args.json {
+        ui.json(&report)
+    } else {
+        ui.out(&page(ui, &status, &report, stale))
+    }
+    Ok(if stale && report.head.is_some() { ExitCode::Incomplete } else { ExitCode::Done })
+}
+
+fn report(status: &Status, n_runs: usize) -> StatusReport {
+    let index = status.indexed.as_ref().map(|indexed| IndexReport {
+        commit: indexed.commit.to_string(),
+        last_update: indexed.created_at.to_string(),
+        n_files: indexed.coverage.n_files,
+        n_files_supported: indexed.coverage.n_files_supported,
+        n_files_indexed: indexed.coverage.n_files_indexed,
+        n_symbols: indexed.coverage.n_symbols,
+        n_calls: indexed.coverage.n_calls,
+        n_calls_resolved: indexed.coverage.n_calls_resolved,
+    });
+    let daemon = match &status.daemon {
+        DaemonState::Running(daemon) => DaemonReport {
+            running: true,
+            pid: Some(daemon.pid),
+            refreshing: daemon.is_refreshing,
+            watch: Some(format!("{:?}", daemon.watch).to_lowercase()),
+            last_error: daemon.last_error.clone(),
+        },
+        DaemonState::Away { .. } => DaemonReport {
+            running: false,
+            pid: None,
+            refreshing: false,
+            watch: None,
+            last_error: None,
+        },
+        DaemonState::Unclear(error) => DaemonReport {
+            running: false,
+            pid: None,
+            refreshing: false,
+            watch: None,
+            last_error: Some(error.to_string()),
+        },
+    };
+    StatusReport {
+        format: "carnet/status/1",
+        head: status.head.map(|head| head.to_string()),
+        index,
+        index_error: status.snapshot_error.as_ref().map(ToString::to_string),
+        behind_commits: status.freshness.behind_commits,
+        behind_seconds: status.freshness.seconds,
+        objective_seconds: FRESH_WITHIN_SECS,
+        last_refresh_ms: status.last_refresh.as_ref().map(|refresh| refresh.duration_ms),
+        daemon,
+        n_runs,
+    }
+}
+
+fn page(ui: &Ui, status: &Status, report: &StatusReport, stale: bool) -> String {
+    let mut text = String::new();
+    let mut row = |name: &str, value: String| text += &format!("{name:<10} {value}\n");
+    row("head", status.head.map_or("no commit yet".to_owned(), |head| head.short()));
+    match &status.indexed {
+        None if report.index_error.is_some() => {
+            row("index", ui.red_out(report.index_error.as_deref().unwrap_or_default()));
+        }
+        None => row("index", "none yet; it is made with the next question or commit".to_owned()),
+        Some(indexed) => {
+            let fresh = describe(&status.freshness);
+            let fresh = if stale { ui.yellow_out(&fresh) } else { ui.green_out(&fresh) };
+            row(
+                "index",
+                format!(
+                    "commit {}, {fresh} (objective {FRESH_WITHIN_SECS} s)",
+                    indexed.commit.short()
+                ),
+            );
+            let coverage = &indexed.coverage;
+            row(
+                "",
+                format!(
+                    "{} of {} files in a known language, {} read; {} symbols, {} of {} calls resolved",
+                    coverage.n_files_supported,
+                    coverage.n_files,
+                    coverage.n_files_indexed,
+                    coverage.n_symbols,
+                    coverage.n_calls_resolved,
+                    coverage.n_calls
+                ),
+            );
+            let took = report.last_refresh_ms.map_or(String::new(), |ms| format!(", in {ms} ms"));
+            row("", format!("last update {}{took}", indexed.created_at));
+        }
+    }
+    row(
+        "daemon",
+        match &report.daemon {
+            DaemonReport { running: true, pid, refreshing, .. } => {
+                let doing = if *refreshing { ", refreshing" } else { "" };
+                format!("runs (process {}{doing})", pid.unwrap_or_default())
+            }
+            _ => "away; it starts by itself with the next commit or question".to_owned(),
+        },
+    );
+    if let Some(error) = &report.daemon.last_error {
+        row("", ui.red_out(error));
+    }
+    row("runs", format!("{} recorded", report.n_runs));
+    text
+}
+
+impl From<StatusError> for CommandError {
+    fn from(error: StatusError) -> CommandError {
+        CommandError::of(ExitCode::Incomplete, &error).hint("Ask git what it thinks: `git fsck`.")
+    }
+}

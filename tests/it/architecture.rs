@@ -1,0 +1,80 @@
+//! The arrows between rooms are those that ARCHITECTURE.md lists; a new arrow is a sentence in a review.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::support::root;
+
+/// Arrows by `cargo metadata`: room → rooms it depends on (normal and build dependencies).
+fn arrows() -> BTreeMap<String, BTreeSet<String>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = std::process::Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--no-deps", "--locked", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut arrows = BTreeMap::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        let name = package["name"].as_str().unwrap().to_owned();
+        let dependencies = package["dependencies"].as_array().unwrap().iter();
+        let rooms = dependencies
+            .filter(|it| it["kind"] != "dev" && it["name"].as_str().unwrap().starts_with("carnet"))
+            .map(|it| it["name"].as_str().unwrap().to_owned());
+        let rooms: BTreeSet<_> = rooms.collect();
+        if name.starts_with("carnet") && name != "carnet-testkit" {
+            arrows.insert(name, rooms);
+        }
+    }
+    arrows
+}
+
+/// Arrows by ARCHITECTURE.md: the block of lines `room -> room, room`.
+fn drawn() -> BTreeMap<String, BTreeSet<String>> {
+    let page = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let mut drawn = BTreeMap::new();
+    for line in page.lines() {
+        let Some((room, rooms)) = line.trim().split_once(" -> ") else { continue };
+        let rooms = rooms.split(", ").filter(|it| *it != "nothing").map(str::to_owned).collect();
+        drawn.insert(room.trim().to_owned(), rooms);
+    }
+    drawn
+}
+
+#[test]
+fn the_arrows_between_rooms_are_those_of_architecture_md() {
+    assert_eq!(arrows(), drawn());
+}
+
+#[test]
+fn large_crates_are_named_in_one_room_each() {
+    let owners = [
+        ("gix", "carnet-git"),
+        ("tokio", "carnet-daemon"),
+        ("notify", "carnet-daemon"),
+        ("clap", "carnet"),
+        ("tree-sitter", "carnet-parse"),
+        ("redb", "carnet-index"),
+        ("ed25519-dalek", "carnet-access"),
+    ];
+    for entry in std::fs::read_dir(root().join("crates")).unwrap() {
+        let dir = entry.unwrap();
+        let manifest = std::fs::read_to_string(dir.path().join("Cargo.toml")).unwrap();
+        let room = dir.file_name().into_string().unwrap();
+        for (library, owner) in owners {
+            let named = manifest.lines().any(|line| line.starts_with(&format!("{library}.")));
+            assert_eq!(named, room == owner, "{library} in {room}");
+        }
+    }
+}
+
+#[test]
+fn quiet_rooms_have_their_wall_and_unsafe_code_has_one_room() {
+    for room in ["carnet-core", "carnet-scan", "carnet-policy", "carnet-parse"] {
+        let lib =
+            std::fs::read_to_string(root().join("crates").join(room).join("src/lib.rs")).unwrap();
+        assert!(lib.contains("#![warn(clippy::disallowed_methods)]"), "{room} has no wall");
+    }
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    assert!(manifest.contains("unsafe_code = \"deny\""));
+}
