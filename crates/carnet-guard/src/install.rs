@@ -54,6 +54,16 @@ pub struct HookFile {
     pub text: String,
 }
 
+/// Which kind of hooks to install.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HookStyle {
+    /// Configuration on git 2.54 and later, shims before.
+    #[default]
+    ByGitVersion,
+    /// Shims whatever git this is: for repositories that older versions of git use too.
+    Shims,
+}
+
 /// What installing would do; every line of it can be shown to a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstallPlan {
@@ -126,9 +136,13 @@ pub enum InstallError {
 /// # Errors
 ///
 /// [`InstallError`] when a hook cannot be chained safely; nothing was written.
-pub fn plan_install(repo: &Repo, carnet_exe: &Path) -> Result<InstallPlan, InstallError> {
+pub fn plan_install(
+    repo: &Repo,
+    carnet_exe: &Path,
+    style: HookStyle,
+) -> Result<InstallPlan, InstallError> {
     let mut plan = InstallPlan { new_dirs: vec![], hooks: vec![], config: vec![] };
-    if carnet_git::git_version()? >= CONFIG_HOOKS_SINCE {
+    if style == HookStyle::ByGitVersion && carnet_git::git_version()? >= CONFIG_HOOKS_SINCE {
         plan.config.extend(config_hooks(carnet_exe)?);
     } else {
         plan_shims(repo, carnet_exe, &mut plan)?;

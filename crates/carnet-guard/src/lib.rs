@@ -17,7 +17,7 @@ mod install;
 pub use audit::{AuditError, AuditEvent, append_audit};
 pub use examine::{Examination, ExamineError, Guard};
 pub use install::{
-    ConfigLine, EVENTS, HookFile, InstallError, InstallPlan, SHIM_VERSION, UninstallReport,
-    apply_install, missing_parts, plan_install, plan_uninstall, uninstall,
+    ConfigLine, EVENTS, HookFile, HookStyle, InstallError, InstallPlan, SHIM_VERSION,
+    UninstallReport, apply_install, missing_parts, plan_install, plan_uninstall, uninstall,
 };
 pub use policy::{PolicyError, PolicyInForce, content_policy};

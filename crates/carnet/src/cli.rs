@@ -35,7 +35,7 @@ pub enum Command {
     )]
     Init(InitArgs),
     /// Take the hooks and the configuration out again, byte for byte.
-    Uninstall(InitArgs),
+    Uninstall(UninstallArgs),
     /// Say what this machine and repository lack, and what each absence costs.
     Doctor(JsonArgs),
     /// Look for secrets in staged files, paths or standard input.
@@ -83,9 +83,24 @@ pub enum Command {
     },
 }
 
-/// Options of `init` and `uninstall`.
+/// Options of `init`.
 #[derive(Debug, Args)]
 pub struct InitArgs {
+    /// Write hook files even where git takes hooks from its configuration (2.54 and later): for
+    /// repositories that older versions of git use too.
+    #[arg(long)]
+    pub shims: bool,
+    /// Show what would be done and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Write JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `uninstall`.
+#[derive(Debug, Args)]
+pub struct UninstallArgs {
     /// Show what would be done and change nothing.
     #[arg(long)]
     pub dry_run: bool,

@@ -5,6 +5,7 @@ use carnet_core::{EnforcementLevel, ExitCode};
 use carnet_git::git_version;
 use serde::Serialize;
 
+use super::run::service_account;
 use crate::{cli::JsonArgs, error::CommandResult, ui::Ui, workspace::Workspace};
 
 /// The oldest git whose behaviour carnet relies on.
@@ -29,8 +30,9 @@ struct Item {
 
 /// Looks at everything and always ends with 0 unless something essential is missing.
 pub fn doctor(ui: &Ui, args: &JsonArgs) -> CommandResult {
-    let mut items = machine();
-    items.extend(repository());
+    let workspace = Workspace::discover().ok();
+    let mut items = machine(workspace.as_ref());
+    items.extend(repository(workspace.as_ref()));
     let broken =
         items.iter().any(|item| item.level == EnforcementLevel::None && is_essential(&item.name));
     if args.json {
@@ -58,7 +60,7 @@ fn row(ui: &Ui, item: &Item) -> String {
     text
 }
 
-fn machine() -> Vec<Item> {
+fn machine(workspace: Option<&Workspace>) -> Vec<Item> {
     let mut items = vec![git()];
     let probe = carnet_sandbox::probe();
     items.extend(probe.items().into_iter().map(|item| Item {
@@ -67,7 +69,29 @@ fn machine() -> Vec<Item> {
         found: item.found,
         cost: item.cost.to_owned(),
     }));
+    items.extend(workspace.filter(|_| probe.uid == 0).map(service_user));
     items
+}
+
+/// As root, runs become another user first.
+fn service_user(workspace: &Workspace) -> Item {
+    match service_account(&workspace.repo) {
+        Ok(Some(account)) => item(
+            "service user",
+            EnforcementLevel::Full,
+            &format!("runs become user {}", account.uid),
+            "",
+        ),
+        Ok(None) => item(
+            "service user",
+            EnforcementLevel::None,
+            "neither `carnet` nor `nobody` exists",
+            "root runs nothing: `useradd --system carnet`",
+        ),
+        Err(error) => {
+            item("service user", EnforcementLevel::None, &error.message, "root runs nothing")
+        }
+    }
 }
 
 fn git() -> Item {
@@ -94,8 +118,8 @@ fn git() -> Item {
     }
 }
 
-fn repository() -> Vec<Item> {
-    let Ok(workspace) = Workspace::discover() else {
+fn repository(workspace: Option<&Workspace>) -> Vec<Item> {
+    let Some(workspace) = workspace else {
         return vec![item(
             "repository",
             EnforcementLevel::Partial,

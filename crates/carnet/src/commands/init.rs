@@ -2,11 +2,13 @@
 
 use carnet_access::keys::SigningKey;
 use carnet_core::ExitCode;
-use carnet_guard::{HookFile, InstallError, apply_install, plan_install, plan_uninstall};
+use carnet_guard::{
+    HookFile, HookStyle, InstallError, apply_install, plan_install, plan_uninstall,
+};
 use serde::Serialize;
 
 use crate::{
-    cli::InitArgs,
+    cli::{InitArgs, UninstallArgs},
     error::{CommandError, CommandResult},
     ui::Ui,
     workspace::{Workspace, carnet_exe},
@@ -38,7 +40,8 @@ struct ConfigLine {
 pub fn init(ui: &Ui, args: &InitArgs) -> CommandResult {
     let workspace = Workspace::with_work_tree()?;
     let repo = &workspace.repo;
-    let plan = plan_install(repo, &carnet_exe()?)?;
+    let style = if args.shims { HookStyle::Shims } else { HookStyle::ByGitVersion };
+    let plan = plan_install(repo, &carnet_exe()?, style)?;
     let key_is_new = !workspace.key_path().exists();
     if !args.dry_run {
         std::fs::create_dir_all(repo.state_dir()).map_err(|error| {
@@ -85,7 +88,7 @@ pub fn init(ui: &Ui, args: &InitArgs) -> CommandResult {
 }
 
 /// Takes out what `init` installed. The key and the recorded runs stay.
-pub fn uninstall(ui: &Ui, args: &InitArgs) -> CommandResult {
+pub fn uninstall(ui: &Ui, args: &UninstallArgs) -> CommandResult {
     let workspace = Workspace::with_work_tree()?;
     let Some(report) = plan_uninstall(&workspace.repo)? else {
         return Err(CommandError::new(

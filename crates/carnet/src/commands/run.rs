@@ -137,7 +137,7 @@ impl World {
 }
 
 /// Returns the user that a run becomes when the caller is root: the configured one, else `carnet`, else `nobody`.
-fn service_account(repo: &Repo) -> Result<Option<ServiceAccount>, CommandError> {
+pub fn service_account(repo: &Repo) -> Result<Option<ServiceAccount>, CommandError> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }
