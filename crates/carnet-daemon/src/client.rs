@@ -174,7 +174,7 @@ impl Client {
     /// [`ClientError`], as for every question.
     pub fn status(&mut self) -> Result<DaemonStatus, ClientError> {
         match self.ask(&Request::Status, ANSWER_TIME)? {
-            Answer::Status(status) => Ok(status),
+            Answer::Status(status) => Ok(*status),
             _ => Err(ClientError::Confused),
         }
     }

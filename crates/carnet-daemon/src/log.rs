@@ -44,7 +44,8 @@ impl Log {
         let now = Timestamp::from_system_time(SystemTime::now());
         let mut line: String = format!("{now} {text}").replace(['\n', '\r'], " ");
         if line.len() > LINE_BYTES_MAX {
-            line.truncate(line.floor_char_boundary(LINE_BYTES_MAX));
+            let fits = (0..=LINE_BYTES_MAX).rev().find(|end| line.is_char_boundary(*end));
+            line.truncate(fits.unwrap_or(0));
         }
         line.push('\n');
         if self.open.as_ref().is_some_and(|(_, size)| size + line.len() as u64 > self.bytes_max) {

@@ -104,7 +104,7 @@ pub enum Answer {
         error: String,
     },
     /// How the daemon is.
-    Status(DaemonStatus),
+    Status(Box<DaemonStatus>),
     /// The request was not understood, or there is no room for it.
     Refused {
         /// Why, as a lowercase fragment.
@@ -234,7 +234,9 @@ mod tests {
             watch: WatchMode::Polling { reason: "asked to".to_owned() },
             last_error: None,
         };
-        for answer in [Answer::Status(status), Answer::Done, Answer::Late { commit: None }] {
+        for answer in
+            [Answer::Status(Box::new(status)), Answer::Done, Answer::Late { commit: None }]
+        {
             assert_eq!(from_line::<Answer>(&to_line(&answer)).unwrap(), answer);
         }
     }

@@ -205,7 +205,7 @@ async fn serve(
         mode: WatchMode::Polling { reason: String::new() },
         replies: HashMap::new(),
         next_request: 0,
-        n_jobs: 0,
+        is_refreshing: false,
     };
     Ok(shell.run(stirred, inbox, done, signals, written).await)
 }
@@ -236,7 +236,7 @@ struct Shell {
     mode: WatchMode,
     replies: HashMap<RequestId, oneshot::Sender<Reply>>,
     next_request: RequestId,
-    n_jobs: usize,
+    is_refreshing: bool,
 }
 
 impl Shell {
@@ -249,22 +249,20 @@ impl Shell {
         mut written: mpsc::Receiver<()>,
     ) -> Ended {
         // First the watches, then the look: what moves between the two is heard.
-        for effect in self.rewatch() {
-            tracing::debug!(target: "carnet::daemon", "before the start: {effect:?}");
-        }
-        let mut event = Event::Started;
+        let mut effects = self.rewatch();
+        effects.extend(self.state.step(self.now_ms(), Event::Started));
         loop {
-            if let Some(reason) = self.handle(event) {
+            if let Some(reason) = self.perform(effects) {
                 self.log.line(&format!("ended: {reason:?}"));
                 drop(self.writing);
                 // Nobody sends: it ends when the last answer is written, or with the time for it.
                 let _ = tokio::time::timeout(LAST_WORDS, written.recv()).await;
-                return Ended { reason, is_working: self.n_jobs > 0 };
+                return Ended { reason, is_working: self.is_refreshing };
             }
             let wake = self.wake();
-            event = tokio::select! {
+            let event = tokio::select! {
                 Some(event) = done.recv() => {
-                    self.n_jobs -= 1;
+                    self.is_refreshing = false; // One job at a time: whichever it was, it is over.
                     event
                 }
                 Some(inbound) = inbox.recv() => self.admit(inbound),
@@ -272,6 +270,7 @@ impl Shell {
                 () = signals.heard() => Event::Signalled,
                 () = tokio::time::sleep_until(wake) => Event::Tick,
             };
+            effects = self.state.step(self.now_ms(), event);
         }
     }
 
@@ -292,17 +291,21 @@ impl Shell {
         Event::Asked(self.next_request, inbound.request)
     }
 
-    fn handle(&mut self, event: Event) -> Option<StopReason> {
+    /// Does what was decided, and what is decided meanwhile; no effect may be lost.
+    fn perform(&mut self, effects: Vec<Effect>) -> Option<StopReason> {
         let mut stop = None;
-        let mut effects = VecDeque::from(self.state.step(self.now_ms(), event));
+        let mut effects = VecDeque::from(effects);
         while let Some(effect) = effects.pop_front() {
             match effect {
                 Effect::Look(worktree) => {
                     self.start(move |home| Event::Looked(work::look(home, &worktree)));
                 }
-                Effect::Refresh { worktree, commit, tree } => self.start(move |home| {
-                    Event::RefreshEnded(work::refresh_for_daemon(home, &worktree, commit, tree))
-                }),
+                Effect::Refresh { worktree, commit, tree } => {
+                    self.is_refreshing = true;
+                    self.start(move |home| {
+                        Event::RefreshEnded(work::refresh_for_daemon(home, &worktree, commit, tree))
+                    });
+                }
                 Effect::Answer(id, answer) => {
                     if let Some(reply) = self.replies.remove(&id) {
                         let _ = reply.send((answer, self.writing.clone())); // It may have left.
@@ -318,13 +321,14 @@ impl Shell {
 
     /// Starts a job on another thread; its event comes back through `done`.
     fn start(&mut self, job: impl FnOnce(&Home) -> Event + Send + 'static) {
-        self.n_jobs += 1;
         let (home, done) = (self.home.clone(), self.done_sender.clone());
         tokio::task::spawn_blocking(move || {
             let _ = done.blocking_send(job(&home));
         });
     }
 
+    /// Brings the watches up to date; returns what follows from that.
+    #[must_use]
     fn rewatch(&mut self) -> Vec<Effect> {
         let mode = self.watch.sync();
         if mode == self.mode {

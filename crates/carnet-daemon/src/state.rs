@@ -157,6 +157,15 @@ struct Failure {
     message: String,
 }
 
+/// HEAD could not be read. It is looked at again after a pause: whoever is deleting or repairing the
+/// repository may finish without a further notice.
+#[derive(Debug)]
+struct HeadError {
+    n: u32,
+    retry_at_ms: u64,
+    message: String,
+}
+
 /// All that the daemon knows.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -169,7 +178,7 @@ pub(crate) struct State {
     indexed: Option<GitOid>,
     waiters: VecDeque<Waiter>,
     failure: Option<Failure>,
-    head_error: Option<String>,
+    head_error: Option<HeadError>,
     last_refresh: Option<RefreshRecord>,
     n_refreshes: u64,
     watch: WatchMode,
@@ -239,6 +248,7 @@ impl State {
     pub fn next_wake_ms(&self, now_ms: u64) -> u64 {
         let deadlines = self.waiters.iter().map(|waiter| waiter.deadline_ms);
         let retry = self.failure.iter().map(|failure| failure.retry_at_ms);
+        let retry = retry.chain(self.head_error.iter().map(|error| error.retry_at_ms));
         let retry = retry.filter(|retry_at_ms| *retry_at_ms > now_ms);
         let idle = self.is_idle().then(|| self.active_ms.saturating_add(self.timing.idle_exit_ms));
         let earliest = deadlines.chain(retry).chain(idle).min();
@@ -250,6 +260,11 @@ impl State {
             self.asked += 1;
             self.poll_at_ms = now_ms.saturating_add(self.timing.poll_ms);
             effects.push(Effect::Rewatch);
+        }
+        if self.job == Job::Idle
+            && self.head_error.as_ref().is_some_and(|err| now_ms >= err.retry_at_ms)
+        {
+            self.asked += 1;
         }
         let indexed = self.indexed;
         self.answer_waiters(effects, |waiter| {
@@ -270,14 +285,18 @@ impl State {
             return; // Nobody asked; the next look is the truth.
         };
         self.indexed = look.indexed;
-        let head_error = match &look.head {
-            Head::Unreadable(error) => Some(error.clone()),
+        self.head_error = match (&look.head, self.head_error.take()) {
+            (Head::Unreadable(message), before) => {
+                if before.as_ref().is_none_or(|before| before.message != *message) {
+                    effects.push(Effect::Note(format!("HEAD: {message}")));
+                }
+                let n = before.map_or(0, |before| before.n);
+                let retry_at_ms = now_ms.saturating_add(pause_ms(n));
+                let message = message.clone();
+                Some(HeadError { n: n.saturating_add(1), retry_at_ms, message })
+            }
             _ => None,
         };
-        if head_error.is_some() && head_error != self.head_error {
-            effects.push(Effect::Note(format!("HEAD: {}", head_error.as_deref().unwrap_or(""))));
-        }
-        self.head_error = head_error;
         if look.head == Head::Gone {
             self.worktree_is_gone(&worktree, effects);
         }
@@ -339,8 +358,7 @@ impl State {
 
     fn remember_failure(&mut self, now_ms: u64, commit: GitOid, message: String) {
         let n = self.failure.as_ref().map_or(0, |failure| failure.n);
-        let pause_ms = (PAUSE_MS_MIN << n.min(16)).min(PAUSE_MS_MAX);
-        let retry_at_ms = now_ms.saturating_add(pause_ms);
+        let retry_at_ms = now_ms.saturating_add(pause_ms(n));
         self.failure = Some(Failure { commit, n: n.saturating_add(1), retry_at_ms, message });
     }
 
@@ -355,7 +373,7 @@ impl State {
             Request::Ping => {
                 Answer::Pong { pid: self.identity.pid, version: self.identity.version.clone() }
             }
-            Request::Status => Answer::Status(self.status()),
+            Request::Status => Answer::Status(Box::new(self.status())),
             Request::Hint { worktree } => {
                 self.focus = worktree;
                 self.asked += 1;
@@ -483,9 +501,14 @@ impl State {
             n_refreshes: self.n_refreshes,
             last_refresh: self.last_refresh.clone(),
             watch: self.watch.clone(),
-            last_error: failure.or_else(|| self.head_error.clone()),
+            last_error: failure.or_else(|| self.head_error.as_ref().map(|err| err.message.clone())),
         }
     }
+}
+
+/// How long to wait after the failure that follows `n` others.
+fn pause_ms(n: u32) -> u64 {
+    (PAUSE_MS_MIN << n.min(16)).min(PAUSE_MS_MAX)
 }
 
 fn ending() -> Answer {

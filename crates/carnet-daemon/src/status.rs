@@ -54,7 +54,7 @@ pub struct Status {
 #[derive(Debug)]
 pub enum DaemonState {
     /// It answers.
-    Running(DaemonStatus),
+    Running(Box<DaemonStatus>),
     /// None answers.
     Away {
         /// What the lock says of one that was killed, or that starts or ends just now.
@@ -126,7 +126,7 @@ fn daemon_state(repo: &Repo, paths: &Paths) -> DaemonState {
         Err(err) => Err(err),
     };
     match asked {
-        Ok(Some(status)) => DaemonState::Running(status),
+        Ok(Some(status)) => DaemonState::Running(Box::new(status)),
         Err(err) if !err.is_away() => DaemonState::Unclear(err),
         _ => DaemonState::Away { last_pid: read_holder(&paths.lock()).map(|holder| holder.pid) },
     }

@@ -71,11 +71,14 @@ impl Watch {
         }
         let Some(watcher) = &mut self.watcher else { return Ok(()) };
         let wanted = wanted_dirs(&self.common_dir);
-        let stale = |dir: &PathBuf, identity: &(u64, u64)| wanted.get(dir) != Some(identity);
-        for (dir, _) in self.watched.extract_if(.., |dir, identity| stale(dir, identity)) {
-            // The system drops the watch of a deleted directory by itself.
-            let _ = watcher.unwatch(&dir);
-        }
+        self.watched.retain(|dir, identity| {
+            let is_wanted = wanted.get(dir) == Some(identity);
+            if !is_wanted {
+                // The system drops the watch of a deleted directory by itself.
+                let _ = watcher.unwatch(dir);
+            }
+            is_wanted
+        });
         for (dir, identity) in wanted {
             if self.watched.contains_key(&dir) {
                 continue;

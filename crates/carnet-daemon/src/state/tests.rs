@@ -260,6 +260,21 @@ fn a_head_that_cannot_be_read_is_told_and_tried_at_the_next_event() {
 }
 
 #[test]
+fn a_head_that_cannot_be_read_is_looked_at_again_after_a_growing_pause() {
+    let torn = || looked(Head::Unreadable("torn".to_owned()), Some(1));
+    let mut state = level();
+    check(&mut state, 0, Event::Stirred, &[Effect::Rewatch, look()]);
+    check(&mut state, 0, torn(), &[]);
+    assert_eq!(state.next_wake_ms(0), 1000);
+    check(&mut state, 1000, Event::Tick, &[look()]);
+    check(&mut state, 1000, torn(), &[]);
+    assert_eq!(state.next_wake_ms(1000), 3000);
+    check(&mut state, 3000, Event::Tick, &[look()]);
+    let gone = [Effect::Exit(StopReason::RepositoryGone)];
+    check(&mut state, 3000, looked(Head::Gone, None), &gone);
+}
+
+#[test]
 fn a_repository_that_is_gone_ends_the_daemon_and_every_wait() {
     let mut state = level();
     check(&mut state, 1, wait(7, 2, 1000), &[look()]);

@@ -153,7 +153,7 @@ fn a_repository_without_a_commit_is_told_so_and_then_followed() {
 
 #[test]
 fn a_bare_repository_is_followed() {
-    let mut home = Home::new();
+    let home = Home::new();
     let bare = home.git.root().join("bare.git");
     home.git.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
     let mut child = home.command(&[NO_POLL]).current_dir(&bare).spawn().unwrap();

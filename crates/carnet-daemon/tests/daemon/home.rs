@@ -13,7 +13,7 @@ use carnet_index::Snapshot;
 use carnet_testkit::{Format, TestRepo};
 
 /// Long enough for the slowest machine; no test passes by reaching it.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// A poll that never comes while a test runs.
 pub const NO_POLL: (&str, &str) = ("HARNESS_POLL_MS", "86400000");
 /// No watches.
