@@ -1,5 +1,7 @@
 //! The binary against the real git and the real bwrap: one module per verb, walk or promise.
 
+#![expect(clippy::unwrap_used, reason = "a test that meets a surprise must stop where it stands")]
+
 mod architecture;
 mod bad_input;
 mod command_line;

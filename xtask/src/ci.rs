@@ -4,9 +4,11 @@ use std::time::Instant;
 
 use crate::{shell::repository_root, system};
 
+type Section = fn() -> Result<(), String>;
+
 /// Runs every section; all of them must pass.
 pub fn gate() -> Result<(), String> {
-    let sections: [(&str, fn() -> Result<(), String>); 7] = [
+    let sections: [(&str, Section); 7] = [
         ("system packages", system::ensure_packages),
         ("format", || cargo(&["fmt", "--all", "--check"])),
         ("clippy", || {

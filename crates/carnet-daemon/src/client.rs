@@ -167,7 +167,7 @@ impl Client {
         }
     }
 
-    /// Asks how the daemon is. See [`status`](crate::status) for what also answers without a daemon.
+    /// Asks how the daemon is. See [`status()`](crate::status()) for what also answers without a daemon.
     ///
     /// # Errors
     ///

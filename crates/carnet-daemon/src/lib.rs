@@ -7,7 +7,7 @@
 //! [`index_dir`]), so that answers do not depend on a process being alive.
 //!
 //! This is the only crate that names `tokio` and `notify`; the client half ([`Client`], [`ensure_running`],
-//! [`status`], [`refresh_once`]) is plain blocking code and starts no runtime.
+//! [`status()`], [`refresh_once`]) is plain blocking code and starts no runtime.
 //!
 //! It refuses to serve another user, to follow a symbolic link to its socket or lock, to take a lock that
 //! is held, and to write source text to its log.

@@ -214,7 +214,7 @@ fn plan_shims(repo: &Repo, carnet_exe: &Path, plan: &mut InstallPlan) -> Result<
     if !dir.exists() {
         plan.new_dirs.push(dir.clone());
     }
-    let installed = read_record(&repo.state_dir())?.map_or_else(Vec::new, |record| record.hooks);
+    let installed = read_record(repo.state_dir())?.map_or_else(Vec::new, |record| record.hooks);
     for event in EVENTS {
         let path = dir.join(event);
         let (chained, chain) = match fs::symlink_metadata(&path) {
@@ -295,7 +295,7 @@ fn shell_quoted(path: &Path) -> Result<String, InstallError> {
 pub fn apply_install(repo: &Repo, plan: &InstallPlan) -> Result<(), InstallError> {
     let state = repo.state_dir();
     create_dir(&state.join("chained"))?;
-    let mut record = read_record(&state)?.unwrap_or_else(|| Record {
+    let mut record = read_record(state)?.unwrap_or_else(|| Record {
         format: RECORD_FORMAT.to_owned(),
         new_dirs: vec![],
         hooks: vec![],
@@ -305,7 +305,7 @@ pub fn apply_install(repo: &Repo, plan: &InstallPlan) -> Result<(), InstallError
     record.hooks.retain(|old| plan.hooks.iter().all(|new| new.path != old.path));
     record.hooks.extend(plan.hooks.iter().cloned());
     record.config.extend(plan.config.iter().cloned());
-    write_record(&state, &record)?;
+    write_record(state, &record)?;
     plan.new_dirs.iter().try_for_each(|dir| create_dir(dir))?;
     plan.hooks.iter().try_for_each(write_shim)?;
     for line in &plan.config {
@@ -351,7 +351,7 @@ pub struct UninstallReport {
 ///
 /// [`InstallError`] when the record is broken or a shim was changed by someone else.
 pub fn plan_uninstall(repo: &Repo) -> Result<Option<UninstallReport>, InstallError> {
-    let Some(record) = read_record(&repo.state_dir())? else { return Ok(None) };
+    let Some(record) = read_record(repo.state_dir())? else { return Ok(None) };
     for hook in &record.hooks {
         let now = fs::read(&hook.path).ok();
         let untouched = now.as_deref() == Some(hook.text.as_bytes());
@@ -386,7 +386,7 @@ pub fn uninstall(repo: &Repo, report: &UninstallReport) -> Result<(), InstallErr
         repo.config_unset(&line.key, Some(&line.value))?;
     }
     let record_path = state.join("install.json");
-    if let Some(record) = read_record(&state)? {
+    if let Some(record) = read_record(state)? {
         // Only directories that carnet made and that are empty again; anything else is the user's.
         record.new_dirs.iter().for_each(|dir| drop(fs::remove_dir(dir)));
     }
@@ -401,7 +401,7 @@ pub fn uninstall(repo: &Repo, report: &UninstallReport) -> Result<(), InstallErr
 ///
 /// [`InstallError::Record`] when the record cannot be read.
 pub fn missing_parts(repo: &Repo) -> Result<Option<Vec<String>>, InstallError> {
-    let Some(record) = read_record(&repo.state_dir())? else { return Ok(None) };
+    let Some(record) = read_record(repo.state_dir())? else { return Ok(None) };
     let mut missing = vec![];
     for hook in &record.hooks {
         if fs::read(&hook.path).ok().as_deref() != Some(hook.text.as_bytes()) {

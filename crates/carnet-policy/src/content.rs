@@ -15,7 +15,7 @@ use crate::{
 const FORMAT: &str = "carnet/content/1";
 const EXCEPTIONS_MAX: usize = 1000;
 
-/// Decides about findings; see [`crate::judge`].
+/// Decides about findings; see [`judge`](crate::judge()).
 #[derive(Debug, Clone)]
 pub struct ContentPolicy {
     pub(crate) digest: Digest,

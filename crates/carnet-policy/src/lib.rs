@@ -3,7 +3,7 @@
 //! - [`Lane`] and [`LaneSet`]: allowlists, read from text as `docs/format/allowlist.md` says. Everything wrong
 //!   is reported with file, line and field, and closes the lane.
 //! - [`Lane::admit`]: one argument vector against one lane. Deny wins; what no rule allows is denied.
-//! - [`judge`]: findings of a scan against a [`ContentPolicy`].
+//! - [`judge()`]: findings of a scan against a [`ContentPolicy`].
 //!
 //! This crate does no IO: it opens no file, starts no process, reads no variable, asks no clock. Where policy
 //! text comes from, and that a work tree may only tighten it, is decided by its callers.

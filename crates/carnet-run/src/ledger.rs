@@ -2,7 +2,7 @@
 //!
 //! A broken event is reported beside the readable ones; it never hides them, and never passes for one.
 
-use std::collections::HashSet;
+use std::{cmp::Reverse, collections::HashSet};
 
 use carnet_core::{
     GitOid, RepoPath,
@@ -92,9 +92,7 @@ pub fn read(repo: &Repo) -> Result<Ledger, RefError> {
     for (ref_name, tip) in tips {
         ledger.read_chain(repo, &ref_name, tip, &mut seen);
     }
-    ledger
-        .entries
-        .sort_by(|a, b| (b.event().at, b.event().run).cmp(&(a.event().at, a.event().run)));
+    ledger.entries.sort_by_key(|entry| Reverse((entry.event().at, entry.event().run)));
     Ok(ledger)
 }
 

@@ -150,7 +150,7 @@ mod tests {
         let inner = scratch.path().join("dir");
         fs::create_dir(&inner).unwrap();
         fs::write(inner.join("file"), "x").unwrap();
-        fs::set_permissions(&inner, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&inner, fs::Permissions::from_mode(0o0)).unwrap();
         drop(scratch);
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
     }

@@ -2,7 +2,7 @@
 //!
 //! [`run`] builds the layers of `docs/design/confinement.md` in order with the real `bwrap`, re-executes the
 //! caller's binary inside as the first process ([`inner_main`]), lets it verify what holds, and only then
-//! starts the command. [`probe`] says what the machine offers, and what each absence costs.
+//! starts the command. [`probe()`] says what the machine offers, and what each absence costs.
 //!
 //! What this crate refuses to do: decide what may run (that is `carnet-policy`), run anything when a layer is
 //! missing, and claim a layer it did not see holding.

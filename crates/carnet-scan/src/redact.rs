@@ -74,7 +74,7 @@ pub fn redact(text: &[u8], regions: &[(Region, &str)]) -> Result<Vec<u8>, Redact
 
 /// Returns the content's bytes with every secret replaced by its rule's id, and how many were replaced.
 ///
-/// Unlike [`crate::scan`], this replaces everything that any rule met: secrets that share bytes are replaced
+/// Unlike [`scan`](crate::scan()), this replaces everything that any rule met: secrets that share bytes are replaced
 /// together under the id of the most specific rule, and `carnet:allow` has no say, because who writes a text
 /// does not decide what may leave. The result holds nothing more to find: redacting it again changes nothing.
 /// The key is not needed today: names are rule ids, not fingerprints.
