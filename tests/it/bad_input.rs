@@ -139,14 +139,57 @@ fn unknown_lanes_commits_runs_and_malformed_outputs_are_usage_errors() {
 }
 
 #[test]
-fn without_a_sandbox_nothing_runs() {
+fn a_program_that_is_not_installed_is_said() {
     let walk = Walk::initialised("echo hello >README", everyone()[0]);
-    // A program that is not there at all, and a lane that would allow it.
-    let ran = walk.carnet(&["run", "--", "mvn", "test"]);
-    if !std::path::Path::new("/usr/bin/mvn").exists() {
-        assert_helpful(&ran.expect_code(1));
-        assert_eq!(walk.json(&["runs", "--json"])["n_runs"], 0);
+    // A policy of this test's own, whose only tool no machine has.
+    let source = crate::support::root().join("allowlists");
+    walk.write("allowlists/deny.toml", fs::read(source.join("deny.toml")).unwrap());
+    let lane = fs::read_to_string(source.join("narrative.toml")).unwrap();
+    let rule = "\n[[allow]]\nid = \"no-such\"\nargv = [\"no-such-tool\"]\nruns_repository_code = false\nmatch = [[\"no-such-tool\"]]\nnot_match = [[\"no-such-tool\", \"x\"]]\n";
+    walk.write("allowlists/narrative.toml", format!("{lane}{rule}"));
+    walk.git(&["add", "-A"]).expect_code(0);
+    walk.git(&["commit", "-qm", "a policy"]).expect_code(0);
+    walk.git(&["config", "carnet.policyRef", "HEAD"]).expect_code(0);
+    let ran = walk.carnet(&["run", "--lane", "narrative", "--", "no-such-tool"]).expect_code(1);
+    assert!(ran.stderr.contains("`no-such-tool` is not in"), "{}", ran.stderr);
+    assert_helpful(&ran);
+    assert_eq!(walk.json(&["runs", "--json"])["n_runs"], 0);
+}
+
+/// Runs `carnet run -- true` after a shell script has taken something away in namespaces of its own.
+fn run_without(walk: &Walk, flags: &[&str], script: &str) -> Ran {
+    let unshare = crate::support::which("unshare");
+    let script = format!("set -e; {script}; exec '{}' run -- true", carnet_path().display());
+    walk.runner(&unshare).args(flags).args(["sh", "-c", &script]).run()
+}
+
+#[test]
+fn without_bwrap_nothing_runs_and_the_hint_says_what_to_type() {
+    if !is_root() {
+        eprintln!("not checked here: hiding bwrap needs root");
+        return;
     }
+    let walk = Walk::initialised("echo hello >README", everyone()[0]);
+    let hide = "mount --bind /dev/null /usr/bin/bwrap";
+    assert_helpful(&run_without(&walk, &["--mount"], hide).expect_code(1));
+    let set_id = "cp /usr/bin/bwrap /run/bwrap-copy; chmod 4755 /run/bwrap-copy; mount --bind /run/bwrap-copy /usr/bin/bwrap";
+    let ran = run_without(&walk, &["--mount"], &format!("mount -t tmpfs none /run; {set_id}"))
+        .expect_code(1);
+    assert!(ran.stderr.contains("set-id"), "{}", ran.stderr);
+    assert_eq!(walk.json(&["runs", "--json"])["n_runs"], 0, "nothing ran, nothing is recorded");
+}
+
+#[test]
+fn without_user_namespaces_nothing_runs() {
+    let walk = Walk::initialised("echo hello >README", everyone()[0]);
+    let forbid = "echo 0 >/proc/sys/user/max_user_namespaces";
+    let flags = ["--user", "--map-current-user", "--keep-caps"];
+    let ran = run_without(&walk, &flags, forbid).expect_code(1);
+    // Where the caller is not root, bwrap's owner is not mapped either, and that is said first.
+    let reason = if is_root() { "max_user_namespaces" } else { "bwrap" };
+    assert!(ran.stderr.contains(reason), "{}", ran.stderr);
+    assert_helpful(&ran);
+    assert_eq!(walk.json(&["runs", "--json"])["n_runs"], 0);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod command_line;
 mod hooks;
 mod scan;
 mod support;
+mod walk_commit;
 mod walk_run;
 mod walk_staged;
 

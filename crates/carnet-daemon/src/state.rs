@@ -290,10 +290,16 @@ impl State {
                 if before.as_ref().is_none_or(|before| before.message != *message) {
                     effects.push(Effect::Note(format!("HEAD: {message}")));
                 }
-                let n = before.map_or(0, |before| before.n);
-                let retry_at_ms = now_ms.saturating_add(pause_ms(n));
                 let message = message.clone();
-                Some(HeadError { n: n.saturating_add(1), retry_at_ms, message })
+                Some(match before {
+                    // Looks that events led to do not lengthen the pause: a deletion makes many.
+                    Some(before) if now_ms < before.retry_at_ms => HeadError { message, ..before },
+                    before => {
+                        let n = before.map_or(0, |before| before.n.saturating_add(1));
+                        let retry_at_ms = now_ms.saturating_add(pause_ms(n));
+                        HeadError { n, retry_at_ms, message }
+                    }
+                })
             }
             _ => None,
         };

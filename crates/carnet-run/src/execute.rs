@@ -257,6 +257,10 @@ fn run_confined(ctx: &RunContext<'_>, plan: &RunPlan, id: RunId) -> Result<Draft
     let io = |doing| move |source| RunError::Io { doing, source };
     let request = &plan.request;
     let tool = tools::resolve(&request.argv[0])?;
+    // What cannot be confined is refused before anything is prepared for it.
+    let probe = carnet_sandbox::probe();
+    probe.bwrap.map_err(SandboxError::from)?;
+    probe.user_namespaces.map_err(SandboxError::from)?;
     let parallel = plan.lane.quota().parallel;
     let _slot = take_slot(ctx.repo.state_dir(), &request.lane, parallel)
         .map_err(io("take one of the lane's places"))?

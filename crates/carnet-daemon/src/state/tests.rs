@@ -268,7 +268,12 @@ fn a_head_that_cannot_be_read_is_looked_at_again_after_a_growing_pause() {
     assert_eq!(state.next_wake_ms(0), 1000);
     check(&mut state, 1000, Event::Tick, &[look()]);
     check(&mut state, 1000, torn(), &[]);
-    assert_eq!(state.next_wake_ms(1000), 3000);
+    for now_ms in 1001..1050 {
+        // As many notices as a deletion makes: the pause stays what it is.
+        check(&mut state, now_ms, Event::Stirred, &[Effect::Rewatch, look()]);
+        check(&mut state, now_ms, torn(), &[]);
+    }
+    assert_eq!(state.next_wake_ms(1050), 3000);
     check(&mut state, 3000, Event::Tick, &[look()]);
     let gone = [Effect::Exit(StopReason::RepositoryGone)];
     check(&mut state, 3000, looked(Head::Gone, None), &gone);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use carnet_core::{ExitCode, GitOid};
-use carnet_daemon::{Freshness, Waited};
+use carnet_daemon::{Client, ClientError, Freshness, Waited};
 use carnet_git::{Head, Repo};
 use carnet_index::{CallSite, Definition, IndexError, Snapshot};
 use serde::Serialize;
@@ -18,6 +18,8 @@ use crate::{
 
 /// How long a question waits for the index to reach HEAD.
 const FRESH_WITHIN: Duration = Duration::from_secs(120);
+/// How long a question waits before it says that it does.
+const QUIET_FOR: Duration = Duration::from_millis(300);
 /// How long a starting daemon is given to answer.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Most rows that people are shown of one list; machines get them all.
@@ -204,25 +206,33 @@ fn bring_to(ui: &Ui, repo: &Repo, head: &GitOid) -> Result<(), CommandError> {
     if matches!(&current, Ok(Some(snapshot)) if snapshot.commit() == *head) {
         return Ok(());
     }
-    if !daemon::is_wanted() {
-        carnet_daemon::refresh_once(repo, now())?;
+    if daemon::is_wanted() {
+        // A daemon that dies meanwhile is replaced; one that cannot live is not tried for ever.
+        for _ in 0..3 {
+            daemon::ensure_running(repo, &carnet_exe()?)?;
+            let Some(client) = carnet_daemon::connect_within(repo, CONNECT_WITHIN)? else { break };
+            match wait_fresh(ui, client, head) {
+                Err(error) if error.is_away() => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+    carnet_daemon::refresh_once(repo, now())?;
+    Ok(())
+}
+
+fn wait_fresh(ui: &Ui, mut client: Client, head: &GitOid) -> Result<(), ClientError> {
+    if matches!(client.wait_fresh(head, QUIET_FOR)?, Waited::Fresh { .. }) {
         return Ok(());
     }
-    daemon::ensure_running(repo, &carnet_exe()?)?;
-    let Some(mut client) = carnet_daemon::connect_within(repo, CONNECT_WITHIN)? else {
-        carnet_daemon::refresh_once(repo, now())?;
-        return Ok(());
-    };
-    if !matches!(client.wait_fresh(head, Duration::from_millis(300))?, Waited::Fresh { .. }) {
-        ui.err(&format!("carnet: indexing commit {} …\n", head.short()));
-        match client.wait_fresh(head, FRESH_WITHIN)? {
-            Waited::Fresh { .. } => {}
-            Waited::Late { .. } => {
-                ui.err("carnet: the index is still being made; this answer is older\n")
-            }
-            Waited::Failed { error } => {
-                ui.err(&format!("carnet: the index could not be refreshed: {error}\n"))
-            }
+    ui.err(&format!("carnet: indexing commit {} …\n", head.short()));
+    match client.wait_fresh(head, FRESH_WITHIN)? {
+        Waited::Fresh { .. } => {}
+        Waited::Late { .. } => {
+            ui.err("carnet: the index is still being made; this answer is older\n")
+        }
+        Waited::Failed { error } => {
+            ui.err(&format!("carnet: the index could not be refreshed: {error}\n"));
         }
     }
     Ok(())

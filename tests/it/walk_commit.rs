@@ -1,0 +1,141 @@
+//! The walk of a commit (ARCHITECTURE.md, "A commit"): the real daemon follows the real git.
+
+use std::{fs, path::Path};
+
+use carnet_testkit::{Ran, TestRepo};
+use serde_json::Value;
+
+use crate::support::{Walk, everyone};
+
+const SOURCES: &str = "\
+printf 'def greet(name):\\n    return name\\n\\ndef main():\\n    greet(1)\\n' >app.py
+printf 'export function greetTs(): void {}\\ngreetTs();\\n' >app.ts
+printf 'fn greet_rs() {}\\nfn main() { greet_rs(); }\\n' >app.rs
+printf 'package app\\n\\nfunc GreetGo() {}\\n\\nfunc Main() { GreetGo() }\\n' >app.go
+";
+
+/// A walk whose daemon is stopped when the test ends.
+struct Indexed(Walk);
+
+impl Indexed {
+    fn new(who: crate::support::Who) -> Indexed {
+        Indexed(Walk::initialised(SOURCES, who))
+    }
+
+    /// Runs carnet with its daemon.
+    fn carnet(&self, args: &[&str]) -> Ran {
+        self.0.runner(crate::support::carnet_path()).env("CARNET_DAEMON", "on").args(args).run()
+    }
+
+    fn json(&self, args: &[&str], code: i32) -> Value {
+        serde_json::from_str(&self.carnet(args).expect_code(code).stdout).unwrap()
+    }
+
+    /// Commits the whole work tree through the hook, which starts the daemon.
+    fn commit(&self) -> String {
+        self.0.git(&["add", "-A"]).expect_code(0);
+        let git = crate::support::which("git");
+        let commit = self.0.runner(&git).env("CARNET_DAEMON", "on").args(["commit", "-qm", "next"]);
+        commit.run().expect_code(0);
+        self.0.ask(&["rev-parse", "HEAD"])
+    }
+}
+
+impl Drop for Indexed {
+    fn drop(&mut self) {
+        self.carnet(&["daemon", "stop"]);
+    }
+}
+
+#[test]
+fn the_daemon_starts_by_itself_and_the_index_follows_each_commit() {
+    for who in everyone() {
+        let indexed = Indexed::new(*who);
+        for (name, path, line) in [
+            ("greet", "app.py", 1),
+            ("greetTs", "app.ts", 1),
+            ("greet_rs", "app.rs", 1),
+            ("GreetGo", "app.go", 3),
+        ] {
+            let answer = indexed.json(&["where-defined", name, "--json"], 0);
+            assert_eq!(answer["definitions"][0]["path"], path);
+            assert_eq!(answer["definitions"][0]["line"], line);
+            let callers = indexed.json(&["who-calls", name, "--json"], 0);
+            assert_eq!(callers["resolved"].as_array().unwrap().len(), 1, "{callers}");
+        }
+        indexed.0.write("more.py", "def added_later():\n    pass\n");
+        let commit = indexed.commit();
+        let answer = indexed.json(&["where-defined", "added_later", "--json"], 0);
+        assert_eq!(answer["index"]["commit"], commit.as_str());
+        assert_eq!(answer["index"]["behind_commits"], 0);
+        let status = indexed.json(&["status", "--json"], 0);
+        assert_eq!(status["daemon"]["running"], true);
+        assert_eq!(status["index"]["n_files_indexed"], 5);
+    }
+}
+
+#[test]
+fn a_name_that_is_not_there_is_said_and_a_stale_answer_says_so() {
+    let indexed = Indexed::new(everyone()[0]);
+    indexed.carnet(&["where-defined", "no_such_name"]).expect_code(3);
+    indexed.carnet(&["daemon", "stop"]).expect_code(0);
+    indexed.0.write("more.py", "def added_later():\n    pass\n");
+    indexed.0.git(&["add", "-A"]).expect_code(0);
+    indexed.0.git(&["commit", "-qm", "without a daemon"]).expect_code(0);
+    let ran = indexed.carnet(&["where-defined", "--no-wait", "greet"]).expect_code(4);
+    assert!(ran.stderr.contains("behind HEAD by 1 commit"), "{}", ran.stderr);
+    indexed.carnet(&["where-defined", "added_later"]).expect_code(0);
+}
+
+#[test]
+fn a_second_daemon_is_refused_and_a_killed_one_is_replaced() {
+    let indexed = Indexed::new(everyone()[0]);
+    indexed.carnet(&["daemon", "start"]).expect_code(0);
+    let ran = indexed.carnet(&["daemon", "run"]).expect_code(1);
+    let pid = indexed.json(&["daemon", "status", "--json"], 0)["pid"].as_u64().unwrap().to_string();
+    assert!(ran.stderr.contains(&pid) && ran.stderr.contains("hint:"), "{}", ran.stderr);
+    let kill = crate::support::which("kill");
+    indexed.0.runner(&kill).args(["-9", &pid]).run().expect_code(0);
+    indexed.carnet(&["where-defined", "greet"]).expect_code(0);
+    let now = indexed.json(&["daemon", "status", "--json"], 0)["pid"].as_u64().unwrap().to_string();
+    assert_ne!(now, pid);
+}
+
+#[test]
+fn once_refreshes_without_a_daemon() {
+    let walk = Walk::initialised(SOURCES, everyone()[0]);
+    walk.carnet(&["daemon", "--once"]).expect_code(0);
+    walk.carnet(&["where-defined", "--no-wait", "greet"]).expect_code(0);
+    walk.carnet(&["daemon", "status"]).expect_code(69);
+    let again = walk.carnet(&["daemon", "--once"]).expect_code(0);
+    assert!(again.stdout.contains("nothing to do"), "{}", again.stdout);
+}
+
+#[test]
+fn a_damaged_snapshot_is_noticed_and_made_anew() {
+    let walk = Walk::initialised(SOURCES, everyone()[0]);
+    walk.carnet(&["daemon", "--once"]).expect_code(0);
+    for snapshot in snapshots(walk.repo.path()) {
+        fs::write(snapshot, b"no snapshot at all").unwrap();
+    }
+    walk.carnet(&["where-defined", "--no-wait", "greet"]).expect_code(4);
+    walk.carnet(&["where-defined", "greet"]).expect_code(0);
+}
+
+fn snapshots(repo: &Path) -> Vec<std::path::PathBuf> {
+    let dir = repo.join(".git/carnet/index/snapshots");
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let found: Vec<_> = entries.filter(|path| path.is_file()).collect();
+    assert!(!found.is_empty());
+    found
+}
+
+#[test]
+fn before_the_first_commit_there_is_nothing_to_ask() {
+    let repo = TestRepo::init();
+    let walk = Walk::new(repo, everyone()[0]);
+    walk.carnet(&["init"]).expect_code(0);
+    walk.carnet(&["where-defined", "anything"]).expect_code(3);
+    walk.carnet(&["daemon", "--once"]).expect_code(3);
+    walk.carnet(&["status"]).expect_code(0);
+}
