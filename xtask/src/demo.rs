@@ -169,17 +169,11 @@ impl Demo {
     }
 
     fn run(&self) -> Result<(), String> {
-        let dir = self.git(&["ls-files"])?;
-        let part = dir
-            .lines()
-            .find_map(|path| path.split_once('/'))
-            .map_or("carnet_demo.py", |(dir, _)| dir);
+        let files = self.git(&["ls-files"])?;
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        let part = if part.chars().all(plain) && !part.starts_with(['-', '.']) {
-            part
-        } else {
-            "carnet_demo.py"
-        };
+        let is_plain = |dir: &&str| dir.chars().all(plain) && !dir.starts_with(['-', '.']);
+        let mut dirs = files.lines().filter_map(|path| path.split_once('/')).map(|(dir, _)| dir);
+        let part = dirs.find(is_plain).unwrap_or("carnet_demo.py");
         let argv = [
             "run",
             "--lane",

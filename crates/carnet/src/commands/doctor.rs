@@ -63,7 +63,9 @@ fn row(ui: &Ui, item: &Item) -> String {
 fn machine(workspace: Option<&Workspace>) -> Vec<Item> {
     let mut items = vec![git()];
     let probe = carnet_sandbox::probe();
-    items.extend(probe.items().into_iter().map(|item| Item {
+    // For root, the service user below says more than the bare id.
+    let shown = probe.items().into_iter().filter(|item| item.name != "user id" || probe.uid != 0);
+    items.extend(shown.map(|item| Item {
         name: item.name.to_owned(),
         level: item.level,
         found: item.found,

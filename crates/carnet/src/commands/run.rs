@@ -57,7 +57,9 @@ pub fn run(ui: &Ui, args: RunArgs) -> CommandResult {
         for (name, bytes) in &executed.logs {
             if *name == "stdout" { ui.out_bytes(bytes) } else { ui.err_bytes(bytes) }
         }
-        ui.err(&summary(&executed));
+        if !matches!(executed.recorded.statement.predicate.outcome, Outcome::Refused { .. }) {
+            ui.err(&summary(&executed));
+        }
     }
     let outcome = &executed.recorded.statement.predicate.outcome;
     if let Outcome::Refused { message, .. } = outcome {
