@@ -89,6 +89,22 @@ fn a_replay_needs_neither_the_branch_nor_the_work_tree_it_came_from() {
 }
 
 #[test]
+fn uncommitted_changes_are_said_to_be_left_out() {
+    let walk = Walk::initialised(MAKEFILE, everyone()[0]);
+    let said = "uncommitted changes are not part of this run";
+    assert!(!walk.carnet(&["run", "--", "true"]).expect_code(0).stderr.contains(said));
+    walk.write("Makefile", "all:\n\tfalse\n");
+    assert!(walk.carnet(&["run", "--", "true"]).expect_code(0).stderr.contains(said));
+    assert!(
+        !walk
+            .carnet(&["run", "--commit", "HEAD~0", "--", "true"])
+            .expect_code(0)
+            .stderr
+            .contains(said)
+    );
+}
+
+#[test]
 fn the_exit_code_of_the_command_is_the_outcome() {
     let walk = Walk::initialised(MAKEFILE, everyone()[0]);
     walk.carnet(&["run", "--", "false"]).expect_code(10);

@@ -40,7 +40,7 @@ pub enum Command {
     Doctor(JsonArgs),
     /// Look for secrets in staged files, paths or standard input.
     #[command(
-        after_help = "Examples:\n  carnet scan --staged\n  carnet scan src config.toml\n  git log -p | carnet scan -"
+        after_help = "Examples:\n  carnet scan --staged\n  carnet scan src config.toml\n  git log -p | carnet scan -\n  carnet scan --format sarif . >carnet.sarif"
     )]
     Scan(ScanArgs),
     /// Answer a git hook (called by the shim).
@@ -126,9 +126,26 @@ pub struct ScanArgs {
     /// Files and directories, or `-` for standard input.
     #[arg(value_name = "PATH", required_unless_present = "staged")]
     pub paths: Vec<PathBuf>,
-    /// Write JSON (`carnet/scan/1`).
-    #[arg(long)]
+    /// The form of the report: for people, `carnet/scan/1`, SARIF 2.1.0, or GitHub's annotations.
+    #[arg(long, value_enum, value_name = "FORM", default_value_t)]
+    pub format: ScanFormat,
+    /// The same as `--format json`.
+    #[arg(long, conflicts_with = "format")]
     pub json: bool,
+}
+
+/// Forms of a scan's report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum ScanFormat {
+    /// For people, on standard error.
+    #[default]
+    Text,
+    /// `carnet/scan/1`.
+    Json,
+    /// SARIF 2.1.0, for code-scanning services.
+    Sarif,
+    /// Workflow commands, which GitHub Actions shows beside the lines.
+    Github,
 }
 
 /// Options of `hook`.

@@ -53,6 +53,13 @@ impl Ui {
         self.err_bytes(text.as_bytes());
     }
 
+    /// Writes text to standard error when that is a terminal: news of work that goes on.
+    pub fn progress(&self, text: &str) {
+        if io::stderr().is_terminal() {
+            self.err(text);
+        }
+    }
+
     /// Writes bytes to standard error; there is no one to tell when that fails.
     pub fn err_bytes(&self, bytes: &[u8]) {
         let _ = io::stderr().lock().write_all(bytes);

@@ -1,8 +1,8 @@
 //! `carnet hook`: what the shims call. Closed when in doubt.
 
-use carnet_core::{ExitCode, Finding};
+use carnet_core::ExitCode;
 use carnet_git::{ObjectError, StagedError};
-use carnet_guard::{AuditEvent, EVENTS, ExamineError, SHIM_VERSION, append_audit};
+use carnet_guard::{AuditEvent, EVENTS, ExamineError, Met, SHIM_VERSION, append_audit};
 
 use super::report;
 use crate::{
@@ -73,7 +73,8 @@ fn before_commit(ui: &Ui, workspace: &Workspace, event: &str) -> CommandResult {
     Err(refusal)
 }
 
-fn audit_line(finding: &Finding) -> String {
+fn audit_line(met: &Met) -> String {
+    let finding = &met.finding;
     let line = finding.region.map_or(0, |region| region.start_line);
     format!("{} {}:{line} {}", finding.rule_id, finding.origin.name(), finding.fingerprint)
 }

@@ -1,5 +1,6 @@
 //! One module per verb.
 
+mod annotations;
 mod daemon;
 mod doctor;
 mod hook;
@@ -10,6 +11,7 @@ mod replay;
 mod report;
 mod run;
 mod runs;
+mod sarif;
 mod scan;
 mod show;
 mod status;

@@ -1,10 +1,11 @@
 //! Findings as people and machines read them, shared by `scan` and `hook`.
 
-use carnet_core::{Finding, Verdict};
-use carnet_guard::Examination;
+use carnet_guard::{Examination, Met, Suppressed, SuppressedBy};
+use carnet_scan::RuleSet;
 use serde::Serialize;
 
-use crate::ui::Ui;
+use super::{annotations::annotations, sarif};
+use crate::{cli::ScanFormat, ui::Ui};
 
 /// `carnet scan --json`.
 #[derive(Serialize)]
@@ -15,11 +16,23 @@ struct ScanReport {
     n_contents: usize,
     n_bytes: u64,
     findings: Vec<FindingLine>,
+    suppressed: Vec<SuppressedLine>,
+}
+
+#[derive(Serialize)]
+struct SuppressedLine {
+    #[serde(flatten)]
+    finding: FindingLine,
+    suppressed_by: &'static str,
+    reason: String,
 }
 
 #[derive(Serialize)]
 struct FindingLine {
     rule: String,
+    decision: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit: Option<String>,
     description: String,
     path: String,
     start_line: Option<u32>,
@@ -32,30 +45,46 @@ struct FindingLine {
     masked: String,
 }
 
-/// Writes the examination as JSON to standard output.
-pub fn json(ui: &Ui, examination: &Examination) {
-    ui.json(&ScanReport {
+/// Writes the examination in a form: data to standard output, text for people to standard error.
+pub fn write(ui: &Ui, rules: &RuleSet, examination: &Examination, format: ScanFormat) {
+    match format {
+        ScanFormat::Text => ui.err(&summary(ui, examination)),
+        ScanFormat::Json => ui.json(&report(examination)),
+        ScanFormat::Sarif => ui.json(&sarif::Log::new(rules, examination)),
+        ScanFormat::Github => {
+            ui.out(&annotations(examination));
+            ui.err(&totals(examination));
+        }
+    }
+}
+
+fn report(examination: &Examination) -> ScanReport {
+    ScanReport {
         format: "carnet/scan/1",
-        decision: decision(&examination.verdict),
+        decision: decision(examination.verdict.decision),
         policy_sha256: examination.verdict.policy_digest.to_string(),
         n_contents: examination.n_contents,
         n_bytes: examination.n_bytes,
         findings: examination.findings.iter().map(line).collect(),
-    });
+        suppressed: examination.suppressed.iter().map(suppressed_line).collect(),
+    }
 }
 
-fn decision(verdict: &Verdict) -> &'static str {
-    match verdict.decision {
+fn decision(decision: carnet_core::Decision) -> &'static str {
+    match decision {
         carnet_core::Decision::Allow => "allow",
         carnet_core::Decision::Warn => "warn",
         carnet_core::Decision::Deny => "deny",
     }
 }
 
-fn line(finding: &Finding) -> FindingLine {
+fn line(met: &Met) -> FindingLine {
+    let Met { finding, .. } = met;
     let region = finding.region.as_ref();
     FindingLine {
         rule: finding.rule_id.clone(),
+        decision: decision(met.decision),
+        commit: met.commit_id.map(|id| id.to_string()),
         description: finding.description.clone(),
         path: finding.origin.name(),
         start_line: region.map(|region| region.start_line),
@@ -69,16 +98,43 @@ fn line(finding: &Finding) -> FindingLine {
     }
 }
 
+fn suppressed_line(suppressed: &Suppressed) -> SuppressedLine {
+    let (suppressed_by, reason) = match &suppressed.by {
+        SuppressedBy::InSource { reason } => ("in-source", reason.clone()),
+    };
+    SuppressedLine { finding: line(&suppressed.met), suppressed_by, reason }
+}
+
+fn summary(ui: &Ui, examination: &Examination) -> String {
+    text(ui, &examination.findings) + &totals(examination)
+}
+
+fn totals(examination: &Examination) -> String {
+    let suppressed = match examination.suppressed.len() {
+        0 => String::new(),
+        n => format!(", {n} suppressed"),
+    };
+    format!(
+        "{}{suppressed} in {} ({} bytes)\n",
+        count(examination.findings.len(), "finding"),
+        count(examination.n_contents, "file"),
+        examination.n_bytes
+    )
+}
+
 /// Returns one paragraph a finding: place, what it is, the masked value, the rule.
-pub fn text(ui: &Ui, findings: &[Finding]) -> String {
+pub fn text(ui: &Ui, findings: &[Met]) -> String {
     let mut text = String::new();
-    for finding in findings {
-        let place = match &finding.region {
+    for Met { finding, commit_id, .. } in findings {
+        let mut place = match &finding.region {
             Some(region) => {
                 format!("{}:{}:{}", finding.origin.name(), region.start_line, region.start_column)
             }
             None => finding.origin.name(),
         };
+        if let Some(commit_id) = commit_id {
+            place += &format!(" in commit {}", commit_id.short());
+        }
         text += &format!("{} {}\n", ui.red(&format!("{place}:")), finding.description);
         text += &format!(
             "    {}  (rule {}, {} severity, {} confidence)\n",

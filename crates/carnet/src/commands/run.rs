@@ -50,6 +50,18 @@ pub fn run(ui: &Ui, args: RunArgs) -> CommandResult {
     let plan = plan(repo, &policy, request)?;
     let guard = workspace.guard(&key)?;
     let world = World::new(repo)?;
+    if args.commit == "HEAD" && has_uncommitted_changes(repo) {
+        ui.err(
+            "carnet: uncommitted changes are not part of this run; it sees the commit as it is\n",
+        );
+    }
+    if plan.admission.verdict.is_allowed() {
+        ui.progress(&format!(
+            "carnet: running in lane {}, for {} s at most …\n",
+            plan.lane.name(),
+            plan.lane.quota().wall_ms / 1000
+        ));
+    }
     let executed = execute(&world.context(repo, &key, &guard), &plan)?;
     if args.json {
         ui.json(&executed.recorded.statement);
@@ -80,6 +92,13 @@ fn commit_to_run(repo: &Repo, name: &str) -> Result<carnet_core::GitOid, Command
         Head::Commit { commit_id, .. } => Ok(commit_id),
         Head::Unborn { branch } => Err(unborn(&branch)),
     }
+}
+
+/// Tells whether tracked files differ from HEAD. When git cannot say, nothing is said.
+fn has_uncommitted_changes(repo: &Repo) -> bool {
+    let Ok(mut git) = repo.git() else { return false };
+    let status = git.args(["status", "--porcelain", "--untracked-files=no"]).output();
+    status.is_ok_and(|status| status.status.success() && !status.stdout.is_empty())
 }
 
 /// The error for a repository that has no commit yet.

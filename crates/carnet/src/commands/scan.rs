@@ -13,7 +13,7 @@ use carnet_scan::{FingerprintKey, RuleSet};
 
 use super::report;
 use crate::{
-    cli::ScanArgs,
+    cli::{ScanArgs, ScanFormat},
     error::{CommandError, CommandResult},
     ui::Ui,
     workspace::{Workspace, now},
@@ -22,17 +22,8 @@ use crate::{
 /// Scans and reports; exit code 1 when the policy refuses what was found.
 pub fn scan(ui: &Ui, args: &ScanArgs) -> CommandResult {
     let examination = if args.staged { scan_staged()? } else { scan_paths(&args.paths)? };
-    if args.json {
-        report::json(ui, &examination);
-    } else {
-        ui.err(&report::text(ui, &examination.findings));
-        ui.err(&format!(
-            "{} in {} ({} bytes)\n",
-            report::count(examination.findings.len(), "finding"),
-            report::count(examination.n_contents, "file"),
-            examination.n_bytes
-        ));
-    }
+    let format = if args.json { ScanFormat::Json } else { args.format };
+    report::write(ui, RuleSet::built_in(), &examination, format);
     Ok(if examination.verdict.is_allowed() { ExitCode::Done } else { ExitCode::Refused })
 }
 
