@@ -7,6 +7,7 @@ mod bad_input;
 mod command_line;
 mod hooks;
 mod scan;
+mod scan_forms;
 mod support;
 mod walk_commit;
 mod walk_run;

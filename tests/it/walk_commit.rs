@@ -78,6 +78,9 @@ fn the_daemon_starts_by_itself_and_the_index_follows_each_commit() {
 fn a_name_that_is_not_there_is_said_and_a_stale_answer_says_so() {
     let indexed = Indexed::new(everyone()[0]);
     indexed.carnet(&["where-defined", "no_such_name"]).expect_code(3);
+    indexed.carnet(&["who-calls", "no_such_name"]).expect_code(3);
+    let ran = indexed.carnet(&["who-calls", "Main"]).expect_code(0);
+    assert!(ran.stderr.contains("no call of it"), "{}", ran.stderr);
     indexed.carnet(&["daemon", "stop"]).expect_code(0);
     indexed.0.write("more.py", "def added_later():\n    pass\n");
     indexed.0.git(&["add", "-A"]).expect_code(0);

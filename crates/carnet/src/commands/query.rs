@@ -104,7 +104,8 @@ pub fn where_defined(ui: &Ui, args: &QueryArgs) -> CommandResult {
 pub fn who_calls(ui: &Ui, args: &QueryArgs) -> CommandResult {
     let asked = Asked::open(ui, args)?;
     let callers = asked.snapshot.who_calls(&args.name)?;
-    let found = !callers.resolved.is_empty() || !callers.candidates.is_empty();
+    let called = !callers.resolved.is_empty() || !callers.candidates.is_empty();
+    let found = called || !asked.snapshot.where_defined(&args.name)?.is_empty();
     if args.json {
         ui.json(&CallerList {
             format: "carnet/callers/1",
@@ -120,6 +121,9 @@ pub fn who_calls(ui: &Ui, args: &QueryArgs) -> CommandResult {
                 ui.out(&format!("{} ({})\n", ui.bold_out(title), calls.len()));
                 ui.out(&list(calls.iter().map(|call| call_row(ui, call))));
             }
+        }
+        if found && !called {
+            ui.err("no call of it is in the index\n");
         }
         ui.err(&asked.footer());
     }

@@ -1,6 +1,6 @@
 //! Indexes the files below a directory and says how long each step took and how large the result is.
 //!
-//!     cargo run --release -p carnet-index --example measure -- INDEX_DIR SOURCE_DIR NAME…
+//!     cargo run --release -p carnet-index --example measure_index -- INDEX_DIR SOURCE_DIR NAME…
 #![expect(clippy::print_stdout, reason = "an example speaks to a person")]
 
 use std::{

@@ -1,0 +1,107 @@
+//! `carnet scan --format`: the forms that other programs read.
+
+use serde_json::Value;
+
+use crate::support::{Walk, aws_key, everyone, github_token};
+
+/// A repository where a secret, an accepted secret and a secret file are staged.
+fn staged() -> Walk {
+    let walk = Walk::initialised("echo hello >README", everyone()[0]);
+    walk.write("dir/é 1.py", format!("x = 1\ns = 'é😀'; key = '{}'\n", aws_key()));
+    walk.write(
+        "b.yml",
+        format!("t: {} # carnet:allow github-token revoked {{long}} ago\n", github_token()),
+    );
+    walk.write(".env", "A=1\n");
+    walk.git(&["add", "-A"]).expect_code(0);
+    walk
+}
+
+fn scan(walk: &Walk, form: &str) -> String {
+    walk.carnet(&["scan", "--staged", "--format", form]).expect_code(1).stdout
+}
+
+fn rule_of_github_token() -> String {
+    let walk = Walk::initialised("echo hello >README", everyone()[0]);
+    walk.write("b.yml", format!("t: {}\n", github_token()));
+    walk.git(&["add", "-A"]).expect_code(0);
+    let report: Value = serde_json::from_str(&scan(&walk, "json")).unwrap();
+    report["findings"][0]["rule"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn sarif_has_the_members_that_the_standard_requires_and_columns_as_editors_count() {
+    let walk = staged();
+    let rule = rule_of_github_token();
+    let allowed = format!("t: {} # carnet:allow {rule} revoked {{long}} ago\n", github_token());
+    walk.write("b.yml", allowed);
+    walk.git(&["add", "-A"]).expect_code(0);
+    let text = scan(&walk, "sarif");
+    assert!(!text.contains(&aws_key()) && !text.contains(&github_token()));
+    let log: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(log["version"], "2.1.0");
+    assert!(log["$schema"].as_str().unwrap().ends_with("sarif-schema-2.1.0.json"));
+    let run = &log["runs"][0];
+    assert_eq!(run["columnKind"], "utf16CodeUnits");
+    assert_eq!(run["invocations"][0]["executionSuccessful"], true);
+    assert_eq!(run["tool"]["driver"]["name"], "carnet");
+    let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+    let results = run["results"].as_array().unwrap();
+    assert_eq!(results.len(), 3, "{text}");
+    for result in results {
+        let idx = result["ruleIndex"].as_u64().unwrap() as usize;
+        assert_eq!(rules[idx]["id"], result["ruleId"]);
+        assert!(rules[idx]["shortDescription"]["text"].is_string());
+        assert!(result["message"]["text"].is_string());
+        assert_eq!(result["fingerprints"]["carnet/1"].as_str().unwrap().len(), 32);
+    }
+    let of = |rule: &str| results.iter().find(|it| it["ruleId"] == rule).unwrap();
+    let aws = of("aws-access-key-id");
+    let place = &aws["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], "dir/%C3%A9%201.py");
+    assert_eq!(place["artifactLocation"]["uriBaseId"], "%SRCROOT%");
+    let region =
+        serde_json::json!({"startLine": 2, "startColumn": 19, "endLine": 2, "endColumn": 39});
+    assert_eq!(place["region"], region);
+    assert_eq!(aws["level"], "error");
+    assert_eq!(aws["suppressions"], serde_json::json!([]));
+    let accepted = &of(&rule)["suppressions"][0];
+    assert_eq!(accepted["kind"], "inSource");
+    assert_eq!(accepted["justification"], "revoked {long} ago");
+    let env = results.iter().find(|it| it["locations"][0]["physicalLocation"]["region"].is_null());
+    let env = env.expect("a path finding has no region");
+    assert_eq!(env["locations"][0]["physicalLocation"]["artifactLocation"]["uri"], ".env");
+}
+
+#[test]
+fn a_clean_scan_is_a_sarif_log_with_no_results() {
+    let walk = Walk::initialised("echo hello >README", everyone()[0]);
+    let ran = walk.carnet(&["scan", "--format", "sarif", "README"]).expect_code(0);
+    let log: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(log["runs"][0]["results"], serde_json::json!([]));
+}
+
+#[test]
+fn github_annotations_stand_at_the_line_and_cannot_be_forged_by_a_file_name() {
+    let walk = staged();
+    let evil = "a,line=1\n::warning::b.py";
+    walk.write(evil, format!("key = '{}'\n", aws_key()));
+    walk.git(&["add", "-A"]).expect_code(0);
+    let text = scan(&walk, "github");
+    assert!(!text.contains(&aws_key()));
+    let lines: Vec<_> = text.lines().collect();
+    let expected =
+        "::error file=dir/é 1.py,line=2,endLine=2,col=19,endColumn=39,title=aws-access-key-id::";
+    assert!(lines.iter().any(|line| line.starts_with(expected)), "{text}");
+    assert!(lines.iter().all(|line| line.starts_with("::error file=")), "{text}");
+    assert!(text.contains("file=a%2Cline=1%0A%3A%3Awarning%3A%3Ab.py,"), "{text}");
+}
+
+#[test]
+fn json_is_the_old_name_of_its_form_and_forms_are_a_closed_list() {
+    let walk = staged();
+    let old = walk.carnet(&["scan", "--staged", "--json"]).expect_code(1).stdout;
+    assert_eq!(old, scan(&walk, "json"));
+    walk.carnet(&["scan", "--staged", "--format", "xml"]).expect_code(2);
+    walk.carnet(&["scan", "--staged", "--json", "--format", "text"]).expect_code(2);
+}
