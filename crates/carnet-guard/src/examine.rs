@@ -1,9 +1,13 @@
 //! Looking at contents: staged blobs, logs, artifacts, arguments.
 
-use carnet_core::{Content, Digest, Finding, Origin, RepoPath, Timestamp, Verdict};
+use carnet_core::{
+    Content, Decision, Digest, Finding, GitOid, Origin, RepoPath, Timestamp, Verdict,
+};
 use carnet_git::{EntryMode, ObjectError, Repo, StagedError};
 use carnet_policy::{ContentPolicy, judge};
 use carnet_scan::{FingerprintKey, RuleSet, redact_findings, scan};
+
+use crate::columns::TextColumns;
 
 /// Largest blob that is examined, in bytes. A larger one is refused: what was not examined does not pass.
 pub const BLOB_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -15,11 +19,45 @@ pub struct Guard<'a> {
     policy: ContentPolicy,
 }
 
+/// A finding with all that reports say of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Met {
+    /// The finding.
+    pub finding: Finding,
+    /// What the policy says of it alone; a suppressed finding decides nothing.
+    pub decision: Decision,
+    /// Its columns as editors count; `None` when the path itself is the finding.
+    pub columns: Option<TextColumns>,
+    /// The commit that brought it, where history was examined.
+    pub commit_id: Option<GitOid>,
+}
+
+/// A finding that someone accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suppressed {
+    /// The finding.
+    pub met: Met,
+    /// Where it was accepted, and why.
+    pub by: SuppressedBy,
+}
+
+/// Where a finding was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SuppressedBy {
+    /// By `carnet:allow` beside it.
+    InSource {
+        /// The reason given.
+        reason: String,
+    },
+}
+
 /// What an examination came to.
 #[derive(Debug)]
 pub struct Examination {
-    /// What was found, in order of path and place.
-    pub findings: Vec<Finding>,
+    /// What was found and stands, in order of path and place.
+    pub findings: Vec<Met>,
+    /// What was found and accepted, in the same order.
+    pub suppressed: Vec<Suppressed>,
     /// Allow, warn or deny.
     pub verdict: Verdict,
     /// Contents looked at.
@@ -56,14 +94,18 @@ impl<'a> Guard<'a> {
         self.rules.digest()
     }
 
+    /// Returns the rules.
+    pub fn rules(&self) -> &'a RuleSet {
+        self.rules
+    }
+
     /// Examines what is staged, read from the index; the work tree is not looked at.
     ///
     /// # Errors
     ///
     /// [`ExamineError`] when anything staged could not be read: nothing passes then.
     pub fn examine_staged(&self, repo: &Repo, now: Timestamp) -> Result<Examination, ExamineError> {
-        let mut findings = vec![];
-        let (mut n_contents, mut n_bytes) = (0, 0);
+        let mut tally = Tally::default();
         for entry in repo.staged()? {
             if entry.mode == EntryMode::Submodule {
                 continue;
@@ -71,23 +113,17 @@ impl<'a> Guard<'a> {
             let bytes = repo
                 .read_blob(&entry.blob_id, BLOB_BYTES_MAX)
                 .map_err(|source| ExamineError::Blob { path: entry.path.clone(), source })?;
-            n_contents += 1;
-            n_bytes += bytes.len() as u64;
-            findings.extend(self.scan(Origin::Staged(entry.path), bytes));
+            let content = Content { origin: Origin::Staged(entry.path), bytes };
+            self.look(&content, None, now, &mut tally);
         }
-        Ok(self.judged(findings, n_contents, n_bytes, now))
+        Ok(self.judged(tally, now))
     }
 
     /// Examines contents that the caller has.
     pub fn examine(&self, contents: impl Iterator<Item = Content>, now: Timestamp) -> Examination {
-        let mut findings = vec![];
-        let (mut n_contents, mut n_bytes) = (0, 0);
-        for content in contents {
-            n_contents += 1;
-            n_bytes += content.bytes.len() as u64;
-            findings.extend(self.scan(content.origin, content.bytes));
-        }
-        self.judged(findings, n_contents, n_bytes, now)
+        let mut tally = Tally::default();
+        contents.for_each(|content| self.look(&content, None, now, &mut tally));
+        self.judged(tally, now)
     }
 
     /// Returns a log with every secret replaced, and how many there were.
@@ -119,14 +155,42 @@ impl<'a> Guard<'a> {
         scan(self.rules, &self.key, &Content { origin, bytes }).findings
     }
 
-    fn judged(
+    /// Scans one content and adds what it met.
+    fn look(
         &self,
-        findings: Vec<Finding>,
-        n_contents: usize,
-        n_bytes: u64,
+        content: &Content,
+        commit_id: Option<GitOid>,
         now: Timestamp,
-    ) -> Examination {
-        let verdict = judge(&self.policy, &findings, now);
-        Examination { findings, verdict, n_contents, n_bytes }
+        tally: &mut Tally,
+    ) {
+        tally.n_contents += 1;
+        tally.n_bytes += content.bytes.len() as u64;
+        let met = |finding: Finding| Met {
+            decision: judge(&self.policy, [&finding], now).decision,
+            columns: finding.region.map(|region| TextColumns::of(&content.bytes, &region)),
+            finding,
+            commit_id,
+        };
+        let scanned = scan(self.rules, &self.key, content);
+        tally.findings.extend(scanned.findings.into_iter().map(met));
+        tally.suppressed.extend(scanned.allowed.into_iter().map(|allowed| Suppressed {
+            met: met(allowed.finding),
+            by: SuppressedBy::InSource { reason: allowed.reason },
+        }));
     }
+
+    fn judged(&self, tally: Tally, now: Timestamp) -> Examination {
+        let Tally { findings, suppressed, n_contents, n_bytes } = tally;
+        let verdict = judge(&self.policy, findings.iter().map(|met| &met.finding), now);
+        Examination { findings, suppressed, verdict, n_contents, n_bytes }
+    }
+}
+
+/// What has been met so far.
+#[derive(Default)]
+struct Tally {
+    findings: Vec<Met>,
+    suppressed: Vec<Suppressed>,
+    n_contents: usize,
+    n_bytes: u64,
 }

@@ -8,6 +8,7 @@
 
 mod policy;
 
+mod columns;
 mod examine;
 
 mod audit;
@@ -15,7 +16,8 @@ mod audit;
 mod install;
 
 pub use audit::{AuditError, AuditEvent, append_audit};
-pub use examine::{Examination, ExamineError, Guard};
+pub use columns::TextColumns;
+pub use examine::{Examination, ExamineError, Guard, Met, Suppressed, SuppressedBy};
 pub use install::{
     ConfigLine, EVENTS, HookFile, HookStyle, InstallError, InstallPlan, SHIM_VERSION,
     UninstallReport, apply_install, missing_parts, plan_install, plan_uninstall, uninstall,

@@ -12,8 +12,12 @@ use crate::content::{ContentPolicy, Exception};
 /// Without findings, and when every finding is below both thresholds, the verdict is to allow. Each reason
 /// carries the rule's id, the place as `origin:line:column`, the masked value and a hint; no byte of the secret.
 /// Only findings in files can fall under an exception: a prompt or a log has no path that vouches for it.
-pub fn judge(policy: &ContentPolicy, findings: &[Finding], now: Timestamp) -> Verdict {
-    let judged = findings.iter().filter_map(|finding| judge_one(policy, finding, now));
+pub fn judge<'f>(
+    policy: &ContentPolicy,
+    findings: impl IntoIterator<Item = &'f Finding>,
+    now: Timestamp,
+) -> Verdict {
+    let judged = findings.into_iter().filter_map(|finding| judge_one(policy, finding, now));
     let mut judged: Vec<(Decision, Reason)> = judged.collect();
     judged.sort_by_key(|(decision, _)| std::cmp::Reverse(*decision));
     let decision = judged.first().map_or(Decision::Allow, |(decision, _)| *decision);
