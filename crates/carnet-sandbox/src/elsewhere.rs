@@ -3,7 +3,7 @@
 use std::{path::Path, process::ExitCode, sync::atomic::AtomicBool};
 
 use crate::{
-    BwrapUnfit, CgroupMode, Confined, KernelRelease, Probe, SandboxError, SandboxSpec,
+    BwrapUnfit, CgroupMode, Confined, KernelRelease, Probe, Requirement, SandboxError, SandboxSpec,
     ServiceAccount, UserNamespacesUnfit,
 };
 
@@ -19,6 +19,7 @@ pub fn probe() -> Probe {
         user_namespaces: Err(UserNamespacesUnfit::NotBuilt),
         apparmor_restricts_user_namespaces: false,
         landlock_abi: None,
+        seccomp: false,
         cgroups: CgroupMode::None,
         kernel: KernelRelease { text: std::env::consts::OS.to_owned(), version: None },
         uid: u32::MAX,
@@ -31,6 +32,19 @@ pub fn probe() -> Probe {
 ///
 /// Always [`SandboxError::Unsupported`].
 pub fn run(_spec: &SandboxSpec, _interrupt: &AtomicBool) -> Result<Confined, SandboxError> {
+    Err(SandboxError::Unsupported)
+}
+
+/// Refuses.
+///
+/// # Errors
+///
+/// Always [`SandboxError::Unsupported`].
+pub fn run_requiring(
+    _spec: &SandboxSpec,
+    _required: &[Requirement],
+    _interrupt: &AtomicBool,
+) -> Result<Confined, SandboxError> {
     Err(SandboxError::Unsupported)
 }
 

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{BwrapUnfit, SpecError, UserNamespacesUnfit};
+use crate::{BwrapUnfit, Requirement, SpecError, UserNamespacesUnfit};
 
 /// Why nothing was started. No instruction of the command was executed when one of these is returned.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,14 @@ pub enum SandboxError {
     /// The kernel forbids user namespaces to ordinary users.
     #[error("use user namespaces")]
     UserNamespaces(#[from] UserNamespacesUnfit),
+    /// The run demands a layer that this kernel cannot give.
+    #[error("meet requirement `{required}`: the kernel offers {offered}")]
+    Requirement {
+        /// What is demanded.
+        required: Requirement,
+        /// What there is instead.
+        offered: String,
+    },
     /// User id 0 and no service account to become.
     #[error("leave user id 0: no service account is configured")]
     RootWithoutServiceAccount,
@@ -106,6 +114,12 @@ impl SandboxError {
                 "Install the distribution's package again: `apt install --reinstall bubblewrap`."
             }
             SandboxError::UserNamespaces(unfit) => unfit.hint(),
+            SandboxError::Requirement { required: Requirement::Landlock { .. }, .. } => {
+                "Boot a newer kernel, with `landlock` in its `lsm=` list."
+            }
+            SandboxError::Requirement { required: Requirement::Seccomp, .. } => {
+                "Boot a kernel with CONFIG_SECCOMP_FILTER, on x86-64 or aarch64."
+            }
             SandboxError::RootWithoutServiceAccount | SandboxError::ServiceAccountIsRoot { .. } => {
                 "Name a user without rights: `useradd --system carnet`, then set it as the service account."
             }

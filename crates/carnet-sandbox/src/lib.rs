@@ -12,11 +12,12 @@
 //!   [`Outcome`](carnet_core::Outcome).
 //! - When [`run`] returns, and also when its process is killed, no process of the run is left.
 //! - The command has no descriptor, variable, capability or user id of the host but those the spec names.
-//! - `unsafe` lives in `sys.rs` alone.
+//! - `unsafe` lives in `sys.rs` and `sys/` alone, and in the attacks that the tests try.
 //! - Linux only so far: elsewhere every call is refused with [`SandboxError::Unsupported`].
 #![warn(missing_docs)]
 
 mod error;
+mod floor;
 mod probe;
 mod spec;
 
@@ -31,7 +32,10 @@ mod elsewhere;
 use elsewhere as platform;
 
 pub use error::SandboxError;
-pub use platform::{OwnershipError, inner_main, prepare_workspace_owner, probe, run};
+pub use floor::Requirement;
+pub use platform::{
+    OwnershipError, inner_main, prepare_workspace_owner, probe, run, run_requiring,
+};
 pub use probe::{
     Bwrap, BwrapUnfit, CgroupMode, KernelRelease, Probe, ProbeItem, UserNamespacesUnfit, Version,
 };

@@ -9,6 +9,11 @@ use carnet_core::{Digest, EnforcementLevel};
 /// The oldest bwrap that can forbid nested user namespaces (`--disable-userns`).
 pub(crate) const BWRAP_VERSION_MIN: Version = Version { major: 0, minor: 8, patch: 0 };
 
+/// The oldest Landlock ABI that is used.
+pub(crate) const LANDLOCK_ABI_MIN: u32 = 2;
+/// The oldest Landlock ABI that gives all that is asked for; what later ones add is not needed.
+pub(crate) const LANDLOCK_ABI_FULL: u32 = 6;
+
 /// A version in three numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
@@ -195,6 +200,8 @@ pub struct Probe {
     pub apparmor_restricts_user_namespaces: bool,
     /// Landlock ABI; `None` where the kernel has none or it is off.
     pub landlock_abi: Option<u32>,
+    /// Whether seccomp filters can be used, by this kernel and on this processor.
+    pub seccomp: bool,
     /// Which cgroups could be used.
     pub cgroups: CgroupMode,
     /// The kernel.
@@ -223,6 +230,12 @@ impl Probe {
             self.bwrap_item(),
             self.user_namespace_item(),
             self.landlock_item(),
+            ProbeItem {
+                name: "seccomp",
+                level: level(self.seccomp, false),
+                found: if self.seccomp { "filters" } else { "none" }.to_owned(),
+                cost: "commands may make any system call; runs that demand seccomp are refused",
+            },
             self.cgroup_item(),
             ProbeItem {
                 name: "kernel",
@@ -241,6 +254,11 @@ impl Probe {
                 cost: "user id 0 runs nothing without a service account to become",
             },
         ]
+    }
+
+    /// Returns Landlock's ABI where it can be applied: ABI 1 would refuse every move between directories.
+    pub(crate) fn usable_landlock_abi(&self) -> Option<u32> {
+        self.landlock_abi.filter(|abi| *abi >= LANDLOCK_ABI_MIN)
     }
 
     /// Tells whether the kernel is at least `major.minor`; false where its release cannot be read.
@@ -273,9 +291,12 @@ impl Probe {
         let found = self.landlock_abi.map_or("none".to_owned(), |abi| format!("ABI {abi}"));
         ProbeItem {
             name: "landlock",
-            level: level(self.landlock_abi.is_some(), false),
+            level: level(
+                self.landlock_abi >= Some(LANDLOCK_ABI_FULL),
+                self.usable_landlock_abi().is_some(),
+            ),
             found,
-            cost: "lanes that name a Landlock floor are refused",
+            cost: "files are held by mounts alone; before ABI 2 it is not used, before 6 in part; runs that demand more are refused",
         }
     }
 
@@ -339,6 +360,7 @@ mod tests {
             user_namespaces: Err(UserNamespacesUnfit::MaxIsZero),
             apparmor_restricts_user_namespaces: false,
             landlock_abi: None,
+            seccomp: false,
             cgroups: CgroupMode::None,
             kernel: KernelRelease {
                 text: "5.10.0".to_owned(),
@@ -350,6 +372,6 @@ mod tests {
         assert!(
             items.iter().all(|item| item.level < EnforcementLevel::Full && !item.cost.is_empty())
         );
-        assert_eq!(items.len(), 6);
+        assert_eq!(items.len(), 7);
     }
 }

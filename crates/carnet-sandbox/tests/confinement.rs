@@ -10,6 +10,8 @@
     reason = "a test may stop at whatever it did not expect, and says so"
 )]
 
+#[path = "confinement/attacks.rs"]
+mod attacks;
 #[path = "confinement/endings.rs"]
 mod endings;
 #[path = "confinement/kit.rs"]
@@ -18,5 +20,7 @@ mod kit;
 mod leaks;
 #[path = "confinement/refusals.rs"]
 mod refusals;
+#[path = "confinement/tools.rs"]
+mod tools;
 #[path = "confinement/walls.rs"]
 mod walls;

@@ -78,12 +78,13 @@ fn run(workspace: &str, account: &str, wall_ms: &str, argv: &[&str]) -> Result<E
         carnet_sandbox::run(&spec, &AtomicBool::new(false)).map_err(|error| describe(&error))?;
     let report = || -> io::Result<()> {
         io::stdout().write_all(&confined.stdout.bytes)?;
-        let mut stderr = io::stderr();
+        let mut stderr = io::BufWriter::new(io::stderr());
         stderr.write_all(&confined.stderr.bytes)?;
         for held in &confined.enforcement {
             writeln!(stderr, "{:<24} {:?}: {}", held.mechanism, held.level, held.detail)?;
         }
-        writeln!(stderr, "{:?}\n{:?}", confined.outcome, confined.usage)
+        writeln!(stderr, "{:?}\n{:?}", confined.outcome, confined.usage)?;
+        stderr.flush()
     };
     report().map_err(|error| error.to_string())?;
     Ok(ExitCode::from(confined.outcome.exit_code() as u8))

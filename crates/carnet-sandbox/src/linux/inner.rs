@@ -1,11 +1,12 @@
 //! The inner stage: first process of the sandbox, the last of carnet before the command.
 //!
-//! It closes what it inherited, lowers limits, verifies each layer from within, reports, waits for the
-//! supervisor's word, starts the command and reaps everything until the command has ended. Whatever fails
+//! It closes what it inherited, lowers limits, verifies each layer from within, prepares Landlock and seccomp,
+//! reports, waits for the supervisor's word, starts the command, which puts both on itself before it is
+//! executed, and reaps everything until the command has ended. Whatever fails
 //! before, it reports as a refusal and starts nothing. When it exits the kernel ends all that is left.
 
 use std::{
-    io::{self, BufReader},
+    io::{self, BufReader, Read as _},
     os::{
         fd::AsFd,
         unix::{net::UnixStream, process::CommandExt},
@@ -16,8 +17,13 @@ use std::{
 use rustix::process::{DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitOptions};
 
 use super::{
+    landlock,
     layers::INNER_ID,
-    procfs, sys,
+    procfs, seccomp,
+    sys::{
+        self,
+        confine::{Confinement, Step, confine},
+    },
     wire::{self, Assignment, Facts, Go, ProcessLimit, Report},
 };
 
@@ -49,9 +55,10 @@ fn stage() -> io::Result<()> {
     let verified = closed
         .map_err(|error| ("descriptors", format!("close_range: {error}")))
         .and_then(|()| lower_limits(&assignment.rlimits))
-        .and_then(|()| verify());
-    let facts = match verified {
-        Ok(facts) => facts,
+        .and_then(|()| verify())
+        .and_then(|facts| Ok((facts, prepare(&assignment)?)));
+    let (facts, confinement) = match verified {
+        Ok(verified) => verified,
         Err((layer, found)) => {
             return wire::send(&control, &Report::Refused { layer: layer.to_owned(), found });
         }
@@ -59,11 +66,9 @@ fn stage() -> io::Result<()> {
     wire::send(&control, &Report::Ready(facts))?;
     let Go = wire::receive(&mut from_supervisor)?;
 
-    let command = match start(&assignment) {
+    let command = match start(&assignment, confinement)? {
         Ok(command) => command,
-        Err(error) => {
-            return wire::send(&control, &Report::NotStarted { message: error.to_string() });
-        }
+        Err(report) => return wire::send(&control, &report),
     };
     wire::send(&control, &Report::Started)?;
     wire::send(&control, &reap_until(command)?)?;
@@ -147,17 +152,52 @@ fn nested_namespace_refusal() -> Result<String, Refusal> {
     }
 }
 
-fn start(assignment: &Assignment) -> io::Result<Pid> {
+/// Makes all that the command will put on itself, while what fails can still be refused before it exists.
+fn prepare(assignment: &Assignment) -> Result<Confinement, Refusal> {
+    let ruleset = assignment.landlock_abi.map_or(Ok(None), landlock::ruleset);
+    let ruleset = ruleset.map_err(|error| ("landlock", format!("make the ruleset: {error}")))?;
+    let filter = match assignment.has_seccomp.then(seccomp::filter) {
+        None => Vec::new(),
+        Some(filter) => filter.ok_or(("seccomp", "no filter for this processor".to_owned()))?,
+    };
+    Ok(Confinement { ruleset, filter })
+}
+
+/// Starts the command; where it could not confine itself or was not executed, returns what to report.
+fn start(assignment: &Assignment, confinement: Confinement) -> io::Result<Result<Pid, Report>> {
     let (name, arguments) = assignment.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-    let child = Command::new(&assignment.tool)
-        .arg0(name)
-        .args(arguments)
-        .env_clear()
-        .envs(&assignment.env)
-        .stdin(Stdio::null())
-        .spawn()?;
-    // The handle is let go: `reap_until` waits for this child and for all orphans alike.
-    Ok(Pid::from_child(&child))
+    let (mut failed, failed_writer) = io::pipe()?;
+    let mut command = Command::new(&assignment.tool);
+    command.arg0(name).args(arguments).env_clear().envs(&assignment.env).stdin(Stdio::null());
+    confine(&mut command, confinement, failed_writer.into());
+    let spawned = command.spawn();
+    // Our copy of the pipe's other end goes with it.
+    drop(command);
+    let error = match spawned {
+        // The handle is let go: `reap_until` waits for this child and for all orphans alike.
+        Ok(child) => return Ok(Ok(Pid::from_child(&child))),
+        Err(error) => error,
+    };
+    let mut step = Vec::new();
+    failed.read_to_end(&mut step)?;
+    Ok(Err(match step.first().copied().and_then(Step::from_byte) {
+        None => Report::NotStarted { message: error.to_string() },
+        Some(step) => refused_at(step, &error),
+    }))
+}
+
+fn refused_at(step: Step, error: &io::Error) -> Report {
+    let layer = match step {
+        Step::Landlock | Step::LandlockHolds => "landlock",
+        Step::Seccomp | Step::SeccompHolds => "seccomp",
+    };
+    let found = match step {
+        Step::Landlock | Step::Seccomp => format!("the kernel did not take it: {error}"),
+        Step::LandlockHolds | Step::SeccompHolds => {
+            "it was applied, and what it must refuse was not refused".to_owned()
+        }
+    };
+    Report::Refused { layer: layer.to_owned(), found }
 }
 
 /// Ends and reaps what the command left behind. The kernel would do it too, but without accounting it.

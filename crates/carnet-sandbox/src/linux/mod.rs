@@ -17,6 +17,9 @@ mod control;
 
 mod inner;
 
+mod landlock;
+mod seccomp;
+
 mod receipt;
 
 mod limits;
@@ -29,7 +32,7 @@ mod sys;
 
 pub use inner::inner_main;
 pub use ownership::{OwnershipError, prepare_workspace_owner};
-pub use run::run;
+pub use run::{run, run_requiring};
 
 /// Returns what this machine offers for confinement. Costs about a millisecond of processor time, most of it
 /// the first `bwrap --version`.
@@ -40,6 +43,7 @@ pub fn probe() -> crate::Probe {
         user_namespaces: kernel::user_namespaces(),
         apparmor_restricts_user_namespaces: apparmor.as_deref() == Some("1"),
         landlock_abi: sys::landlock_abi(),
+        seccomp: sys::confine::has_seccomp() && seccomp::filter().is_some(),
         cgroups: kernel::cgroup_mode(),
         kernel: kernel::release(),
         uid: rustix::process::geteuid().as_raw(),

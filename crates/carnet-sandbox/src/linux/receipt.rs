@@ -2,7 +2,7 @@
 
 use carnet_core::{Enforcement, EnforcementLevel};
 
-use super::{run::Outside, wire::Facts};
+use super::{landlock, run::Seen, seccomp};
 use crate::{BASE_ENVIRONMENT, Bwrap, Probe, SandboxSpec};
 
 /// Returns the layers, each as it was seen; `limits` are those of the quota backend.
@@ -10,11 +10,11 @@ pub(super) fn receipt(
     spec: &SandboxSpec,
     probe: &Probe,
     bwrap: &Bwrap,
-    facts: &Facts,
-    outside: &Outside,
+    seen: &Seen,
     limits: Vec<Enforcement>,
 ) -> Vec<Enforcement> {
     use EnforcementLevel::{Full, None, Partial};
+    let Seen { facts, outside, has_started } = seen;
     let mut layers = Layers(Vec::new());
     let digest = &bwrap.digest;
     layers.add(
@@ -65,9 +65,15 @@ pub(super) fn receipt(
         Full,
         "carnet's own; cannot be traced or opened by the command".to_owned(),
     );
-    let abi = probe.landlock_abi.map_or("no Landlock".to_owned(), |abi| format!("ABI {abi}"));
-    layers.add("landlock", None, format!("not applied by this version; the kernel offers {abi}"));
-    layers.add("seccomp", None, "not applied by this version".to_owned());
+    for (mechanism, (level, detail)) in
+        [("landlock", landlock::held(probe.landlock_abi)), ("seccomp", seccomp(probe))]
+    {
+        if *has_started {
+            layers.add(mechanism, level, detail);
+        } else {
+            layers.add(mechanism, None, "the command was not seen to start".to_owned());
+        }
+    }
     layers.add(
         "overlay",
         None,
@@ -82,6 +88,18 @@ pub(super) fn receipt(
     layers.add("output", Full, "supervisor: both streams counted together".to_owned());
     layers.add("parallel", None, "held by the caller, not by the sandbox".to_owned());
     layers.0
+}
+
+fn seccomp(probe: &Probe) -> (EnforcementLevel, String) {
+    if probe.seccomp {
+        let refused = seccomp::N_REFUSED;
+        let detail = format!(
+            "{refused} calls refused, others by their flags, and all of foreign architectures"
+        );
+        (EnforcementLevel::Full, detail)
+    } else {
+        (EnforcementLevel::None, "no filters on this kernel or processor".to_owned())
+    }
 }
 
 /// Names only: values may be secrets.

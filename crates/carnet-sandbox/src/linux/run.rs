@@ -31,7 +31,9 @@ use super::{
     streams::Streams,
     wire::{self, Assignment, Facts, Go, Report},
 };
-use crate::{BASE_ENVIRONMENT, Confined, SandboxError, SandboxSpec, ServiceAccount};
+use crate::{
+    BASE_ENVIRONMENT, Confined, Probe, Requirement, SandboxError, SandboxSpec, ServiceAccount,
+};
 
 /// Time in which the sandbox must be built.
 const SETUP_MAX: Duration = Duration::from_secs(30);
@@ -59,6 +61,16 @@ pub(super) struct Outside {
     pub has_cgroup_namespace: bool,
 }
 
+/// What was seen of a run while it was prepared and begun.
+pub(super) struct Seen {
+    /// From within.
+    pub facts: Facts,
+    /// From outside.
+    pub outside: Outside,
+    /// Whether the command was executed, and so had confined itself.
+    pub has_started: bool,
+}
+
 /// Runs one command under confinement and returns when nothing of it is left.
 ///
 /// - `interrupt`: set by the caller's signal handler; looked at every 100 ms at least.
@@ -68,8 +80,22 @@ pub(super) struct Outside {
 /// [`SandboxError`] says why nothing was started; each has a hint where one helps. A command that fails, is
 /// killed, meets a limit or is interrupted is no error but an [`Outcome`].
 pub fn run(spec: &SandboxSpec, interrupt: &AtomicBool) -> Result<Confined, SandboxError> {
+    run_requiring(spec, &[], interrupt)
+}
+
+/// Runs one command as [`run`] does, unless the kernel cannot give what is `required`.
+///
+/// # Errors
+///
+/// [`SandboxError::Requirement`] names the first requirement that is not met; the others are those of [`run`].
+pub fn run_requiring(
+    spec: &SandboxSpec,
+    required: &[Requirement],
+    interrupt: &AtomicBool,
+) -> Result<Confined, SandboxError> {
     spec.check()?;
     let probe = super::probe();
+    Requirement::check_all(required, &probe)?;
     let bwrap = probe.bwrap.clone()?;
     probe.user_namespaces.clone()?;
     let account = account_to_become(spec)?;
@@ -80,7 +106,7 @@ pub fn run(spec: &SandboxSpec, interrupt: &AtomicBool) -> Result<Confined, Sandb
     let mut limits = limits::choose(&probe, &spec.quota);
     let launched = launch(&bwrap, spec, &workspace, account)?;
     let mut supervisor = Supervisor::new(launched, spec.quota.output_bytes, interrupt)?;
-    supervisor.assign(spec, limits.as_ref())?;
+    supervisor.assign(spec, &probe, limits.as_ref())?;
     let facts = supervisor.await_ready()?;
     let (init, outside) = supervisor.verify_outside(uid, account.is_some())?;
     limits
@@ -93,6 +119,7 @@ pub fn run(spec: &SandboxSpec, interrupt: &AtomicBool) -> Result<Confined, Sandb
     let end = supervisor.supervise(deadline, limits.as_mut());
     let wall_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (user_ms, system_ms) = end.processor_ms;
+    let has_started = end.has_started;
     let outcome = outcome_of(spec, end)?;
     let reaped = supervisor.launched.reap();
     let reaped = reaped.map_err(|source| SandboxError::Io { doing: "wait for bwrap", source })?;
@@ -103,8 +130,8 @@ pub fn run(spec: &SandboxSpec, interrupt: &AtomicBool) -> Result<Confined, Sandb
         memory_peak_bytes: limits.memory_peak_bytes().max(reaped.largest_rss_bytes),
         output_bytes: supervisor.streams.n_bytes(),
     };
-    let enforcement =
-        receipt::receipt(spec, &probe, &bwrap, &facts, &outside, limits.enforcement());
+    let seen = Seen { facts, outside, has_started };
+    let enforcement = receipt::receipt(spec, &probe, &bwrap, &seen, limits.enforcement());
     let (stdout, stderr) = supervisor.streams.finish();
     Ok(Confined { outcome, usage, enforcement, stdout, stderr })
 }
@@ -178,6 +205,8 @@ enum Cause {
 struct End {
     cause: Option<Cause>,
     last: Option<Report>,
+    /// Whether the command was executed, which it is only when it has confined itself.
+    has_started: bool,
     /// Processor time of the tree just before it was killed, in milliseconds: user mode, kernel.
     processor_ms: (u64, u64),
 }
@@ -187,6 +216,9 @@ fn outcome_of(spec: &SandboxSpec, end: End) -> Result<Outcome, SandboxError> {
     Ok(match (end.cause, end.last) {
         (_, Some(Report::NotStarted { message })) => {
             return Err(SandboxError::ToolNotStarted { tool: spec.tool.clone(), message });
+        }
+        (_, Some(Report::Refused { layer, found })) => {
+            return Err(SandboxError::Unverified { layer, found });
         }
         (Some(Cause::Limit(limit)), _) => Outcome::OutOfQuota { limit },
         (Some(Cause::Deadline), _) => Outcome::TimedOut { wall_ms_max: spec.quota.wall_ms },
@@ -227,14 +259,25 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Sends the assignment; a bwrap that has failed meanwhile is noticed by [`Supervisor::await_ready`].
-    fn assign(&mut self, spec: &SandboxSpec, limits: &dyn Limits) -> Result<(), SandboxError> {
+    fn assign(
+        &mut self,
+        spec: &SandboxSpec,
+        probe: &Probe,
+        limits: &dyn Limits,
+    ) -> Result<(), SandboxError> {
         let base =
             BASE_ENVIRONMENT.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
         let mut env: BTreeMap<String, String> = base.collect();
         env.extend(spec.env.clone());
         let tool = spec.tool.to_string_lossy().into_owned();
-        let assignment =
-            Assignment { tool, argv: spec.argv.clone(), env, rlimits: limits.process_limits() };
+        let assignment = Assignment {
+            tool,
+            argv: spec.argv.clone(),
+            env,
+            rlimits: limits.process_limits(),
+            landlock_abi: probe.landlock_abi,
+            has_seccomp: probe.seccomp,
+        };
         let stream = &self.control.stream;
         let sent = stream
             .set_write_timeout(Some(SETUP_MAX))
@@ -336,7 +379,7 @@ impl<'a> Supervisor<'a> {
 
     /// Watches the run until nothing of it is left.
     fn supervise(&mut self, deadline: Option<Instant>, limits: &mut dyn Limits) -> End {
-        let mut end = End { cause: None, last: None, processor_ms: (0, 0) };
+        let mut end = End { cause: None, last: None, has_started: false, processor_ms: (0, 0) };
         let mut next_check = Instant::now() + limits.interval();
         let mut killed_at: Option<Instant> = None;
         while !self.has_ended {
@@ -397,8 +440,10 @@ impl<'a> Supervisor<'a> {
 
     fn take_reports(&mut self, end: &mut End) {
         while let Some(report) = self.control.next() {
-            if !matches!(report, Report::Started | Report::Ready(_)) {
-                end.last = Some(report);
+            match report {
+                Report::Started => end.has_started = true,
+                Report::Ready(_) => {}
+                last => end.last = Some(last),
             }
         }
     }

@@ -1,10 +1,12 @@
-//! The only `unsafe` of carnet: seven calls that neither `std` nor `rustix` offers as safe functions.
+//! The only `unsafe` of carnet, here and in `sys/`: calls that neither `std` nor `rustix` offers as safe functions.
 //!
-//! Each function is safe to call; each block says why, without leaving the file.
+//! Each function is safe to call; each block says why, without leaving its file.
 #![expect(
     unsafe_code,
     reason = "system calls without a safe wrapper; each block says why it is sound"
 )]
+
+pub(in crate::linux) mod confine;
 
 use std::{
     io,

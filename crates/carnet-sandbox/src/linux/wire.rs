@@ -21,6 +21,10 @@ pub(super) struct Assignment {
     pub env: BTreeMap<String, String>,
     /// Limits of each process.
     pub rlimits: Vec<(ProcessLimit, u64)>,
+    /// The Landlock ABI that the supervisor saw and that is to be applied.
+    pub landlock_abi: Option<u32>,
+    /// Whether the seccomp filter is to be applied.
+    pub has_seccomp: bool,
 }
 
 /// Supervisor to inner stage, once, when everything was verified from outside.

@@ -2,7 +2,9 @@
 
 use std::{fs, fs::File, os::unix::fs::PermissionsExt, process::Command, sync::atomic::AtomicBool};
 
-use carnet_sandbox::{INNER_ARGUMENT, SandboxError, SandboxSpec, ServiceAccount, SpecError};
+use carnet_sandbox::{
+    INNER_ARGUMENT, Requirement, SandboxError, SandboxSpec, ServiceAccount, SpecError,
+};
 
 use crate::kit::{bench, is_root, trial};
 
@@ -91,6 +93,32 @@ fn a_run_interrupted_before_it_began_is_not_started() {
     let error = carnet_sandbox::run(&spec, &AtomicBool::new(true)).unwrap_err();
     assert!(matches!(error, SandboxError::Interrupted), "{error}");
     assert!(!bench.workspace.path().join("started").exists());
+}
+
+#[test]
+fn a_floor_above_this_kernel_is_refused_and_one_within_it_is_run() {
+    let Some(bench) = bench() else { return };
+    let spec = bench.spec(&["/bin/sh", "-c", "echo > started"]);
+    let run = |required: &[Requirement]| {
+        carnet_sandbox::run_requiring(&spec, required, &AtomicBool::new(false))
+    };
+    let beyond = Requirement::Landlock { abi_min: u32::MAX };
+    let error = run(&[beyond]).unwrap_err();
+    assert!(
+        matches!(error, SandboxError::Requirement { required, .. } if required == beyond),
+        "{error}"
+    );
+    assert!(error.hint().is_some());
+    assert!(!bench.workspace.path().join("started").exists());
+
+    let probe = carnet_sandbox::probe();
+    let within = [
+        probe.landlock_abi.filter(|abi| *abi >= 2).map(|abi_min| Requirement::Landlock { abi_min }),
+        probe.seccomp.then_some(Requirement::Seccomp),
+    ];
+    let within: Vec<Requirement> = within.into_iter().flatten().collect();
+    assert!(run(&within).unwrap().outcome.is_success());
+    assert!(bench.workspace.path().join("started").exists());
 }
 
 #[test]

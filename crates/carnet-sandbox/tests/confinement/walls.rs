@@ -24,11 +24,14 @@ fn there_is_no_network_but_an_empty_loopback() {
     assert_eq!(outside.stdout, b"connected\n");
 
     let confined = bench.run(&["/usr/bin/python3", "-c", CONNECT, &port]);
-    assert_eq!(stdout(&confined), "ECONNREFUSED\n", "{}", told(&confined));
+    // Landlock refuses TCP before the namespace is asked, where the kernel has that.
+    let has_tcp_rules = carnet_sandbox::probe().landlock_abi >= Some(4);
+    let expect = if has_tcp_rules { "EACCES\n" } else { "ECONNREFUSED\n" };
+    assert_eq!(stdout(&confined), expect, "{}", told(&confined));
     let beyond = "import errno,socket
 for address in ['192.0.2.1', '8.8.8.8']:
     try:
-        socket.create_connection((address, 53), 5); print('connected')
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect((address, 53)); print('connected')
     except OSError as error:
         print(errno.errorcode.get(error.errno, error))
 print([name for _, name in socket.if_nameindex()])";
@@ -168,7 +171,10 @@ for path in ['/proc/1/exe', '/proc/1/fd', '/proc/1/mem', '/proc/1/environ', '/pr
         pass
 print(ctypes.CDLL(None).ptrace(16, 1, 0, 0))
 for name in ['SIGKILL', 'SIGSTOP', 'SIGTERM']:
-    os.kill(1, getattr(signal, name))
+    try:
+        os.kill(1, getattr(signal, name))
+    except PermissionError:
+        pass
 print('alive')";
     let confined = bench.python(script);
     assert_eq!(stdout(&confined), "-1\nalive\n", "{}", told(&confined));
@@ -225,7 +231,7 @@ fn the_receipt_names_every_layer_and_claims_no_absent_one() {
     ] {
         assert_eq!(level(full), Some(EnforcementLevel::Full), "{full}");
     }
-    for absent in ["landlock", "seccomp", "overlay", "cpu", "parallel"] {
+    for absent in ["overlay", "cpu", "parallel"] {
         assert_eq!(level(absent), Some(EnforcementLevel::None), "{absent}");
     }
     assert_eq!(level("memory"), Some(EnforcementLevel::Partial));

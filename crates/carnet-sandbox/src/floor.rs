@@ -1,0 +1,121 @@
+//! What a run demands of the kernel before it may be started. Nothing is demanded by default.
+
+use std::fmt;
+
+use crate::{Probe, SandboxError};
+
+/// The least that a layer must be, where a kernel without it would otherwise still be used and reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Requirement {
+    /// Landlock, with at least this ABI. From 2 up it can be applied, from 6 up the receipt says full.
+    Landlock {
+        /// The oldest ABI that will do.
+        abi_min: u32,
+    },
+    /// The seccomp filter.
+    Seccomp,
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Requirement::Landlock { abi_min } => write!(f, "landlock ABI {abi_min}"),
+            Requirement::Seccomp => f.write_str("seccomp"),
+        }
+    }
+}
+
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "a system without a backend refuses before it looks at the floor")
+)]
+impl Requirement {
+    /// Checks every requirement against what the kernel offers and can be applied.
+    ///
+    /// # Errors
+    ///
+    /// [`SandboxError::Requirement`] names the first that is not met.
+    pub(crate) fn check_all(required: &[Requirement], probe: &Probe) -> Result<(), SandboxError> {
+        let unmet = required.iter().find_map(|it| Some((it, it.lack(probe)?)));
+        match unmet {
+            None => Ok(()),
+            Some((required, offered)) => {
+                Err(SandboxError::Requirement { required: *required, offered })
+            }
+        }
+    }
+
+    /// Returns what there is instead, where the requirement is not met.
+    fn lack(&self, probe: &Probe) -> Option<String> {
+        match (self, probe.usable_landlock_abi()) {
+            (Requirement::Landlock { abi_min }, Some(abi)) if abi >= *abi_min => None,
+            (Requirement::Landlock { .. }, _) => Some(match probe.landlock_abi {
+                Some(abi) => format!("ABI {abi}"),
+                None => "no landlock".to_owned(),
+            }),
+            (Requirement::Seccomp, _) => (!probe.seccomp).then(|| "no seccomp filters".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BwrapUnfit, CgroupMode, KernelRelease};
+
+    fn check(required: &[Requirement], landlock_abi: Option<u32>, seccomp: bool) -> Option<String> {
+        let probe = Probe {
+            bwrap: Err(BwrapUnfit::NotFound),
+            user_namespaces: Ok(()),
+            apparmor_restricts_user_namespaces: false,
+            landlock_abi,
+            seccomp,
+            cgroups: CgroupMode::None,
+            kernel: KernelRelease { text: String::new(), version: None },
+            uid: 1000,
+        };
+        let error = Requirement::check_all(required, &probe).err()?;
+        assert!(error.hint().is_some());
+        Some(error.to_string())
+    }
+
+    #[test]
+    fn nothing_is_demanded_of_a_kernel_by_an_empty_floor() {
+        assert_eq!(check(&[], None, false), None);
+    }
+
+    #[test]
+    fn a_floor_that_is_not_met_is_named_with_what_there_is() {
+        let landlock = |abi_min| Requirement::Landlock { abi_min };
+        assert_eq!(check(&[landlock(4), Requirement::Seccomp], Some(4), true), None);
+        let refused = |required, abi, seccomp, expect: &str| {
+            assert_eq!(check(&[required], abi, seccomp).as_deref(), Some(expect));
+        };
+        refused(
+            landlock(4),
+            Some(3),
+            true,
+            "meet requirement `landlock ABI 4`: the kernel offers ABI 3",
+        );
+        refused(
+            landlock(1),
+            None,
+            true,
+            "meet requirement `landlock ABI 1`: the kernel offers no landlock",
+        );
+        // It is offered, and not used: a floor of 1 is not met by what is not applied.
+        refused(
+            landlock(1),
+            Some(1),
+            true,
+            "meet requirement `landlock ABI 1`: the kernel offers ABI 1",
+        );
+        refused(
+            Requirement::Seccomp,
+            Some(7),
+            false,
+            "meet requirement `seccomp`: the kernel offers no seccomp filters",
+        );
+    }
+}
