@@ -15,7 +15,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use carnet_core::Digest;
 use ed25519_dalek::{
     Signer as _,
-    pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, spki::der::pem::LineEnding},
+    pkcs8::{
+        DecodePrivateKey as _, EncodePrivateKey as _, EncodePublicKey as _,
+        spki::der::pem::LineEnding,
+    },
 };
 
 /// A private Ed25519 key. Wiped from memory when dropped; never printed.
@@ -159,6 +162,12 @@ impl PublicKey {
     /// Returns the name under which the holder of this key writes refs: 16 hex digits of the id.
     pub fn writer(&self) -> String {
         self.id().to_string()[..16].to_owned()
+    }
+
+    /// Returns the key as a `PUBLIC KEY` PEM block (RFC 8410), the form that other tools read.
+    pub fn to_pem(&self) -> String {
+        let pem = self.0.to_public_key_pem(LineEnding::LF);
+        pem.expect("because an Ed25519 public key always has this form")
     }
 
     /// Tells whether `signature` is this key's over `bytes`; malleable forms are refused.

@@ -17,6 +17,7 @@ pub mod event;
 pub mod manifest;
 pub mod record;
 
+pub mod attest;
 pub mod ledger;
 pub mod replay;
 pub mod verify;

@@ -27,6 +27,13 @@ struct CheckLine {
     detail: String,
 }
 
+/// Prints this clone's public key.
+pub fn key(ui: &Ui, pem: bool) -> CommandResult {
+    let key = Workspace::discover()?.key()?.public();
+    ui.out(&if pem { key.to_pem() } else { format!("{key}\n") });
+    Ok(ExitCode::Done)
+}
+
 /// Verifies one run.
 pub fn verify(ui: &Ui, args: &ShowArgs) -> CommandResult {
     let workspace = Workspace::discover()?;
