@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets a surprise must stop where it stands")]
 
 mod architecture;
+mod attest;
 mod bad_input;
 mod command_line;
+mod findings;
 mod hooks;
 mod scan;
 mod scan_forms;

@@ -4,7 +4,7 @@ use carnet_core::{
     Content, Decision, Digest, Finding, GitOid, Origin, RepoPath, Timestamp, Verdict,
 };
 use carnet_git::{EntryMode, ObjectError, Repo, StagedError};
-use carnet_policy::{ContentPolicy, judge};
+use carnet_policy::{ContentPolicy, Suppression, Suppressions, judge};
 use carnet_scan::{FingerprintKey, RuleSet, redact_findings, scan};
 
 use crate::columns::TextColumns;
@@ -17,6 +17,7 @@ pub struct Guard<'a> {
     rules: &'a RuleSet,
     key: FingerprintKey,
     policy: ContentPolicy,
+    suppressions: Option<Suppressions>,
 }
 
 /// A finding with all that reports say of it.
@@ -49,6 +50,28 @@ pub enum SuppressedBy {
         /// The reason given.
         reason: String,
     },
+    /// By an entry of `allowlists/findings.toml`.
+    File {
+        /// The reason given.
+        reason: String,
+        /// Who answers for it.
+        owner: String,
+        /// The last day on which it counts, `YYYY-MM-DD`.
+        until: String,
+        /// Where the entry stands, as `file:line`.
+        location: String,
+    },
+}
+
+impl SuppressedBy {
+    fn entry(entry: &Suppression) -> SuppressedBy {
+        SuppressedBy::File {
+            reason: entry.reason.clone(),
+            owner: entry.owner.clone(),
+            until: entry.until.clone(),
+            location: entry.location.clone(),
+        }
+    }
 }
 
 /// What an examination came to.
@@ -72,8 +95,17 @@ pub enum ExamineError {
     /// The index could not be read.
     #[error("read the index")]
     Staged(#[from] StagedError),
-    /// A staged blob could not be read.
-    #[error("read staged file `{path}`")]
+    /// A tree could not be read.
+    #[error("read tree {id}")]
+    Tree {
+        /// The commit or tree.
+        id: GitOid,
+        /// Why.
+        #[source]
+        source: ObjectError,
+    },
+    /// A blob could not be read.
+    #[error("read file `{path}`")]
     Blob {
         /// Its path.
         path: RepoPath,
@@ -86,7 +118,18 @@ pub enum ExamineError {
 impl<'a> Guard<'a> {
     /// Puts together what is needed to examine.
     pub fn new(rules: &'a RuleSet, key: FingerprintKey, policy: ContentPolicy) -> Guard<'a> {
-        Guard { rules, key, policy }
+        Guard { rules, key, policy, suppressions: None }
+    }
+
+    /// Accepts what the suppressions say; they are read under the fingerprint key that the guard was made with.
+    #[must_use]
+    pub fn with_suppressions(self, suppressions: Option<Suppressions>) -> Guard<'a> {
+        Guard { suppressions, ..self }
+    }
+
+    /// Returns the accepted findings in force.
+    pub fn suppressions(&self) -> Option<&Suppressions> {
+        self.suppressions.as_ref()
     }
 
     /// Returns the digest of the rules.
@@ -114,6 +157,34 @@ impl<'a> Guard<'a> {
                 .read_blob(&entry.blob_id, BLOB_BYTES_MAX)
                 .map_err(|source| ExamineError::Blob { path: entry.path.clone(), source })?;
             let content = Content { origin: Origin::Staged(entry.path), bytes };
+            self.look(&content, None, now, &mut tally);
+        }
+        Ok(self.judged(tally, now))
+    }
+
+    /// Examines every file of a commit or tree.
+    ///
+    /// # Errors
+    ///
+    /// [`ExamineError`] when anything in it could not be read: nothing passes then.
+    pub fn examine_tree(
+        &self,
+        repo: &Repo,
+        commit_or_tree: &GitOid,
+        now: Timestamp,
+    ) -> Result<Examination, ExamineError> {
+        let mut tally = Tally::default();
+        let files = repo
+            .tree_files(commit_or_tree)
+            .map_err(|source| ExamineError::Tree { id: *commit_or_tree, source })?;
+        for file in files {
+            if file.mode == EntryMode::Submodule {
+                continue;
+            }
+            let bytes = repo
+                .read_blob(&file.id, BLOB_BYTES_MAX)
+                .map_err(|source| ExamineError::Blob { path: file.path.clone(), source })?;
+            let content = Content { origin: Origin::Committed(file.path), bytes };
             self.look(&content, None, now, &mut tally);
         }
         Ok(self.judged(tally, now))
@@ -172,7 +243,14 @@ impl<'a> Guard<'a> {
             commit_id,
         };
         let scanned = scan(self.rules, &self.key, content);
-        tally.findings.extend(scanned.findings.into_iter().map(met));
+        for finding in scanned.findings {
+            let met = met(finding);
+            let entry = self.suppressions.as_ref().and_then(|file| file.of(&met.finding));
+            match entry.map(SuppressedBy::entry) {
+                Some(by) => tally.suppressed.push(Suppressed { met, by }),
+                None => tally.findings.push(met),
+            }
+        }
         tally.suppressed.extend(scanned.allowed.into_iter().map(|allowed| Suppressed {
             met: met(allowed.finding),
             by: SuppressedBy::InSource { reason: allowed.reason },

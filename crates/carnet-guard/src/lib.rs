@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 mod policy;
+mod suppressions;
 
 mod columns;
 mod examine;
@@ -23,3 +24,6 @@ pub use install::{
     UninstallReport, apply_install, missing_parts, plan_install, plan_uninstall, uninstall,
 };
 pub use policy::{PolicyError, PolicyInForce, content_policy};
+pub use suppressions::{
+    FINDINGS_FILE, SuppressionsError, staged_suppressions, suppressions_in_force, suppressions_of,
+};

@@ -6,10 +6,12 @@ use carnet_core::RepoPath;
 use carnet_git::{HeadError, ObjectError, Repo};
 use carnet_policy::{ContentPolicy, PolicyProblem};
 
+use crate::suppressions::FINDINGS_FILE;
+
 /// The configuration key that names the ref whose commit holds the policy.
 pub const POLICY_REF_KEY: &str = "carnet.policyRef";
 /// Largest policy file, in bytes.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
+pub(crate) const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The allowlists that decide, and where they come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +81,9 @@ impl PolicyInForce {
         if let Some(tree) = repo.subtree(&commit_id, &well_formed("allowlists")).map_err(object)? {
             for file in repo.tree_files(&tree).map_err(object)? {
                 let name = format!("allowlists/{}", file.path);
+                if name == FINDINGS_FILE {
+                    continue;
+                }
                 if name.ends_with(".toml") && file.mode == carnet_git::EntryMode::File {
                     let bytes = repo.read_blob(&file.id, FILE_BYTES_MAX).map_err(object)?;
                     let text =

@@ -4,6 +4,7 @@
 //!   is reported with file, line and field, and closes the lane.
 //! - [`Lane::admit`]: one argument vector against one lane. Deny wins; what no rule allows is denied.
 //! - [`judge()`]: findings of a scan against a [`ContentPolicy`].
+//! - [`Suppressions`]: findings that someone accepted, as `docs/format/findings.md` says.
 //!
 //! This crate does no IO: it opens no file, starts no process, reads no variable, asks no clock. Where policy
 //! text comes from, and that a work tree may only tighten it, is decided by its callers.
@@ -27,10 +28,12 @@ mod lane;
 mod load;
 
 mod content;
+mod findings;
 mod judge;
 
 pub use admit::{ARGUMENTS_MAX, ARGV_BYTES_MAX, Admission, Nearest, RuleRef};
 pub use content::ContentPolicy;
+pub use findings::{NewEntry, Suppression, Suppressions, with_entry};
 pub use judge::judge;
 pub use lane::{Lane, RuleOutline};
 pub use load::{LaneSet, LoadLaneError, built_in_files, load_lane};

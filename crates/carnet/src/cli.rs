@@ -43,6 +43,9 @@ pub enum Command {
         after_help = "Examples:\n  carnet scan --staged\n  carnet scan src config.toml\n  git log -p | carnet scan -\n  carnet scan --format sarif . >carnet.sarif"
     )]
     Scan(ScanArgs),
+    /// Accept findings with reason and end date, and show which are accepted.
+    #[command(subcommand)]
+    Findings(FindingsCommand),
     /// Answer a git hook (called by the shim).
     #[command(hide = true)]
     Hook(HookArgs),
@@ -58,6 +61,11 @@ pub enum Command {
     /// Work with the signed passport of a run.
     #[command(subcommand)]
     Passport(PassportCommand),
+    /// Write a run as an attestation that other tools verify.
+    #[command(
+        after_help = "Examples:\n  carnet attest 5f0c >run.dsse.json            the signed passport as a DSSE envelope\n  carnet attest 5f0c --format slsa >slsa.json  SLSA provenance v1, signed by this clone"
+    )]
+    Attest(AttestArgs),
     /// Do a run again from its own record and compare what comes out.
     #[command(
         after_help = "Examples:\n  carnet replay 5f0c --dry-run   print the plan and change nothing\n  carnet replay 5f0c\n\nAnswers MATCH_EXACT (exit 0), or DIVERGED (exit 1) with path and first differing byte."
@@ -148,6 +156,41 @@ pub enum ScanFormat {
     Github,
 }
 
+/// Verbs of `findings`.
+#[derive(Debug, Subcommand)]
+pub enum FindingsCommand {
+    /// Add an entry to allowlists/findings.toml in the work tree, to be committed.
+    #[command(
+        after_help = "Examples:\n  carnet findings allow 0123456789abcdef0123456789abcdef --reason 'revoked on 2026-03-01'\n  carnet findings allow --rule private-key --path 'tests/tls/*.pem' --reason 'throw-away keys' --until 2027-06-30\n\nThe fingerprint is the one that `carnet scan --json` prints. The entry counts once it is committed."
+    )]
+    Allow(AllowArgs),
+    /// Show the accepted findings in force, and which are met in HEAD's tree.
+    List(JsonArgs),
+}
+
+/// Options of `findings allow`.
+#[derive(Debug, Args)]
+pub struct AllowArgs {
+    /// The finding's fingerprint, 32 hex digits.
+    #[arg(value_name = "FINGERPRINT", required_unless_present = "rule", conflicts_with_all = ["rule", "path"])]
+    pub fingerprint: Option<String>,
+    /// Accept every finding of this rule in the paths of `--path`.
+    #[arg(long, value_name = "RULE", requires = "path")]
+    pub rule: Option<String>,
+    /// Paths in the repository, as a glob; `*` does not cross `/`.
+    #[arg(long, value_name = "GLOB", requires = "rule")]
+    pub path: Option<String>,
+    /// Why it is accepted.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Who answers for it (default: git's user.email).
+    #[arg(long, value_name = "WHO")]
+    pub owner: Option<String>,
+    /// The last day on which it counts, YYYY-MM-DD (default: in 180 days).
+    #[arg(long, value_name = "DAY")]
+    pub until: Option<String>,
+}
+
 /// Options of `hook`.
 #[derive(Debug, Args)]
 pub struct HookArgs {
@@ -207,6 +250,34 @@ pub struct ShowArgs {
 pub enum PassportCommand {
     /// Check signature, manifest, digests and ledger entry of a run.
     Verify(ShowArgs),
+    /// Print this clone's public key, for those who shall trust its runs.
+    Key {
+        /// Print a PEM block, for other tools.
+        #[arg(long)]
+        pem: bool,
+    },
+}
+
+/// Options of `attest`.
+#[derive(Debug, Args)]
+pub struct AttestArgs {
+    /// The run's id, or its first digits.
+    pub run: String,
+    /// The form.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: AttestFormat,
+}
+
+/// Forms of an attestation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum AttestFormat {
+    /// The recorded passport and its signature as one DSSE envelope.
+    #[default]
+    InToto,
+    /// SLSA provenance v1, derived from the passport and signed by this clone's key.
+    Slsa,
+    /// The passport's statement alone, as it is stored.
+    Json,
 }
 
 /// Options of `replay`.

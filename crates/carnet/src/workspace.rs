@@ -5,10 +5,11 @@ use std::{path::PathBuf, time::SystemTime};
 use carnet_access::keys::{KeyError, PublicKey, SigningKey};
 use carnet_core::{ExitCode, Timestamp};
 use carnet_git::{OpenError, Repo};
-use carnet_guard::{Guard, PolicyError};
+use carnet_guard::{FINDINGS_FILE, Guard, PolicyError, SuppressionsError};
+use carnet_policy::Suppressions;
 use carnet_scan::{FingerprintKey, RuleSet};
 
-use crate::error::CommandError;
+use crate::{error::CommandError, ui::Ui};
 
 /// The configuration key of public keys that this clone trusts besides its own.
 pub const TRUSTED_KEY: &str = "carnet.trustedKey";
@@ -72,12 +73,62 @@ impl Workspace {
         Ok(trusted)
     }
 
-    /// Returns the guard with the content policy in force.
-    pub fn guard(&self, key: &SigningKey) -> Result<Guard<'static>, CommandError> {
-        let policy = carnet_guard::content_policy(&self.repo)?;
-        let fingerprints = FingerprintKey::from_bytes(key.derive("carnet/fingerprint/1"));
-        Ok(Guard::new(RuleSet::built_in(), fingerprints, policy))
+    /// Returns the guard that scans and hooks ask: policy, accepted findings and fingerprint key in force.
+    pub fn gate(&self, now: Timestamp) -> Result<Guard<'static>, CommandError> {
+        let suppressions = carnet_guard::suppressions_in_force(&self.repo, now)?;
+        let key = self.fingerprint_key(suppressions.as_ref())?;
+        Ok(self.guard_under(key)?.with_suppressions(suppressions))
     }
+
+    /// The same for what brings `mended`, a sound file of accepted findings, while the one in force is `wrong`:
+    /// it is examined, and nothing is accepted.
+    pub fn mending_gate(
+        &self,
+        wrong: &CommandError,
+        mended: &Suppressions,
+        ui: &Ui,
+    ) -> Result<Guard<'static>, CommandError> {
+        ui.err(&format!("carnet: {}\n", wrong.message));
+        ui.err("carnet: this brings a sound file; it is examined without any accepted finding\n");
+        self.guard_under(self.fingerprint_key(Some(mended))?)
+    }
+
+    /// Returns the key of fingerprints: the salt beside the accepted findings; else one of this clone's own, derived one-way
+    /// from its signing key; else, where carnet is not set up, one for once. `docs/format/findings.md` weighs it.
+    fn fingerprint_key(
+        &self,
+        suppressions: Option<&Suppressions>,
+    ) -> Result<FingerprintKey, CommandError> {
+        match (suppressions, SigningKey::load(&self.key_path())) {
+            (Some(file), _) => Ok(FingerprintKey::from_bytes(file.fingerprint_key())),
+            (None, Ok(key)) => Ok(FingerprintKey::from_bytes(own_salt(&key))),
+            (None, Err(KeyError::Missing(_))) => key_for_once(),
+            (None, Err(error)) => Err(error.into()),
+        }
+    }
+
+    fn guard_under(&self, key: FingerprintKey) -> Result<Guard<'static>, CommandError> {
+        Ok(Guard::new(RuleSet::built_in(), key, carnet_guard::content_policy(&self.repo)?))
+    }
+
+    /// Returns the guard that runs ask, whose findings are accepted by no one.
+    pub fn guard(&self, key: &SigningKey) -> Result<Guard<'static>, CommandError> {
+        self.guard_under(FingerprintKey::from_bytes(own_salt(key)))
+    }
+}
+
+/// Returns the fingerprint key of a clone whose repository has no salt yet.
+pub fn own_salt(key: &SigningKey) -> [u8; 32] {
+    key.derive("carnet/fingerprint/1")
+}
+
+/// Returns a key of this process's own: fingerprints under it mean nothing to anyone else.
+pub fn key_for_once() -> Result<FingerprintKey, CommandError> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(|error| {
+        CommandError::new(ExitCode::Io, format!("the random source failed: {error}"))
+    })?;
+    Ok(FingerprintKey::from_bytes(random))
 }
 
 impl From<OpenError> for CommandError {
@@ -131,5 +182,22 @@ impl From<PolicyError> for CommandError {
     fn from(error: PolicyError) -> CommandError {
         CommandError::of(ExitCode::Config, &error)
             .hint("Look at the configured ref with `git config carnet.policyRef`.")
+    }
+}
+
+impl From<SuppressionsError> for CommandError {
+    fn from(error: SuppressionsError) -> CommandError {
+        let made = CommandError::of(ExitCode::Config, &error);
+        match &error {
+            SuppressionsError::Wrong(_) => made.hint(format!(
+                "Mend {FINDINGS_FILE} and commit it: that commit is examined without any accepted finding. `carnet findings list` shows the file in force."
+            )),
+            SuppressionsError::Commit(_) => {
+                made.hint("Look at the configured ref with `git config carnet.policyRef`.")
+            }
+            SuppressionsError::Object { .. } | SuppressionsError::Staged(_) => {
+                made.hint("Ask git what it thinks: `git status`, `git fsck`.")
+            }
+        }
     }
 }

@@ -2,7 +2,10 @@
 
 use carnet_core::ExitCode;
 use carnet_git::{ObjectError, StagedError};
-use carnet_guard::{AuditEvent, EVENTS, ExamineError, Met, SHIM_VERSION, append_audit};
+use carnet_guard::{
+    AuditEvent, EVENTS, ExamineError, Guard, Met, SHIM_VERSION, SuppressionsError, append_audit,
+    staged_suppressions, suppressions_in_force,
+};
 
 use super::report;
 use crate::{
@@ -40,7 +43,7 @@ pub fn hook(ui: &Ui, args: &HookArgs) -> CommandResult {
 
 fn before_commit(ui: &Ui, workspace: &Workspace, event: &str) -> CommandResult {
     let key = workspace.key()?;
-    let examination = workspace.guard(&key)?.examine_staged(&workspace.repo, now())?;
+    let examination = commit_gate(ui, workspace)?.examine_staged(&workspace.repo, now())?;
     if examination.findings.is_empty() {
         return Ok(ExitCode::Done);
     }
@@ -73,6 +76,20 @@ fn before_commit(ui: &Ui, workspace: &Workspace, event: &str) -> CommandResult {
     Err(refusal)
 }
 
+/// The gate, or the one for a commit that mends a wrong file of accepted findings.
+fn commit_gate(ui: &Ui, workspace: &Workspace) -> Result<Guard<'static>, CommandError> {
+    match suppressions_in_force(&workspace.repo, now()) {
+        Err(wrong @ SuppressionsError::Wrong(_)) => {
+            let wrong = CommandError::from(wrong);
+            match staged_suppressions(&workspace.repo, now()) {
+                Ok(Some(mended)) => workspace.mending_gate(&wrong, &mended, ui),
+                _ => Err(wrong),
+            }
+        }
+        _ => workspace.gate(now()),
+    }
+}
+
 fn audit_line(met: &Met) -> String {
     let finding = &met.finding;
     let line = finding.region.map_or(0, |region| region.start_line);
@@ -87,6 +104,7 @@ impl From<ExamineError> for CommandError {
                 made.hint("Resolve the conflict and `git add` the file.")
             }
             ExamineError::Staged(_) => made.hint("Ask git what it thinks: `git status`, `git fsck`."),
+            ExamineError::Tree { .. } => made.hint("Ask git what it thinks: `git fsck`."),
             ExamineError::Blob { source: ObjectError::TooLarge { .. }, path } => made.hint(format!(
                 "What was not examined does not pass: take it out with `git rm --cached -- {path}`."
             )),

@@ -1,8 +1,10 @@
 //! One module per verb.
 
 mod annotations;
+mod attest;
 mod daemon;
 mod doctor;
+mod findings;
 mod hook;
 mod init;
 mod passport;
@@ -32,11 +34,14 @@ pub fn dispatch(ui: &Ui, command: Command) -> CommandResult {
         Command::Uninstall(args) => init::uninstall(ui, &args),
         Command::Doctor(args) => doctor::doctor(ui, &args),
         Command::Scan(args) => scan::scan(ui, &args),
+        Command::Findings(command) => findings::findings(ui, &command),
         Command::Hook(args) => hook::hook(ui, &args),
         Command::Run(args) => run::run(ui, args),
         Command::Runs(args) => runs::runs(ui, &args),
         Command::Show(args) => show::show(ui, &args),
         Command::Passport(PassportCommand::Verify(args)) => passport::verify(ui, &args),
+        Command::Passport(PassportCommand::Key { pem }) => passport::key(ui, pem),
+        Command::Attest(args) => attest::attest(ui, &args),
         Command::Replay(args) => replay::replay(ui, &args),
         Command::WhereDefined(args) => query::where_defined(ui, &args),
         Command::WhoCalls(args) => query::who_calls(ui, &args),

@@ -23,8 +23,13 @@ struct ScanReport {
 struct SuppressedLine {
     #[serde(flatten)]
     finding: FindingLine,
-    suppressed_by: &'static str,
+    /// `in-source`, or the entry's place.
+    suppressed_by: String,
     reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -99,10 +104,23 @@ fn line(met: &Met) -> FindingLine {
 }
 
 fn suppressed_line(suppressed: &Suppressed) -> SuppressedLine {
-    let (suppressed_by, reason) = match &suppressed.by {
-        SuppressedBy::InSource { reason } => ("in-source", reason.clone()),
-    };
-    SuppressedLine { finding: line(&suppressed.met), suppressed_by, reason }
+    let finding = line(&suppressed.met);
+    match suppressed.by.clone() {
+        SuppressedBy::InSource { reason } => SuppressedLine {
+            finding,
+            suppressed_by: "in-source".to_owned(),
+            reason,
+            owner: None,
+            until: None,
+        },
+        SuppressedBy::File { reason, owner, until, location } => SuppressedLine {
+            finding,
+            suppressed_by: location,
+            reason,
+            owner: Some(owner),
+            until: Some(until),
+        },
+    }
 }
 
 fn summary(ui: &Ui, examination: &Examination) -> String {

@@ -262,6 +262,7 @@ fn result(rules: &[&Rule], met: &Met, suppressions: Vec<Suppression>) -> ResultO
 fn suppression(suppressed: &Suppressed) -> Suppression {
     let (kind, justification) = match &suppressed.by {
         SuppressedBy::InSource { reason } => ("inSource", reason.clone()),
+        SuppressedBy::File { reason, .. } => ("external", reason.clone()),
     };
     Suppression { kind, status: "accepted", justification }
 }

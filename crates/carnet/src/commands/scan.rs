@@ -7,16 +7,17 @@ use std::{
 };
 
 use carnet_core::{Content, ExitCode, Origin};
+use carnet_git::{OpenError, Repo};
 use carnet_guard::{Examination, Guard};
 use carnet_policy::ContentPolicy;
-use carnet_scan::{FingerprintKey, RuleSet};
+use carnet_scan::RuleSet;
 
 use super::report;
 use crate::{
     cli::{ScanArgs, ScanFormat},
     error::{CommandError, CommandResult},
     ui::Ui,
-    workspace::{Workspace, now},
+    workspace::{Workspace, key_for_once, now},
 };
 
 /// Scans and reports; exit code 1 when the policy refuses what was found.
@@ -29,8 +30,7 @@ pub fn scan(ui: &Ui, args: &ScanArgs) -> CommandResult {
 
 fn scan_staged() -> Result<Examination, CommandError> {
     let workspace = Workspace::discover()?;
-    let key = workspace.key()?;
-    Ok(workspace.guard(&key)?.examine_staged(&workspace.repo, now())?)
+    Ok(workspace.gate(now())?.examine_staged(&workspace.repo, now())?)
 }
 
 fn scan_paths(paths: &[PathBuf]) -> Result<Examination, CommandError> {
@@ -58,22 +58,16 @@ fn scan_paths(paths: &[PathBuf]) -> Result<Examination, CommandError> {
     failure.map_or(Ok(examination), Err)
 }
 
-/// Inside a repository its policy and its fingerprint key count; outside, the built-in policy and a key for once.
+/// Inside a repository its policy, its accepted findings and its fingerprint key count; outside, the built-in policy
+/// and a key for once.
 fn path_guard() -> Result<Guard<'static>, CommandError> {
-    if let Ok(workspace) = Workspace::discover()
-        && let Ok(key) = workspace.key()
-    {
-        return workspace.guard(&key);
+    match Repo::discover(".".as_ref()) {
+        Ok(repo) => Workspace { repo }.gate(now()),
+        Err(OpenError::NotARepository { .. }) => {
+            Ok(Guard::new(RuleSet::built_in(), key_for_once()?, ContentPolicy::built_in()))
+        }
+        Err(error) => Err(error.into()),
     }
-    let mut random = [0; 32];
-    getrandom::fill(&mut random).map_err(|error| {
-        CommandError::new(ExitCode::Io, format!("the random source failed: {error}"))
-    })?;
-    Ok(Guard::new(
-        RuleSet::built_in(),
-        FingerprintKey::from_bytes(random),
-        ContentPolicy::built_in(),
-    ))
 }
 
 /// Adds the files below a path. Links are not followed, and `.git` is not entered.
