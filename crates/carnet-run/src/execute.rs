@@ -49,6 +49,8 @@ pub struct RunContext<'a> {
     pub service_account: Option<ServiceAccount>,
     /// Set when the person asks to stop.
     pub interrupted: &'a AtomicBool,
+    /// Called when a run has to wait for one of its lane's places, of which there are so many.
+    pub on_wait: &'a dyn Fn(&LaneName, u32),
 }
 
 /// What was asked.
@@ -121,14 +123,9 @@ pub enum RunError {
         /// The rule that found it.
         rule: String,
     },
-    /// All places of the lane are taken.
-    #[error("lane `{lane}` runs `{parallel}` at once already")]
-    LaneFull {
-        /// Which one.
-        lane: LaneName,
-        /// Its bound.
-        parallel: u32,
-    },
+    /// The person asked to stop while all places of the lane were taken.
+    #[error("interrupted while waiting for a place in lane `{0}`")]
+    Interrupted(LaneName),
     /// There is nowhere to work.
     #[error(transparent)]
     Scratch(#[from] ScratchError),
@@ -262,9 +259,10 @@ fn run_confined(ctx: &RunContext<'_>, plan: &RunPlan, id: RunId) -> Result<Draft
     probe.bwrap.map_err(SandboxError::from)?;
     probe.user_namespaces.map_err(SandboxError::from)?;
     let parallel = plan.lane.quota().parallel;
-    let _slot = take_slot(ctx.repo.state_dir(), &request.lane, parallel)
+    let on_wait = || (ctx.on_wait)(&request.lane, parallel);
+    let _slot = take_slot(ctx.repo.state_dir(), &request.lane, parallel, ctx.interrupted, &on_wait)
         .map_err(io("take one of the lane's places"))?
-        .ok_or_else(|| RunError::LaneFull { lane: request.lane.clone(), parallel })?;
+        .ok_or_else(|| RunError::Interrupted(request.lane.clone()))?;
     let scratch = Scratch::create(&ctx.scratch_parent, &format!("run-{id}"))?;
     let workspace = scratch.path().join("workspace");
     std::fs::create_dir(&workspace).map_err(io("make the workspace"))?;

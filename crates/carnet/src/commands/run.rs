@@ -1,6 +1,7 @@
 //! `carnet run`: a command in a lane, confined and recorded.
 
 use std::{
+    io::Write as _,
     path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
 };
@@ -153,8 +154,16 @@ impl World {
             scratch_parent: self.scratch_parent.clone(),
             service_account: self.service_account,
             interrupted: &self.interrupted,
+            on_wait: &say_that_it_waits,
         }
     }
+}
+
+fn say_that_it_waits(lane: &LaneName, parallel: u32) {
+    let _ = writeln!(
+        std::io::stderr(),
+        "carnet: lane {lane} runs {parallel} at once already; waiting for one of them to end …"
+    );
 }
 
 /// Returns the user that a run becomes when the caller is root: the configured one, else `carnet`, else `nobody`.
@@ -249,8 +258,7 @@ impl From<RunError> for CommandError {
             RunError::Tool(ToolError::Missing(_)) => CommandError::of(ExitCode::Refused, &error)
                 .hint("Install it for the whole system; programs in home directories are not seen in the sandbox."),
             RunError::Tool(_) => CommandError::of(ExitCode::Refused, &error),
-            RunError::LaneFull { .. } => CommandError::of(ExitCode::Refused, &error)
-                .hint("Wait for one of them to end, and try again."),
+            RunError::Interrupted(_) => CommandError::of(ExitCode::Incomplete, &error),
             RunError::Sandbox(source) => sandbox_error(&error, source),
             RunError::Commit { .. } | RunError::Checkout(_) => {
                 CommandError::of(ExitCode::Incomplete, &error).hint("Ask git what it thinks: `git fsck`.")
