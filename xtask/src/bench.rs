@@ -15,7 +15,7 @@ const N_RUNS: usize = 40;
 
 /// Prints the table.
 pub fn whole_commands() -> Result<(), String> {
-    system::ensure_packages()?;
+    system::ensure_packages(system::FOR_USE)?;
     let carnet = system::built_carnet("release")?;
     let scratch = system::target_dir().join("bench");
     let _ = std::fs::remove_dir_all(&scratch);

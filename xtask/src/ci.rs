@@ -9,7 +9,7 @@ type Section = fn() -> Result<(), String>;
 /// Runs every section; all of them must pass.
 pub fn gate() -> Result<(), String> {
     let sections: [(&str, Section); 7] = [
-        ("system packages", system::ensure_packages),
+        ("system packages", || system::ensure_packages(system::FOR_TESTS)),
         ("format", || cargo(&["fmt", "--all", "--check"])),
         ("clippy", || {
             cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])

@@ -11,7 +11,7 @@ use crate::{
 
 /// Builds and installs carnet, then walks.
 pub fn walk(repo: Option<&str>) -> Result<(), String> {
-    system::ensure_packages()?;
+    system::ensure_packages(system::FOR_USE)?;
     heading("Build and install carnet");
     let root = repository_root();
     let install = ["install", "--path", "crates/carnet", "--locked", "--force", "--quiet"];

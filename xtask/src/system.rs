@@ -4,12 +4,25 @@ use std::path::{Path, PathBuf};
 
 use crate::shell::{Cmd, repository_root};
 
-/// Debian packages that the walk and the tests need, with a program of each.
-const PACKAGES: [(&str, &str); 2] = [("git", "git"), ("bubblewrap", "bwrap")];
+/// A Debian package, and a program by which its presence is seen.
+type Package = (&'static str, &'static str);
+
+/// What carnet itself needs.
+pub const FOR_USE: &[Package] = &[("git", "git"), ("bubblewrap", "bwrap")];
+/// What the tests run besides, inside the sandbox and out.
+pub const FOR_TESTS: &[Package] = &[
+    ("git", "git"),
+    ("bubblewrap", "bwrap"),
+    ("make", "make"),
+    ("openssl", "openssl"),
+    ("procps", "kill"),
+    ("python3", "python3"),
+    ("util-linux", "unshare"),
+];
 
 /// Installs missing system packages where it may, or says exactly what to type.
-pub fn ensure_packages() -> Result<(), String> {
-    let missing: Vec<&str> = PACKAGES
+pub fn ensure_packages(packages: &[Package]) -> Result<(), String> {
+    let missing: Vec<&str> = packages
         .iter()
         .filter(|(_, program)| !has_program(program))
         .map(|(package, _)| *package)
