@@ -135,6 +135,22 @@ fn a_command_outside_the_lane_is_refused_recorded_and_never_started() {
 }
 
 #[test]
+fn runs_are_listed_by_what_they_have_in_common() {
+    let walk = Walk::initialised(MAKEFILE, everyone()[0]);
+    walk.carnet(&["run", "--", "true"]).expect_code(0);
+    walk.carnet(&["run", "--", "false"]).expect_code(10);
+    walk.carnet(&["run", "--lane", "narrative", "--", "curl"]).expect_code(1);
+    let count = |args: &[&str]| walk.json(&[&["runs", "--json"], args].concat())["n_runs"].as_u64();
+    assert_eq!(count(&[]), Some(3));
+    assert_eq!(count(&["--lane", "narrative"]), Some(1));
+    assert_eq!(count(&["--outcome", "succeeded"]), Some(1));
+    assert_eq!(count(&["--outcome", "refused", "--tool", "curl"]), Some(1));
+    assert_eq!(count(&["--tool", "false", "--commit", "HEAD", "--since", "2000-01-01"]), Some(1));
+    assert_eq!(count(&["--kind", "replay"]), Some(0));
+    walk.carnet(&["runs", "--since", "yesterday"]).expect_code(2);
+}
+
+#[test]
 fn a_secret_reaches_neither_log_nor_artifact_nor_any_object() {
     let walk = Walk::initialised(MAKEFILE, everyone()[0]);
     walk.write("secret.txt", format!("{}\n", aws_key()));

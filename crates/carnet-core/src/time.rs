@@ -20,6 +20,13 @@ impl Timestamp {
         Timestamp(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
     }
 
+    /// Parses RFC 3339 (`2026-11-22T16:00:00Z`), or a day in UTC (`2026-11-22`), which means its beginning.
+    pub fn parse(text: &str) -> Option<Timestamp> {
+        let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
+        let time: jiff::Timestamp = whole.parse().ok()?;
+        Some(Timestamp(time.as_millisecond()))
+    }
+
     /// Returns milliseconds since the Unix epoch.
     pub fn as_millis(self) -> i64 {
         self.0
@@ -66,6 +73,9 @@ mod tests {
         let time = Timestamp::from_millis(1_795_000_000_123);
         assert_eq!(time.to_string(), "2026-11-18T11:06:40.123Z");
         assert_eq!(time.day(), "2026-11-18");
+        assert_eq!(Timestamp::parse("2026-11-18T11:06:40.123Z"), Some(time));
+        assert_eq!(Timestamp::parse("1970-01-02"), Some(Timestamp::from_millis(86_400_000)));
+        assert_eq!(Timestamp::parse("yesterday"), None);
         let json = serde_json::to_string(&time).unwrap();
         assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), time);
     }

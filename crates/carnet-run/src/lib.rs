@@ -18,6 +18,7 @@ pub mod manifest;
 pub mod record;
 
 pub mod attest;
+pub mod filter;
 pub mod ledger;
 pub mod replay;
 pub mod verify;

@@ -38,9 +38,9 @@ pub enum Command {
     Uninstall(UninstallArgs),
     /// Say what this machine and repository lack, and what each absence costs.
     Doctor(JsonArgs),
-    /// Look for secrets in staged files, paths or standard input.
+    /// Look for secrets in staged files, commits, the whole history, paths or standard input.
     #[command(
-        after_help = "Examples:\n  carnet scan --staged\n  carnet scan src config.toml\n  git log -p | carnet scan -\n  carnet scan --format sarif . >carnet.sarif"
+        after_help = "Examples:\n  carnet scan --staged\n  carnet scan src config.toml\n  carnet scan --commits origin/main..HEAD\n  carnet scan --history\n  git log -p | carnet scan -\n  carnet scan --format sarif . >carnet.sarif"
     )]
     Scan(ScanArgs),
     /// Accept findings with reason and end date, and show which are accepted.
@@ -127,12 +127,22 @@ pub struct JsonArgs {
 
 /// Options of `scan`.
 #[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["staged", "commits", "tree", "history", "paths"])))]
 pub struct ScanArgs {
     /// Scan what is staged for the next commit.
-    #[arg(long, conflicts_with = "paths")]
+    #[arg(long)]
     pub staged: bool,
+    /// Scan what a range of commits brought, such as `main..HEAD`.
+    #[arg(long, value_name = "A..B")]
+    pub commits: Option<String>,
+    /// Scan every file of a commit or tree.
+    #[arg(long, value_name = "REV")]
+    pub tree: Option<String>,
+    /// Scan every file of every commit that a ref reaches; what was clean before is not read again.
+    #[arg(long)]
+    pub history: bool,
     /// Files and directories, or `-` for standard input.
-    #[arg(value_name = "PATH", required_unless_present = "staged")]
+    #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// The form of the report: for people, `carnet/scan/1`, SARIF 2.1.0, or GitHub's annotations.
     #[arg(long, value_enum, value_name = "FORM", default_value_t)]
@@ -230,9 +240,51 @@ pub struct RunsArgs {
     /// Show at most N runs.
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
     pub limit: usize,
+    /// Only runs of this lane.
+    #[arg(long)]
+    pub lane: Option<String>,
+    /// Only runs that ended like this.
+    #[arg(long, value_enum)]
+    pub outcome: Option<EndingArg>,
+    /// Only runs of this kind.
+    #[arg(long, value_enum)]
+    pub kind: Option<KindArg>,
+    /// Only runs on this commit.
+    #[arg(long, value_name = "REV")]
+    pub commit: Option<String>,
+    /// Only runs of this tool, by its name.
+    #[arg(long, value_name = "NAME")]
+    pub tool: Option<String>,
+    /// Only runs since this day (YYYY-MM-DD, UTC) or time (RFC 3339).
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<String>,
     /// Write JSON (`carnet/runs/1`).
     #[arg(long)]
     pub json: bool,
+}
+
+/// Endings by which runs can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum EndingArg {
+    /// Exited with zero.
+    Succeeded,
+    /// Exited with another code, or killed by a signal.
+    Failed,
+    /// Out of time or out of quota.
+    Limited,
+    /// Never started.
+    Refused,
+    /// Stopped from outside.
+    Interrupted,
+}
+
+/// Kinds by which runs can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum KindArg {
+    /// Ordinary work.
+    Baseline,
+    /// An earlier run done again.
+    Replay,
 }
 
 /// Options of `show`.

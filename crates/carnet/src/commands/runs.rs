@@ -1,15 +1,16 @@
 //! `carnet runs`: the ledger as a list.
 
-use carnet_core::{ExitCode, Outcome};
+use carnet_core::{ExitCode, LaneName, Outcome, Timestamp, passport::RunKind};
 use carnet_git::RefError;
 use carnet_run::{
     event::{RunEvent, describe},
+    filter::{Ending, RunFilter},
     ledger::{self, FindError, Ledger, LedgerEntry, LoadError},
 };
 use serde::Serialize;
 
 use crate::{
-    cli::RunsArgs,
+    cli::{EndingArg, KindArg, RunsArgs},
     error::{CommandError, CommandResult},
     ui::Ui,
     workspace::Workspace,
@@ -29,7 +30,7 @@ struct RunLine {
     run: String,
     commit: String,
     source_commit: String,
-    kind: carnet_core::passport::RunKind,
+    kind: RunKind,
     lane: String,
     argv: Vec<String>,
     outcome: Outcome,
@@ -41,12 +42,15 @@ struct RunLine {
 /// Lists recorded runs, newest first.
 pub fn runs(ui: &Ui, args: &RunsArgs) -> CommandResult {
     let workspace = Workspace::discover()?;
+    let filter = filter(&workspace, args)?;
     let ledger = ledger::read(&workspace.repo)?;
-    let shown = ledger.entries.iter().take(args.limit);
+    let wanted: Vec<_> =
+        ledger.entries.iter().filter(|entry| filter.wants(entry.event())).collect();
+    let shown = wanted.iter().take(args.limit);
     if args.json {
         ui.json(&RunList {
             format: "carnet/runs/1",
-            n_runs: ledger.entries.len(),
+            n_runs: wanted.len(),
             runs: shown.map(|entry| line(entry.event())).collect(),
             problems: problems(&ledger),
         });
@@ -57,14 +61,44 @@ pub fn runs(ui: &Ui, args: &RunsArgs) -> CommandResult {
         }
         if ledger.entries.is_empty() {
             ui.err("no runs are recorded yet; type: carnet run -- true\n");
-        } else if ledger.entries.len() > args.limit {
-            let n_more = ledger.entries.len() - args.limit;
+        } else if wanted.is_empty() {
+            ui.err("no recorded run is like that\n");
+        } else if wanted.len() > args.limit {
+            let n_more = wanted.len() - args.limit;
             ui.err(&format!("{n_more} older runs are not shown; see --limit\n"));
         }
         ui.out(&text);
         problems(&ledger).iter().for_each(|problem| ui.err(&format!("carnet: {problem}\n")));
     }
     Ok(if ledger.problems.is_empty() { ExitCode::Done } else { ExitCode::Incomplete })
+}
+
+fn filter(workspace: &Workspace, args: &RunsArgs) -> Result<RunFilter, CommandError> {
+    let usage =
+        |error: &(dyn std::error::Error + 'static)| CommandError::of(ExitCode::Usage, error);
+    let lane =
+        args.lane.as_deref().map(LaneName::new).transpose().map_err(|error| usage(&error))?;
+    let commit =
+        args.commit.as_deref().map(|name| workspace.repo.resolve_commit(name)).transpose()?;
+    let since = match args.since.as_deref() {
+        None => None,
+        Some(text) => Some(Timestamp::parse(text).ok_or_else(|| {
+            CommandError::new(ExitCode::Usage, format!("`{text}` is neither a day nor a time"))
+                .hint("Write `2026-11-22` or `2026-11-22T16:00:00Z`.")
+        })?),
+    };
+    let ending = args.outcome.map(|ending| match ending {
+        EndingArg::Succeeded => Ending::Succeeded,
+        EndingArg::Failed => Ending::Failed,
+        EndingArg::Limited => Ending::Limited,
+        EndingArg::Refused => Ending::Refused,
+        EndingArg::Interrupted => Ending::Interrupted,
+    });
+    let kind = args.kind.map(|kind| match kind {
+        KindArg::Baseline => RunKind::Baseline,
+        KindArg::Replay => RunKind::Replay,
+    });
+    Ok(RunFilter { lane, ending, kind, commit, tool: args.tool.clone(), since })
 }
 
 fn problems(ledger: &Ledger) -> Vec<String> {
@@ -99,7 +133,7 @@ fn row(ui: &Ui, ledger: &Ledger, entry: &LedgerEntry) -> String {
     let ended = if event.outcome.is_success() { ui.green_out(&ended) } else { ui.red_out(&ended) };
     let command: String =
         event.argv.join(" ").chars().filter(|c| !c.is_control()).take(60).collect();
-    let kind = if event.kind == carnet_core::passport::RunKind::Replay { "replay  " } else { "" };
+    let kind = if event.kind == RunKind::Replay { "replay  " } else { "" };
     format!(
         "{}{}  {}  {}  {:>8.1} s  {kind}{}  {command}  {}\n",
         ui.bold_out(head),
