@@ -28,7 +28,7 @@ impl fmt::Display for Requirement {
 
 #[cfg_attr(
     not(target_os = "linux"),
-    expect(dead_code, reason = "a system without a backend refuses before it looks at the floor")
+    allow(dead_code, reason = "a system without a backend refuses before it looks at the floor")
 )]
 impl Requirement {
     /// Checks every requirement against what the kernel offers and can be applied.

@@ -14,6 +14,8 @@
 mod attacks;
 #[path = "confinement/endings.rs"]
 mod endings;
+#[path = "confinement/kernels.rs"]
+mod kernels;
 #[path = "confinement/kit.rs"]
 mod kit;
 #[path = "confinement/leaks.rs"]

@@ -34,8 +34,8 @@ pub use inner::inner_main;
 pub use ownership::{OwnershipError, prepare_workspace_owner};
 pub use run::{run, run_requiring};
 
-/// Returns what this machine offers for confinement. Costs about a millisecond of processor time, most of it
-/// the first `bwrap --version`.
+/// Returns what this machine offers for confinement. Costs a fraction of a millisecond of processor time; a
+/// whole one more where bwrap has to be started to say its version, once in a process.
 pub fn probe() -> crate::Probe {
     let apparmor = kernel::sysctl("kernel/apparmor_restrict_unprivileged_userns");
     crate::Probe {

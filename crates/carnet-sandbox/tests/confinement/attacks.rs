@@ -1,5 +1,6 @@
-//! Attacks on the kernel and the host, one act each, by a program of this crate: first outside, where the act must
-//! come through (or meet a refusal of the host's own settings, which is said aloud), then inside.
+//! Attacks on the kernel and the host, one act each, by a program of this crate: first outside, as the same user,
+//! where the act must come through (or meet a refusal of the host's own settings, which is said aloud); then inside
+//! a sandbox without the one layer, which must not be what answers; then inside the whole.
 
 use std::{
     fs,
@@ -15,7 +16,7 @@ use std::{
 
 use carnet_core::EnforcementLevel;
 
-use crate::kit::{Bench, NOBODY, bench, is_root, stdout, told};
+use crate::kit::{Bench, NOBODY, bench, is_root, stdout, told, trial};
 
 const ATTACKS: &str = env!("CARGO_BIN_EXE_carnet-sandbox-attacks");
 
@@ -31,6 +32,15 @@ enum By {
 }
 
 impl By {
+    /// Returns the feature to take from the kernel to be without the layer; `None` where it cannot be.
+    fn feature(self) -> Option<&'static str> {
+        match self {
+            By::Bubblewrap => None,
+            By::Seccomp => Some("seccomp"),
+            By::Landlock(_) => Some("landlock"),
+        }
+    }
+
     /// Tells whether this machine has the layer; if not, says so aloud.
     fn is_there(self) -> bool {
         let probe = carnet_sandbox::probe();
@@ -55,8 +65,30 @@ fn armed() -> Option<Bench> {
     Some(bench)
 }
 
+/// The act as whoever runs the tests.
 fn outside(attack: &str, argument: &str) -> String {
-    let output = Command::new(ATTACKS).args([attack, argument]).output().unwrap();
+    said_by(Command::new(ATTACKS).args([attack, argument]))
+}
+
+/// The act as the user that the sandbox would become.
+fn outside_as_inside(bench: &Bench, attack: &str, argument: &str) -> String {
+    let mut command = Command::new(bench.workspace.path().join("attacks"));
+    if is_root() {
+        command.uid(NOBODY.uid).gid(NOBODY.gid);
+    }
+    said_by(command.args([attack, argument]))
+}
+
+/// The act in a sandbox whose kernel lacks `feature`.
+fn inside_without(bench: &Bench, feature: &str, attack: &str, argument: &str) -> String {
+    let account = if is_root() { "65534:65534" } else { "-" };
+    let mut command = Command::new(ATTACKS);
+    command.args(["without", feature]).arg(trial()).arg("run").arg(bench.workspace.path());
+    said_by(command.args([account, "60000", "/workspace/attacks", attack, argument]))
+}
+
+fn said_by(command: &mut Command) -> String {
+    let output = command.output().unwrap();
     if let Some(signal) = output.status.signal() {
         return format!("signal {signal}");
     }
@@ -73,10 +105,16 @@ fn inside(bench: &Bench, attack: &str, argument: &str) -> String {
 /// - `host_may_refuse`: what the control may meet on a host that forbids the act to everyone, or to this user.
 fn check(attack: &str, argument: &str, by: By, refused: &str, host_may_refuse: &[&str]) {
     let Some(bench) = armed() else { return };
-    let control = outside(attack, argument);
+    let control = match by {
+        By::Bubblewrap => outside(attack, argument),
+        By::Seccomp | By::Landlock(_) => outside_as_inside(&bench, attack, argument),
+    };
     if control != "through" {
         assert!(host_may_refuse.contains(&&*control), "{attack}: the control met {control}");
         eprintln!("{attack}: this host itself answers {control}");
+    } else if let Some(feature) = by.feature() {
+        let without = inside_without(&bench, feature, attack, argument);
+        assert_ne!(without, refused, "{attack}: something else than {feature} answers so");
     }
     let met = inside(&bench, attack, argument);
     assert_ne!(met, "through", "{attack}");
@@ -132,8 +170,18 @@ attacks! {
     entropy: By::Landlock(2), "EACCES", [];
     tcp_bind: By::Landlock(4), "EACCES", [];
     device_command: By::Landlock(5), "EACCES", [];
-    signal_parent: By::Landlock(6), "EPERM", [];
     core_pattern: By::Bubblewrap, "EACCES", ["EACCES"];
+}
+
+#[test]
+fn the_first_process_cannot_be_signalled() {
+    let Some(bench) = armed() else { return };
+    // The parent outside is this test, and belongs to whoever runs it.
+    assert_eq!(outside("signal_parent", ""), "through");
+    assert_eq!(inside_without(&bench, "landlock", "signal_parent", ""), "through");
+    let is_scoped = By::Landlock(6).is_there();
+    let met = inside(&bench, "signal_parent", "");
+    assert_eq!(met, if is_scoped { "EPERM" } else { "through" });
 }
 
 #[test]

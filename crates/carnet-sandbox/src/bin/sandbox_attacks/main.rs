@@ -2,7 +2,10 @@
 //!
 //! ```text
 //! carnet-sandbox-attacks ATTACK [ARGUMENT]
+//! carnet-sandbox-attacks without FEATURE PROGRAM [ARGUMENT…]
 //! ```
+//!
+//! The second executes a program on a kernel that answers one of its calls as if a feature were missing or broken.
 //!
 //! Prints `through`, or the name of the error that stopped it. Nothing it does changes the machine: what it makes
 //! is gone when it ends.
@@ -16,6 +19,8 @@ use std::{
 mod acts;
 #[cfg(target_os = "linux")]
 mod raw;
+#[cfg(target_os = "linux")]
+mod without;
 
 #[cfg(target_os = "linux")]
 use acts::attempt;
@@ -28,6 +33,13 @@ fn attempt(_attack: &str, _argument: &str) -> Option<io::Result<()>> {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    #[cfg(target_os = "linux")]
+    if let [verb, feature, program, rest @ ..] = arguments.as_slice()
+        && verb == "without"
+    {
+        let _ = writeln!(io::stderr(), "{}", without::execute(feature, program, rest));
+        return ExitCode::FAILURE;
+    }
     let word = |idx: usize| arguments.get(idx).map(String::as_str).unwrap_or_default();
     let Some(result) = attempt(word(0), word(1)) else {
         let _ = writeln!(io::stderr(), "usage: carnet-sandbox-attacks ATTACK [ARGUMENT]");

@@ -8,8 +8,12 @@ const MEMFD_SECRET: c_long = 447;
 const OPEN_TREE_ATTR: c_long = 467;
 const LSM_SET_SELF_ATTR: c_long = 460;
 
+/// The same for aarch64, where not every `libc` names it.
+#[cfg(target_arch = "aarch64")]
+const KEXEC_FILE_LOAD: c_long = 294;
+
 /// On every processor.
-const EVERYWHERE: [c_long; 53] = [
+const EVERYWHERE: [c_long; 52] = [
     // Ways into the kernel with a long record of flaws, and past the filter itself.
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
@@ -48,7 +52,6 @@ const EVERYWHERE: [c_long; 53] = [
     libc::SYS_setns,
     // The machine.
     libc::SYS_kexec_load,
-    libc::SYS_kexec_file_load,
     libc::SYS_init_module,
     libc::SYS_finit_module,
     libc::SYS_delete_module,
@@ -73,7 +76,8 @@ const EVERYWHERE: [c_long; 53] = [
 ];
 
 #[cfg(target_arch = "x86_64")]
-const HERE: [c_long; 9] = [
+const HERE: [c_long; 10] = [
+    libc::SYS_kexec_file_load,
     libc::SYS_iopl,
     libc::SYS_ioperm,
     libc::SYS_modify_ldt,
@@ -84,7 +88,9 @@ const HERE: [c_long; 9] = [
     libc::SYS_tuxcall,
     libc::SYS_security,
 ];
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "aarch64")]
+const HERE: [c_long; 1] = [KEXEC_FILE_LOAD];
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const HERE: [c_long; 0] = [];
 
 /// How many calls are refused whatever their arguments.
