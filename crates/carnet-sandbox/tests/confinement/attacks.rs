@@ -11,6 +11,7 @@ use std::{
         net::UnixListener,
         process::{CommandExt, ExitStatusExt},
     },
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -60,9 +61,15 @@ impl By {
 fn armed() -> Option<Bench> {
     let bench = bench()?;
     let program = bench.workspace.path().join("attacks");
-    fs::copy(ATTACKS, &program).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    plant(&program, 0o755);
     Some(bench)
+}
+
+/// Copies the program by another process: were the copy ever open for writing here, a child that another test forks
+/// at that moment would keep it so, and it could not be executed.
+fn plant(path: &Path, mode: u32) {
+    assert!(Command::new("cp").arg(ATTACKS).arg(path).status().unwrap().success());
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// The act as whoever runs the tests.
@@ -253,8 +260,7 @@ fn a_set_id_program_gives_no_rights() {
     let Some(bench) = armed() else { return };
     let planted = bench.workspace.path().join("planted");
     // Only root can plant one that would be root's.
-    fs::copy(ATTACKS, &planted).unwrap();
-    fs::set_permissions(&planted, fs::Permissions::from_mode(0o4755)).unwrap();
+    plant(&planted, 0o4755);
     if is_root() {
         let control =
             Command::new(&planted).arg("set_id").uid(NOBODY.uid).gid(NOBODY.gid).output().unwrap();
