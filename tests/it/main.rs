@@ -10,6 +10,7 @@ mod findings;
 mod hooks;
 mod scan;
 mod scan_forms;
+mod scan_history;
 mod support;
 mod walk_commit;
 mod walk_run;

@@ -7,7 +7,7 @@ use carnet_git::{EntryMode, ObjectError, Repo, StagedError};
 use carnet_policy::{ContentPolicy, Suppression, Suppressions, judge};
 use carnet_scan::{FingerprintKey, RuleSet, redact_findings, scan};
 
-use crate::columns::TextColumns;
+use crate::{columns::TextColumns, history::HistoryError};
 
 /// Largest blob that is examined, in bytes. A larger one is refused: what was not examined does not pass.
 pub const BLOB_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -87,6 +87,8 @@ pub struct Examination {
     pub n_contents: usize,
     /// Bytes looked at.
     pub n_bytes: u64,
+    /// Contents that were not looked at, because an earlier scan of the history found them clean.
+    pub n_known: usize,
 }
 
 /// Why something could not be examined, and is refused for that.
@@ -95,6 +97,9 @@ pub enum ExamineError {
     /// The index could not be read.
     #[error("read the index")]
     Staged(#[from] StagedError),
+    /// A history could not be read.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// A tree could not be read.
     #[error("read tree {id}")]
     Tree {
@@ -193,7 +198,9 @@ impl<'a> Guard<'a> {
     /// Examines contents that the caller has.
     pub fn examine(&self, contents: impl Iterator<Item = Content>, now: Timestamp) -> Examination {
         let mut tally = Tally::default();
-        contents.for_each(|content| self.look(&content, None, now, &mut tally));
+        for content in contents {
+            self.look(&content, None, now, &mut tally);
+        }
         self.judged(tally, now)
     }
 
@@ -226,14 +233,14 @@ impl<'a> Guard<'a> {
         scan(self.rules, &self.key, &Content { origin, bytes }).findings
     }
 
-    /// Scans one content and adds what it met.
-    fn look(
+    /// Scans one content and adds what it met; tells whether that was nothing at all.
+    pub(crate) fn look(
         &self,
         content: &Content,
         commit_id: Option<GitOid>,
         now: Timestamp,
         tally: &mut Tally,
-    ) {
+    ) -> bool {
         tally.n_contents += 1;
         tally.n_bytes += content.bytes.len() as u64;
         let met = |finding: Finding| Met {
@@ -243,6 +250,7 @@ impl<'a> Guard<'a> {
             commit_id,
         };
         let scanned = scan(self.rules, &self.key, content);
+        let is_clean = scanned.findings.is_empty() && scanned.allowed.is_empty();
         for finding in scanned.findings {
             let met = met(finding);
             let entry = self.suppressions.as_ref().and_then(|file| file.of(&met.finding));
@@ -255,20 +263,22 @@ impl<'a> Guard<'a> {
             met: met(allowed.finding),
             by: SuppressedBy::InSource { reason: allowed.reason },
         }));
+        is_clean
     }
 
-    fn judged(&self, tally: Tally, now: Timestamp) -> Examination {
-        let Tally { findings, suppressed, n_contents, n_bytes } = tally;
+    pub(crate) fn judged(&self, tally: Tally, now: Timestamp) -> Examination {
+        let Tally { findings, suppressed, n_contents, n_bytes, n_known } = tally;
         let verdict = judge(&self.policy, findings.iter().map(|met| &met.finding), now);
-        Examination { findings, suppressed, verdict, n_contents, n_bytes }
+        Examination { findings, suppressed, verdict, n_contents, n_bytes, n_known }
     }
 }
 
 /// What has been met so far.
 #[derive(Default)]
-struct Tally {
+pub(crate) struct Tally {
     findings: Vec<Met>,
     suppressed: Vec<Suppressed>,
-    n_contents: usize,
-    n_bytes: u64,
+    pub(crate) n_contents: usize,
+    pub(crate) n_bytes: u64,
+    pub(crate) n_known: usize,
 }

@@ -174,18 +174,13 @@ fn config_hooks(carnet_exe: &Path) -> Result<Vec<ConfigLine>, InstallError> {
 /// never touches what this clone wrote. Notes survive amend and rebase.
 fn exchange_config(repo: &Repo) -> Result<Vec<ConfigLine>, InstallError> {
     let mut lines = vec![config_line("notes.rewriteRef", "refs/notes/carnet/passports")];
-    for remote in remote_names(repo)? {
+    for remote in repo.remote_names()? {
         for (theirs, ours) in [("carnet/ledger", "ledger"), ("notes/carnet", "notes")] {
             let refspec = format!("+refs/{theirs}/*:refs/carnet/remotes/{remote}/{ours}/*");
             lines.push(config_line(&format!("remote.{remote}.fetch"), &refspec));
         }
     }
     Ok(lines)
-}
-
-fn remote_names(repo: &Repo) -> Result<Vec<String>, InstallError> {
-    let answer = git_answer(repo, &["remote".as_ref()])?;
-    Ok(String::from_utf8_lossy(&answer.stdout).lines().map(str::to_owned).collect())
 }
 
 fn is_tracked(repo: &Repo, path: &Path) -> Result<bool, InstallError> {

@@ -12,6 +12,11 @@ mod suppressions;
 mod columns;
 mod examine;
 
+mod history;
+mod known;
+
+mod examine_history;
+
 mod audit;
 
 mod install;
@@ -19,10 +24,13 @@ mod install;
 pub use audit::{AuditError, AuditEvent, append_audit};
 pub use columns::TextColumns;
 pub use examine::{Examination, ExamineError, Guard, Met, Suppressed, SuppressedBy};
+pub use examine_history::Progress;
+pub use history::{HistoryError, Revisions};
 pub use install::{
     ConfigLine, EVENTS, HookFile, HookStyle, InstallError, InstallPlan, SHIM_VERSION,
     UninstallReport, apply_install, missing_parts, plan_install, plan_uninstall, uninstall,
 };
+pub use known::KnownHistory;
 pub use policy::{PolicyError, PolicyInForce, content_policy};
 pub use suppressions::{
     FINDINGS_FILE, SuppressionsError, staged_suppressions, suppressions_in_force, suppressions_of,

@@ -71,6 +71,8 @@ pub enum Command {
         after_help = "Examples:\n  carnet replay 5f0c --dry-run   print the plan and change nothing\n  carnet replay 5f0c\n\nAnswers MATCH_EXACT (exit 0), or DIVERGED (exit 1) with path and first differing byte."
     )]
     Replay(ReplayArgs),
+    /// Exchange recorded runs with a remote: fetch others', join the notes, push this clone's.
+    Sync(SyncArgs),
     /// Print where a symbol is defined.
     #[command(
         name = "where-defined",
@@ -341,6 +343,16 @@ pub struct ReplayArgs {
     #[arg(long)]
     pub dry_run: bool,
     /// Write JSON (`carnet/replay/1`).
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `sync`.
+#[derive(Debug, Args)]
+pub struct SyncArgs {
+    /// The remote (default: origin, or the only one).
+    pub remote: Option<String>,
+    /// Write JSON (`carnet/sync/1`).
     #[arg(long)]
     pub json: bool,
 }

@@ -3,8 +3,8 @@
 use carnet_core::ExitCode;
 use carnet_git::{ObjectError, StagedError};
 use carnet_guard::{
-    AuditEvent, EVENTS, ExamineError, Guard, Met, SHIM_VERSION, SuppressionsError, append_audit,
-    staged_suppressions, suppressions_in_force,
+    AuditEvent, EVENTS, ExamineError, Guard, HistoryError, Met, SHIM_VERSION, SuppressionsError,
+    append_audit, staged_suppressions, suppressions_in_force,
 };
 
 use super::report;
@@ -98,12 +98,24 @@ fn audit_line(met: &Met) -> String {
 
 impl From<ExamineError> for CommandError {
     fn from(error: ExamineError) -> CommandError {
-        let made = CommandError::of(ExitCode::Refused, &error);
+        let exit = match &error {
+            ExamineError::History(HistoryError::TooLarge { .. }) => ExitCode::Refused,
+            ExamineError::History(_) | ExamineError::Tree { .. } => ExitCode::Incomplete,
+            ExamineError::Staged(_) | ExamineError::Blob { .. } => ExitCode::Refused,
+        };
+        let made = CommandError::of(exit, &error);
         match &error {
             ExamineError::Staged(StagedError::Unmerged { .. }) => {
                 made.hint("Resolve the conflict and `git add` the file.")
             }
             ExamineError::Staged(_) => made.hint("Ask git what it thinks: `git status`, `git fsck`."),
+            ExamineError::History(HistoryError::Failed { .. }) => {
+                made.hint("Ask git the same: `git log`, `git fsck`.")
+            }
+            ExamineError::History(HistoryError::Missing { .. }) => made.hint(
+                "What is not here cannot be examined: `git fetch --refetch --no-filter`, or `git fsck`.",
+            ),
+            ExamineError::History(_) => made.hint("Ask git what it thinks: `git fsck`."),
             ExamineError::Tree { .. } => made.hint("Ask git what it thinks: `git fsck`."),
             ExamineError::Blob { source: ObjectError::TooLarge { .. }, path } => made.hint(format!(
                 "What was not examined does not pass: take it out with `git rm --cached -- {path}`."

@@ -8,6 +8,7 @@ mod findings;
 mod hook;
 mod init;
 mod passport;
+mod progress;
 mod query;
 mod replay;
 mod report;
@@ -17,6 +18,7 @@ mod sarif;
 mod scan;
 mod show;
 mod status;
+mod sync;
 
 use carnet_core::ExitCode;
 use clap::CommandFactory as _;
@@ -43,6 +45,7 @@ pub fn dispatch(ui: &Ui, command: Command) -> CommandResult {
         Command::Passport(PassportCommand::Key { pem }) => passport::key(ui, pem),
         Command::Attest(args) => attest::attest(ui, &args),
         Command::Replay(args) => replay::replay(ui, &args),
+        Command::Sync(args) => sync::sync(ui, &args),
         Command::WhereDefined(args) => query::where_defined(ui, &args),
         Command::WhoCalls(args) => query::who_calls(ui, &args),
         Command::Status(args) => status::status(ui, &args),

@@ -15,6 +15,7 @@ struct ScanReport {
     policy_sha256: String,
     n_contents: usize,
     n_bytes: u64,
+    n_known: usize,
     findings: Vec<FindingLine>,
     suppressed: Vec<SuppressedLine>,
 }
@@ -70,6 +71,7 @@ fn report(examination: &Examination) -> ScanReport {
         policy_sha256: examination.verdict.policy_digest.to_string(),
         n_contents: examination.n_contents,
         n_bytes: examination.n_bytes,
+        n_known: examination.n_known,
         findings: examination.findings.iter().map(line).collect(),
         suppressed: examination.suppressed.iter().map(suppressed_line).collect(),
     }
@@ -132,8 +134,12 @@ fn totals(examination: &Examination) -> String {
         0 => String::new(),
         n => format!(", {n} suppressed"),
     };
+    let known = match examination.n_known {
+        0 => String::new(),
+        n => format!("; {n} known to be clean"),
+    };
     format!(
-        "{}{suppressed} in {} ({} bytes)\n",
+        "{}{suppressed} in {} ({} bytes{known})\n",
         count(examination.findings.len(), "finding"),
         count(examination.n_contents, "file"),
         examination.n_bytes

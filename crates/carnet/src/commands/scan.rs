@@ -1,4 +1,4 @@
-//! `carnet scan`: staged files, paths, standard input.
+//! `carnet scan`: staged files, commits, trees, the whole history, paths, standard input.
 
 use std::{
     collections::BTreeSet,
@@ -8,11 +8,11 @@ use std::{
 
 use carnet_core::{Content, ExitCode, Origin};
 use carnet_git::{OpenError, Repo};
-use carnet_guard::{Examination, Guard};
+use carnet_guard::{Examination, Guard, KnownHistory, Revisions};
 use carnet_policy::ContentPolicy;
 use carnet_scan::RuleSet;
 
-use super::report;
+use super::{progress::ProgressLine, report};
 use crate::{
     cli::{ScanArgs, ScanFormat},
     error::{CommandError, CommandResult},
@@ -22,10 +22,52 @@ use crate::{
 
 /// Scans and reports; exit code 1 when the policy refuses what was found.
 pub fn scan(ui: &Ui, args: &ScanArgs) -> CommandResult {
-    let examination = if args.staged { scan_staged()? } else { scan_paths(&args.paths)? };
+    let examination = match (&args.commits, &args.tree) {
+        (Some(range), _) => scan_commits(ui, range)?,
+        (None, Some(revision)) => scan_tree(revision)?,
+        (None, None) if args.history => scan_history(ui)?,
+        (None, None) if args.staged => scan_staged()?,
+        (None, None) => scan_paths(&args.paths)?,
+    };
     let format = if args.json { ScanFormat::Json } else { args.format };
     report::write(ui, RuleSet::built_in(), &examination, format);
     Ok(if examination.verdict.is_allowed() { ExitCode::Done } else { ExitCode::Refused })
+}
+
+fn scan_commits(ui: &Ui, range: &str) -> Result<Examination, CommandError> {
+    let workspace = Workspace::discover()?;
+    if range.starts_with('-') || range.contains('\n') {
+        return Err(CommandError::new(
+            ExitCode::Usage,
+            format!("`{range}` is no range of commits"),
+        )
+        .hint("Give one as git does: `carnet scan --commits main..HEAD`."));
+    }
+    let revisions = Revisions { options: vec![], revisions: vec![range.to_owned()] };
+    let gate = workspace.gate(now())?;
+    let mut line = ProgressLine::new(ui);
+    Ok(gate.examine_commits(&workspace.repo, &revisions, &[], now(), &mut |at| line.show(at))?)
+}
+
+fn scan_tree(revision: &str) -> Result<Examination, CommandError> {
+    let workspace = Workspace::discover()?;
+    let commit_id = workspace.repo.resolve_commit(revision)?;
+    Ok(workspace.gate(now())?.examine_tree(&workspace.repo, &commit_id, now())?)
+}
+
+/// What was found clean before an error is kept, so that a second try is shorter.
+fn scan_history(ui: &Ui) -> Result<Examination, CommandError> {
+    let workspace = Workspace::discover()?;
+    let gate = workspace.gate(now())?;
+    let mut known = KnownHistory::load(&workspace.repo, gate.rules_digest());
+    let mut line = ProgressLine::new(ui);
+    let examined =
+        gate.examine_history(&workspace.repo, &mut known, now(), &mut |at| line.show(at));
+    drop(line);
+    if let Err(error) = known.save() {
+        ui.err(&format!("carnet: what is known of the history could not be kept: {error}\n"));
+    }
+    Ok(examined?)
 }
 
 fn scan_staged() -> Result<Examination, CommandError> {

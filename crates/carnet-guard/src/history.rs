@@ -1,0 +1,406 @@
+//! What commits brought, and the bytes of it, by the git program: it knows grafts, shallow borders, alternates and the
+//! quarantine of a push, and walks faster than a library here.
+//!
+//! A commit's changes are what `git diff-tree -c` says of it: files that differ from every parent. Every file of every commit is
+//! the change of some commit of its history, so a walk over all commits sees each blob that any of them holds.
+//!
+//! Invariants: an answer that is not understood, a missing object and a child that fails are errors; nothing is skipped.
+//! Memory is bounded by one blob and 256 names, whatever the length of the history.
+
+use std::{
+    io::{self, BufRead, BufReader, Read as _, Write as _},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use carnet_core::{GitOid, RepoPath};
+use carnet_git::{ProgramError, Repo};
+
+/// Variables that show git the objects of a push that is not accepted yet.
+const QUARANTINE_VARS: [&str; 3] =
+    ["GIT_QUARANTINE_PATH", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES"];
+
+/// Why a history could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// No git program.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// A child could not be started or spoken to.
+    #[error("speak with `git {command}`")]
+    Io {
+        /// Which.
+        command: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A child failed; an unknown revision and a damaged object are the usual reasons.
+    #[error("`git {command}` failed: {stderr}")]
+    Failed {
+        /// Which.
+        command: &'static str,
+        /// What it said.
+        stderr: String,
+    },
+    /// A child answered something else than its documentation says.
+    #[error("`git {command}` gave an answer that carnet does not understand")]
+    Answer {
+        /// Which.
+        command: &'static str,
+    },
+    /// A blob is not there: damage, or a partial clone.
+    #[error("blob {id} of `{path}` is missing")]
+    Missing {
+        /// Its id.
+        id: GitOid,
+        /// A path it had.
+        path: RepoPath,
+    },
+    /// A blob is too large to be examined.
+    #[error("blob {id} of `{path}` is larger than {bytes_max} bytes")]
+    TooLarge {
+        /// Its id.
+        id: GitOid,
+        /// A path it had.
+        path: RepoPath,
+        /// The bound.
+        bytes_max: u64,
+    },
+}
+
+/// Which commits: what `git rev-list` says of these.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Revisions {
+    /// Options, such as `--all` or `--not --all`, before the revisions.
+    pub options: Vec<String>,
+    /// Revisions and ranges, one each; they reach git on standard input and are never options.
+    pub revisions: Vec<String>,
+}
+
+/// One file as one commit brought it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The commit; `None` for what a ref names without a commit.
+    pub commit_id: Option<GitOid>,
+    /// The path.
+    pub path: RepoPath,
+    /// The blob.
+    pub blob_id: GitOid,
+}
+
+/// Returns a git command that sees a push's quarantine.
+fn git(repo: &Repo) -> Result<Command, HistoryError> {
+    let mut command = repo.git()?;
+    for name in QUARANTINE_VARS {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    Ok(command)
+}
+
+/// Calls `each` for every change of every commit, oldest commit first, without order among the files of one.
+///
+/// Submodules and deletions are left out. `each` is called with `None` once a commit, before its changes.
+pub(crate) fn each_change<E: From<HistoryError>>(
+    repo: &Repo,
+    revisions: &Revisions,
+    mut each: impl FnMut(Option<Change>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut rev_list = Running::start(
+        "rev-list",
+        git(repo)?.arg("rev-list").arg("--reverse").args(&revisions.options).arg("--stdin"),
+    )?;
+    rev_list.tell_all(&revisions.revisions)?;
+    let commits = rev_list.take_stdout()?;
+    let mut command = git(repo)?;
+    command.args(["diff-tree", "--stdin", "-r", "-c", "--root", "-z", "--raw", "--no-renames"]);
+    command.args(["--no-abbrev", "--no-ext-diff", "--no-textconv"]).stdin(commits);
+    let mut diff_tree = Running::start_with_stdin("diff-tree", &mut command)?;
+    let mut tokens =
+        Tokens { from: BufReader::new(diff_tree.take_stdout()?), command: "diff-tree" };
+    let mut commit_id = None;
+    while let Some(token) = tokens.next()? {
+        if token.first() != Some(&b':') {
+            commit_id = Some(oid(&token, "diff-tree")?);
+            each(None)?;
+            continue;
+        }
+        let path = tokens.next()?.ok_or(HistoryError::Answer { command: "diff-tree" })?;
+        if let Some(blob_id) = new_blob(&token)? {
+            let path = repo_path(path, "diff-tree")?;
+            each(Some(Change { commit_id, path, blob_id }))?;
+        }
+    }
+    // This one first: when it fails, the other only met a closed pipe.
+    diff_tree.finish()?;
+    Ok(rev_list.finish()?)
+}
+
+/// Reads `:<mode> <mode> <id> <id> <status>`, with one colon, mode and id more for each further parent.
+fn new_blob(token: &[u8]) -> Result<Option<GitOid>, HistoryError> {
+    let wrong = HistoryError::Answer { command: "diff-tree" };
+    let n_parents = token.iter().take_while(|byte| **byte == b':').count();
+    let fields: Vec<&[u8]> = token[n_parents..].split(|byte| *byte == b' ').collect();
+    if fields.len() != 2 * n_parents + 3 {
+        return Err(wrong);
+    }
+    match fields[n_parents] {
+        b"000000" | b"160000" => Ok(None),
+        _ => oid(fields[2 * n_parents + 1], "diff-tree").map(Some),
+    }
+}
+
+/// Returns the files that refs name without a commit: blobs, and the trees' files. The ref's name is a blob's path.
+pub(crate) fn named_without_commit(
+    repo: &Repo,
+    tips: &[(GitOid, String)],
+) -> Result<Vec<Change>, HistoryError> {
+    let mut files = vec![];
+    for (id, name) in tips {
+        match peeled_kind(repo, id)?.as_str() {
+            "blob" => {
+                let path = repo_path(name.clone().into_bytes(), "cat-file")?;
+                files.push(Change { commit_id: None, path, blob_id: *id });
+            }
+            "tree" => files.extend(tree_files(repo, id)?),
+            _ => {}
+        }
+    }
+    Ok(files)
+}
+
+/// Returns every ref that names a blob or a tree, itself or through a tag.
+pub(crate) fn refs_without_commit(repo: &Repo) -> Result<Vec<(GitOid, String)>, HistoryError> {
+    let format = "%(objecttype) %(objectname) %(*objecttype) %(*objectname) %(refname)";
+    let answer =
+        answer("for-each-ref", git(repo)?.args(["for-each-ref", &format!("--format={format}")]))?;
+    let mut tips = vec![];
+    for line in String::from_utf8_lossy(&answer).lines() {
+        let fields: Vec<&str> = line.splitn(5, ' ').collect();
+        let [kind, id, peeled_kind, peeled_id, name] = fields[..] else {
+            return Err(HistoryError::Answer { command: "for-each-ref" });
+        };
+        let (kind, id) = if kind == "tag" { (peeled_kind, peeled_id) } else { (kind, id) };
+        if kind == "blob" || kind == "tree" {
+            tips.push((oid(id.as_bytes(), "for-each-ref")?, name.to_owned()));
+        }
+    }
+    Ok(tips)
+}
+
+/// Returns the commits that refs and HEAD name, each once.
+pub(crate) fn tips(repo: &Repo) -> Result<Vec<GitOid>, HistoryError> {
+    let answer = answer("rev-list", git(repo)?.args(["rev-list", "--all", "--no-walk"]))?;
+    let lines = answer.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| oid(line, "rev-list")).collect()
+}
+
+/// Tells whether every one of `tips` is there and reachable from a ref.
+pub(crate) fn are_reachable(repo: &Repo, tips: &[GitOid]) -> Result<bool, HistoryError> {
+    let mut command = git(repo)?;
+    command.args(["rev-list", "--max-count=1", "--stdin"]);
+    let mut child = Running::start("rev-list", &mut command)?;
+    let known = tips.iter().map(ToString::to_string);
+    let present = self::tips(repo)?.into_iter().map(|tip| format!("^{tip}"));
+    child.tell_all(&known.chain(present).collect::<Vec<_>>())?;
+    let mut answer = vec![];
+    let read = child.take_stdout()?.read_to_end(&mut answer);
+    read.map_err(|source| HistoryError::Io { command: "rev-list", source })?;
+    // A tip that is gone makes git fail: it is not reachable.
+    Ok(child.finish().is_ok() && answer.is_empty())
+}
+
+fn peeled_kind(repo: &Repo, id: &GitOid) -> Result<String, HistoryError> {
+    let answer = answer("cat-file", git(repo)?.args(["cat-file", "-t", &format!("{id}^{{}}")]))?;
+    Ok(String::from_utf8_lossy(&answer).trim().to_owned())
+}
+
+fn tree_files(repo: &Repo, id: &GitOid) -> Result<Vec<Change>, HistoryError> {
+    let answer = answer(
+        "ls-tree",
+        git(repo)?.args(["ls-tree", "-r", "-z", "--full-tree", &id.to_string()]),
+    )?;
+    let mut files = vec![];
+    for record in answer.split(|byte| *byte == 0).filter(|record| !record.is_empty()) {
+        let wrong = || HistoryError::Answer { command: "ls-tree" };
+        let tab = record.iter().position(|byte| *byte == b'\t').ok_or_else(wrong)?;
+        let fields: Vec<&[u8]> = record[..tab].split(|byte| *byte == b' ').collect();
+        let [_, kind, id] = fields[..] else { return Err(wrong()) };
+        if kind == b"blob" {
+            let path = repo_path(record[tab + 1..].to_vec(), "ls-tree")?;
+            files.push(Change { commit_id: None, path, blob_id: oid(id, "ls-tree")? });
+        }
+    }
+    Ok(files)
+}
+
+fn answer(name: &'static str, command: &mut Command) -> Result<Vec<u8>, HistoryError> {
+    let output = command.output().map_err(|source| HistoryError::Io { command: name, source })?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(HistoryError::Failed { command: name, stderr })
+}
+
+fn oid(text: &[u8], command: &'static str) -> Result<GitOid, HistoryError> {
+    let text = std::str::from_utf8(text).ok();
+    text.and_then(|text| GitOid::from_hex(text).ok()).ok_or(HistoryError::Answer { command })
+}
+
+fn repo_path(path: Vec<u8>, command: &'static str) -> Result<RepoPath, HistoryError> {
+    RepoPath::new(path).map_err(|_| HistoryError::Answer { command })
+}
+
+/// Parts that end with a NUL.
+struct Tokens {
+    from: BufReader<ChildStdout>,
+    command: &'static str,
+}
+
+impl Tokens {
+    fn next(&mut self) -> Result<Option<Vec<u8>>, HistoryError> {
+        let mut token = vec![];
+        let command = self.command;
+        self.from
+            .read_until(0, &mut token)
+            .map_err(|source| HistoryError::Io { command, source })?;
+        match token.pop() {
+            None => Ok(None),
+            Some(0) => Ok(Some(token)),
+            Some(_) => Err(HistoryError::Answer { command }),
+        }
+    }
+}
+
+/// Reads blobs through one `git cat-file --batch`.
+pub(crate) struct BlobReader {
+    child: Running,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+    bytes_max: u64,
+}
+
+/// Most names that are asked for at once: with their newlines they fit into a pipe, so neither side waits for the other.
+pub(crate) const ASKED_MAX: usize = 256;
+
+impl BlobReader {
+    pub(crate) fn start(repo: &Repo, bytes_max: u64) -> Result<BlobReader, HistoryError> {
+        let mut child = Running::start("cat-file", git(repo)?.args(["cat-file", "--batch"]))?;
+        let stdin = child.child.stdin.take().ok_or(HistoryError::Answer { command: "cat-file" })?;
+        let stdout = BufReader::with_capacity(1 << 16, child.take_stdout()?);
+        Ok(BlobReader { child, stdin, stdout, bytes_max })
+    }
+
+    /// Reads each change's blob, at most [`ASKED_MAX`] of them, and gives it away before the next is read.
+    pub(crate) fn read<E: From<HistoryError>>(
+        &mut self,
+        changes: Vec<Change>,
+        mut each: impl FnMut(Change, Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let names: String = changes.iter().map(|change| format!("{}\n", change.blob_id)).collect();
+        let io = |source| HistoryError::Io { command: "cat-file", source };
+        self.stdin.write_all(names.as_bytes()).and_then(|()| self.stdin.flush()).map_err(io)?;
+        for change in changes {
+            let bytes = self.read_one(&change)?;
+            each(change, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Reads `<id> blob <size>`, a newline, the bytes, a newline.
+    fn read_one(&mut self, change: &Change) -> Result<Vec<u8>, HistoryError> {
+        let io = |source| HistoryError::Io { command: "cat-file", source };
+        let wrong = || HistoryError::Answer { command: "cat-file" };
+        let Change { path, blob_id, .. } = change.clone();
+        let mut head = String::new();
+        self.stdout.read_line(&mut head).map_err(io)?;
+        let fields: Vec<&str> = head.split_whitespace().collect();
+        let size = match fields[..] {
+            [id, "blob", size] if id == blob_id.to_string() => {
+                size.parse::<u64>().map_err(|_| wrong())?
+            }
+            [_, "missing"] => return Err(HistoryError::Missing { id: blob_id, path }),
+            _ => return Err(wrong()),
+        };
+        if size > self.bytes_max {
+            let bytes_max = self.bytes_max;
+            return Err(HistoryError::TooLarge { id: blob_id, path, bytes_max });
+        }
+        let mut bytes = Vec::with_capacity(size as usize);
+        (&mut self.stdout).take(size).read_to_end(&mut bytes).map_err(io)?;
+        let mut end = [0];
+        self.stdout.read_exact(&mut end).map_err(io)?;
+        if bytes.len() as u64 != size || end != *b"\n" { Err(wrong()) } else { Ok(bytes) }
+    }
+
+    /// Ends the child and makes sure that it had nothing to complain of.
+    pub(crate) fn finish(self) -> Result<(), HistoryError> {
+        drop(self.stdin);
+        drop(self.stdout);
+        self.child.finish()
+    }
+}
+
+/// A child that is ended when it is no longer wanted.
+struct Running {
+    child: Child,
+    command: &'static str,
+}
+
+impl Running {
+    fn start(name: &'static str, command: &mut Command) -> Result<Running, HistoryError> {
+        Running::start_with_stdin(name, command.stdin(Stdio::piped()))
+    }
+
+    fn start_with_stdin(
+        name: &'static str,
+        command: &mut Command,
+    ) -> Result<Running, HistoryError> {
+        let child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|source| HistoryError::Io { command: name, source })?;
+        Ok(Running { child, command: name })
+    }
+
+    fn take_stdout(&mut self) -> Result<ChildStdout, HistoryError> {
+        self.child.stdout.take().ok_or(HistoryError::Answer { command: self.command })
+    }
+
+    /// Writes lines and closes. The child reads them all before it answers.
+    fn tell_all(&mut self, lines: &[String]) -> Result<(), HistoryError> {
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let Some(mut stdin) = self.child.stdin.take() else { return Ok(()) };
+        match stdin.write_all(text.as_bytes()) {
+            // The child ended early; its exit says why.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other.map_err(|source| HistoryError::Io { command: self.command, source }),
+        }
+    }
+
+    /// Waits for the end; a failure is an error with what the child said.
+    fn finish(mut self) -> Result<(), HistoryError> {
+        let command = self.command;
+        let io = |source| HistoryError::Io { command, source };
+        let mut stderr = String::new();
+        if let Some(mut pipe) = self.child.stderr.take() {
+            pipe.read_to_string(&mut stderr).map_err(io)?;
+        }
+        if self.child.wait().map_err(io)?.success() {
+            return Ok(());
+        }
+        Err(HistoryError::Failed { command, stderr: stderr.trim().to_owned() })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
