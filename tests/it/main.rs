@@ -12,6 +12,7 @@ mod scan;
 mod scan_forms;
 mod scan_history;
 mod support;
+mod sync;
 mod walk_commit;
 mod walk_run;
 mod walk_staged;

@@ -24,6 +24,7 @@ mod tree;
 mod write;
 
 mod chain;
+mod exchange;
 mod notes;
 mod refs;
 
@@ -33,6 +34,7 @@ mod convert;
 pub use chain::ChainError;
 pub use checkout::{Checkout, CheckoutError};
 pub use config::ConfigError;
+pub use exchange::{NotesJoined, PushError};
 pub use head::{Head, HeadError};
 pub use notes::NoteError;
 pub use objects::{Author, Commit, FirstParents, ObjectError};

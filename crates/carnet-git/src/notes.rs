@@ -15,14 +15,14 @@ use gix::{
 };
 
 use crate::{
-    Author, Cause, CommitSpec, ObjectError, RefError, RefUpdateError, Repo, WriteError,
-    chain::Backoff, convert,
+    Author, Cause, CommitSpec, ObjectError, ProgramError, RefError, RefUpdateError, Repo,
+    WriteError, chain::Backoff, convert,
 };
 
 /// Largest note in bytes; a note is one line per run of one commit or tree.
-const MAX_NOTE_BYTES: u64 = 64 << 20;
+pub(crate) const MAX_NOTE_BYTES: u64 = 64 << 20;
 /// Most attempts of one append before [`NoteError::Contended`].
-const MAX_ATTEMPTS: u32 = 500;
+pub(crate) const MAX_ATTEMPTS: u32 = 500;
 
 /// Why a note could not be read or extended.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,9 @@ pub enum NoteError {
     /// The notes ref could not be moved.
     #[error(transparent)]
     Update(RefUpdateError),
+    /// Git could not be asked which notes are newer.
+    #[error(transparent)]
+    Program(ProgramError),
     /// Others were faster, every time.
     #[error("notes ref `{name}` changed under each of {attempts} attempts")]
     Contended {
@@ -133,7 +136,7 @@ impl Repo {
         let objects = Objects { repo: self, failure: RefCell::default() };
         let mut notes = self.open_notes(notes_ref, tip, &objects)?;
         let old = self.note_of(notes_ref, &mut notes, target, &objects)?;
-        let Some(new) = with_line(old.as_deref().unwrap_or_default(), line.as_bytes()) else {
+        let Some(new) = lines_of_both(old.as_deref().unwrap_or_default(), line.as_bytes()) else {
             return Ok(None);
         };
         let blob_id = self.write_blob(&new)?;
@@ -143,7 +146,7 @@ impl Repo {
         Ok(Some(convert::from_gix(&edited.tree)))
     }
 
-    fn open_notes(
+    pub(crate) fn open_notes(
         &self,
         notes_ref: &str,
         tip: Option<&GitOid>,
@@ -156,7 +159,7 @@ impl Repo {
         State::new(tree_id, objects).map_err(|err| objects.explain(notes_ref, err))
     }
 
-    fn note_of(
+    pub(crate) fn note_of(
         &self,
         notes_ref: &str,
         notes: &mut State,
@@ -173,14 +176,17 @@ impl Repo {
     }
 }
 
-/// The lines of `note` and `line`, sorted, each once; `None` when nothing is new.
-fn with_line(note: &[u8], line: &[u8]) -> Option<Vec<u8>> {
-    let lines = note.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    let mut lines: BTreeSet<&[u8]> = lines.collect();
-    if !lines.insert(line) {
+/// The lines of two notes, sorted, each once; `None` when `more` has nothing new.
+pub(crate) fn lines_of_both(note: &[u8], more: &[u8]) -> Option<Vec<u8>> {
+    let lines_of =
+        |note| <[u8]>::split(note, |byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let mut lines: BTreeSet<&[u8]> = lines_of(note).collect();
+    let n_before = lines.len();
+    lines.extend(lines_of(more));
+    if lines.len() == n_before {
         return None;
     }
-    let mut text = Vec::with_capacity(note.len() + line.len() + 1);
+    let mut text = Vec::with_capacity(note.len() + more.len() + 1);
     for line in lines {
         text.extend_from_slice(line);
         text.push(b'\n');
@@ -190,13 +196,13 @@ fn with_line(note: &[u8], line: &[u8]) -> Option<Vec<u8>> {
 
 /// The object store as gix-note wants it: reads and writes go through this room's own, so that they are
 /// bounded, remembered for the flush, and placed where the environment says.
-struct Objects<'repo> {
-    repo: &'repo Repo,
-    failure: RefCell<Option<WriteError>>,
+pub(crate) struct Objects<'repo> {
+    pub(crate) repo: &'repo Repo,
+    pub(crate) failure: RefCell<Option<WriteError>>,
 }
 
 impl Objects<'_> {
-    fn explain(&self, notes_ref: &str, err: gix::Error) -> NoteError {
+    pub(crate) fn explain(&self, notes_ref: &str, err: gix::Error) -> NoteError {
         match self.failure.take() {
             Some(failure) => NoteError::Write(failure),
             None => {
@@ -271,9 +277,9 @@ mod tests {
 
     #[test]
     fn lines_are_sorted_and_kept_once() {
-        assert_eq!(with_line(b"b\nd\n", b"c").unwrap(), b"b\nc\nd\n");
-        assert_eq!(with_line(b"", b"x").unwrap(), b"x\n");
-        assert_eq!(with_line(b"\n\nb\na", b"c").unwrap(), b"a\nb\nc\n");
-        assert_eq!(with_line(b"a\nb\n", b"b"), None);
+        assert_eq!(lines_of_both(b"b\nd\n", b"c").unwrap(), b"b\nc\nd\n");
+        assert_eq!(lines_of_both(b"", b"x").unwrap(), b"x\n");
+        assert_eq!(lines_of_both(b"\n\nb\na", b"c").unwrap(), b"a\nb\nc\n");
+        assert_eq!(lines_of_both(b"a\nb\n", b"b"), None);
     }
 }

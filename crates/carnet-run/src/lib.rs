@@ -21,4 +21,5 @@ pub mod attest;
 pub mod filter;
 pub mod ledger;
 pub mod replay;
+pub mod sync;
 pub mod verify;

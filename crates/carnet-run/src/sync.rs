@@ -1,0 +1,104 @@
+//! Exchanging ledgers with another repository: fetch theirs, join the notes, push ours.
+//!
+//! Each writer pushes its own ledger refs and no other's, so two clones never contend for one; the notes are joined line by line and pushed
+//! again until the other side has stood still.
+
+use carnet_core::Timestamp;
+use carnet_git::{Author, NoteError, NotesJoined, ProgramError, PushError, RefError, Repo};
+
+use crate::record::PASSPORT_NOTES;
+
+/// Most rounds of fetch, join and push while others push at the same time.
+const ROUNDS_MAX: u32 = 20;
+
+/// What a sync came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Synced {
+    /// Ledger refs of other writers that are known here now.
+    pub n_fetched_refs: usize,
+    /// Own ledger refs that the other side has now.
+    pub n_pushed_refs: usize,
+    /// What joining the notes came to.
+    pub notes: NotesJoined,
+    /// Rounds it took.
+    pub n_rounds: u32,
+}
+
+/// Why two repositories could not be brought level. What was fetched stays.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// Fetching failed.
+    #[error("fetch from `{remote}`")]
+    Fetch {
+        /// The remote.
+        remote: String,
+        /// What git said.
+        #[source]
+        source: ProgramError,
+    },
+    /// The refs could not be listed.
+    #[error("list the ledger's refs")]
+    Refs(#[from] RefError),
+    /// The notes could not be joined.
+    #[error("join the notes")]
+    Notes(#[from] NoteError),
+    /// Pushing failed.
+    #[error("push to `{remote}`")]
+    Push {
+        /// The remote.
+        remote: String,
+        /// What git said.
+        #[source]
+        source: PushError,
+    },
+}
+
+/// Brings this repository's runs and a remote's level.
+///
+/// - `writer`: whose ledger refs are pushed.
+///
+/// # Errors
+///
+/// [`SyncError`]; nothing is lost on either side.
+pub fn sync(repo: &Repo, remote: &str, writer: &str, now: Timestamp) -> Result<Synced, SyncError> {
+    let author = Author { name: "carnet".to_owned(), email: format!("{writer}@carnet.invalid") };
+    let own = format!("refs/carnet/ledger/{writer}/");
+    let theirs = format!("refs/carnet/remotes/{remote}/");
+    let fetched = [
+        format!("+refs/carnet/ledger/*:{theirs}ledger/*"),
+        format!("+refs/notes/carnet/*:{theirs}notes/*"),
+    ];
+    let mut joined = NotesJoined::Unchanged;
+    for round in 1..=ROUNDS_MAX {
+        repo.fetch(remote, &[&fetched[0], &fetched[1]])
+            .map_err(|source| SyncError::Fetch { remote: remote.to_owned(), source })?;
+        if let Some(tip) = repo.read_ref(&format!("{theirs}notes/passports"))? {
+            let this_round = repo.join_notes(PASSPORT_NOTES, &tip, &author, now)?;
+            joined = if this_round == NotesJoined::Unchanged { joined } else { this_round };
+        }
+        let own_refs = repo.list_refs(&own)?;
+        let mut pushed: Vec<String> =
+            own_refs.iter().map(|(name, _)| format!("{name}:{name}")).collect();
+        if repo.read_ref(PASSPORT_NOTES)?.is_some() {
+            pushed.push(format!("{PASSPORT_NOTES}:{PASSPORT_NOTES}"));
+        }
+        let refspecs: Vec<&str> = pushed.iter().map(String::as_str).collect();
+        let result = if refspecs.is_empty() { Ok(()) } else { repo.push(remote, &refspecs) };
+        match result {
+            Ok(()) => {
+                let known = repo.list_refs(&format!("{theirs}ledger/"))?;
+                let others =
+                    known.iter().filter(|(name, _)| !name.contains(&format!("/{writer}/")));
+                return Ok(Synced {
+                    n_fetched_refs: others.count(),
+                    n_pushed_refs: own_refs.len(),
+                    notes: joined,
+                    n_rounds: round,
+                });
+            }
+            Err(PushError::Rejected { .. }) if round < ROUNDS_MAX => {}
+            Err(source) => return Err(SyncError::Push { remote: remote.to_owned(), source }),
+        }
+    }
+    unreachable!("because the last round returns")
+}

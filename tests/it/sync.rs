@@ -1,0 +1,102 @@
+//! `carnet sync`: clones that record at the same time lose nothing.
+
+use std::collections::BTreeSet;
+
+use carnet_testkit::{Ran, Runner, TestRepo};
+use serde_json::Value;
+
+use crate::support::carnet_path;
+
+/// A bare repository with one commit, and clones of it with carnet in each.
+struct Clones {
+    base: TestRepo,
+    n_clones: usize,
+}
+
+impl Clones {
+    fn new(n_clones: usize) -> Clones {
+        let base = TestRepo::init();
+        base.script("echo hello >README");
+        base.commit_all("first");
+        base.git(&["clone", "-q", "--bare", ".", "../origin.git"]);
+        let clones = Clones { base, n_clones };
+        for clone_idx in 0..n_clones {
+            clones.base.git(&["clone", "-q", "../origin.git", &format!("../clone{clone_idx}")]);
+            clones.carnet(clone_idx, &["init"]).expect_code(0);
+        }
+        clones
+    }
+
+    fn carnet(&self, clone_idx: usize, args: &[&str]) -> Ran {
+        let dir = self.base.root().join(format!("clone{clone_idx}"));
+        let runner = Runner::new(carnet_path()).in_repo(&self.base).in_dir(dir);
+        runner.env("CARNET_DAEMON", "off").args(args).run()
+    }
+
+    fn runs(&self, clone_idx: usize) -> BTreeSet<String> {
+        let ran = self.carnet(clone_idx, &["runs", "--json", "-n", "1000"]).expect_code(0);
+        let list: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let runs = list["runs"].as_array().unwrap().iter();
+        runs.map(|run| run["run"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn git(&self, dir: &str, args: &[&str]) -> String {
+        self.base.git_in(&self.base.root().join(dir), args)
+    }
+}
+
+#[test]
+fn runs_of_every_clone_arrive_everywhere_while_all_push_at_once() {
+    let clones = Clones::new(4);
+    std::thread::scope(|scope| {
+        for clone_idx in 0..clones.n_clones {
+            let clones = &clones;
+            scope.spawn(move || {
+                for _ in 0..3 {
+                    // A refusal is recorded like any run, and quickly.
+                    clones.carnet(clone_idx, &["run", "--", "curl"]).expect_code(1);
+                    clones.carnet(clone_idx, &["sync"]).expect_code(0);
+                }
+            });
+        }
+    });
+    let all: BTreeSet<String> =
+        (0..clones.n_clones).flat_map(|clone_idx| clones.runs(clone_idx)).collect();
+    assert_eq!(all.len(), 12);
+    for clone_idx in 0..clones.n_clones {
+        clones.carnet(clone_idx, &["sync"]).expect_code(0);
+        assert_eq!(clones.runs(clone_idx), all);
+    }
+    let head = clones.git("clone0", &["rev-parse", "HEAD"]);
+    for dir in ["origin.git", "clone0", "clone3"] {
+        let note = clones.git(dir, &["notes", "--ref=carnet/passports", "show", &head]);
+        assert!(all.iter().all(|run| note.contains(run)), "{dir}: {note}");
+        assert_eq!(clones.git(dir, &["fsck", "--full", "--no-dangling"]), "");
+    }
+}
+
+#[test]
+fn a_plain_clone_has_nothing_of_carnet_and_a_foreign_run_verifies_once_its_key_is_trusted() {
+    let clones = Clones::new(2);
+    clones.carnet(0, &["run", "--", "curl"]).expect_code(1);
+    clones.carnet(0, &["sync"]).expect_code(0);
+    clones.base.git(&["clone", "-q", "../origin.git", "../plain"]);
+    assert_eq!(clones.git("plain", &["for-each-ref", "refs/carnet", "refs/notes"]), "");
+
+    clones.carnet(1, &["sync"]).expect_code(0);
+    let run = clones.runs(1).into_iter().next().unwrap();
+    let ran = clones.carnet(1, &["passport", "verify", &run]).expect_code(1);
+    assert!(ran.stderr.contains("git config --add carnet.trustedKey"), "{}", ran.stderr);
+    let key = clones.carnet(0, &["passport", "key"]).expect_code(0).stdout;
+    clones.git("clone1", &["config", "--add", "carnet.trustedKey", key.trim()]);
+    clones.carnet(1, &["passport", "verify", &run]).expect_code(0);
+}
+
+#[test]
+fn without_a_remote_or_with_one_that_is_gone_the_error_says_so() {
+    let clones = Clones::new(1);
+    clones.carnet(0, &["sync", "no-such-remote"]).expect_code(2);
+    clones.git("clone0", &["config", "remote.origin.url", "../nowhere.git"]);
+    let ran = clones.carnet(0, &["sync"]).expect_code(4);
+    assert!(ran.stderr.contains("hint:"), "{}", ran.stderr);
+}
