@@ -30,8 +30,10 @@ pub(crate) struct Match {
 
 /// Returns every match of every content rule, by rule and then by place.
 pub(crate) fn matches(rules: &RuleSet, bytes: &[u8]) -> Vec<Match> {
-    let mut windows: Vec<Vec<Range<usize>>> = vec![Vec::new(); rules.rules().len()];
+    let mut windows: Vec<Vec<Range<usize>>> = Vec::new();
     for hit in rules.keywords().find_overlapping_iter(bytes) {
+        // Most texts hold no keyword, many of them a few bytes long: they cost no allocation.
+        windows.resize(rules.rules().len(), Vec::new());
         for rule_idx in rules.waiting_for(hit.pattern().as_usize()) {
             let rule_idx = *rule_idx as usize;
             if let Matcher::Content(content) = &rules.rules()[rule_idx].matcher {

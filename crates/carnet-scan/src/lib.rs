@@ -5,7 +5,8 @@
 //! masked form. The rule files are compiled into the crate.
 //!
 //! Invariants:
-//! - The windowed engine finds exactly what each rule's regex finds on the whole text.
+//! - The windowed engine finds exactly what each rule's regex finds on the whole text (of up to 4 MiB).
+//! - A stream gives the same findings, and the same redacted bytes, however it is cut into chunks.
 //! - A rule set is whole or refused: one broken rule refuses all files, with file, line and field.
 //! - Whatever cannot be decided is reported rather than dropped.
 //!
@@ -17,6 +18,7 @@ mod rule;
 mod rule_file;
 mod rule_set;
 
+
 mod built_in;
 mod checksum;
 mod content_class;
@@ -26,13 +28,24 @@ mod pattern;
 mod placeholder;
 
 mod engine;
+
+mod container;
+mod encoding;
+mod literals;
+mod reading;
+
+mod frame;
 mod scan;
+mod stream;
 
 mod allow;
 mod fingerprint;
 mod mask;
 mod overlap;
 mod redact;
+
+#[cfg(test)]
+mod test_text;
 
 pub use built_in::BUILT_IN_FILES;
 pub use fingerprint::FingerprintKey;
@@ -42,3 +55,4 @@ pub use rule::Rule;
 pub use rule_file::{ProblemKind, RuleProblem};
 pub use rule_set::{ExampleFailure, ExampleKind, RuleSet};
 pub use scan::{Allowed, Scan, scan};
+pub use stream::{StreamRedactor, StreamScanner};

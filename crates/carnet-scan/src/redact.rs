@@ -2,17 +2,18 @@
 
 use std::{borrow::Cow, ops::Range};
 
-use carnet_core::{Content, LineIndex, Region};
+use carnet_core::{Content, Region};
 
 use crate::{
-    engine::{self, Match},
     fingerprint::FingerprintKey,
+    frame::{Frame, Framer, LAYOUT},
+    reading::{self, Hit},
     rule_set::RuleSet,
     scan::{joined, rank},
 };
 
-/// Passes of redaction until the text is given up as a whole.
-const PASSES_MAX: usize = 8;
+/// Passes of redaction; the last finds nothing, or the text is given up.
+pub(crate) const PASSES_MAX: usize = 4;
 /// What stands for a text in which each pass finds something new.
 const UNSETTLED: &[u8] = b"[REDACTED:unsettled-text]";
 
@@ -76,9 +77,11 @@ pub fn redact(text: &[u8], regions: &[(Region, &str)]) -> Result<Vec<u8>, Redact
 ///
 /// Unlike [`scan`](crate::scan()), this replaces everything that any rule met: secrets that share bytes are replaced
 /// together under the id of the most specific rule, and `carnet:allow` has no say, because who writes a text
-/// does not decide what may leave. The result holds nothing more to find: redacting it again changes nothing.
+/// does not decide what may leave. A secret in an encoded run, or in an archive, takes the whole run or archive
+/// with it. The result holds nothing more to find: redacting it again changes nothing.
 /// The key is not needed today: names are rule ids, not fingerprints.
-/// A text that keeps giving rise to new findings is replaced whole by `[REDACTED:unsettled-text]`.
+/// A text that keeps giving rise to new findings is replaced by `[REDACTED:unsettled-text]`, from the frame on
+/// where it does: whole, when it has up to 4 MiB.
 pub fn redact_findings(
     rules: &RuleSet,
     _key: &FingerprintKey,
@@ -86,46 +89,114 @@ pub fn redact_findings(
 ) -> (Vec<u8>, usize) {
     let mut text = Cow::Borrowed(content.bytes.as_slice());
     let mut n_replaced = 0;
-    for _ in 0..PASSES_MAX {
-        let matches = engine::matches(rules, &text);
-        if matches.is_empty() {
-            return (text.into_owned(), n_replaced);
+    for pass_idx in 0..PASSES_MAX {
+        let mut pass = Pass::new(pass_idx);
+        let mut framer = Framer::new(LAYOUT);
+        let mut redacted = Vec::with_capacity(text.len());
+        while let Some(frame) = framer.next(&text, 0, true) {
+            pass.redact_frame(rules, &frame, false, &mut redacted);
         }
-        let lines = LineIndex::new(b"");
-        let named: Vec<(Region, &str)> = named_regions(rules, &text, &matches)
-            .into_iter()
-            .map(|(range, name)| {
-                (Region { start: range.start, end: range.end, ..lines.region(0, 0) }, name)
-            })
-            .collect();
-        n_replaced += named.len();
-        match redact(&text, &named) {
-            Ok(redacted) => text = Cow::Owned(redacted),
-            Err(_) => break,
+        if pass.n_replaced == 0 {
+            break;
         }
+        n_replaced += pass.n_replaced;
+        text = Cow::Owned(redacted);
     }
-    (UNSETTLED.to_vec(), n_replaced + 1)
+    (text.into_owned(), n_replaced)
 }
 
-/// Returns the joined regions of all matches, each with the id of its most specific rule.
-fn named_regions<'r>(
-    rules: &'r RuleSet,
-    text: &[u8],
-    matches: &[Match],
-) -> Vec<(Range<usize>, &'r str)> {
-    let regions = joined(matches.iter().map(|found| found.secret.clone()).collect());
-    let mut best: Vec<Option<&Match>> = vec![None; regions.len()];
-    for found in matches {
-        let region_idx = regions.partition_point(|region| region.end <= found.secret.start);
-        let rank_of = |found: &Match| rank(&rules.rules()[found.rule_idx], text, &found.secret);
-        let slot = &mut best[region_idx];
-        if slot.is_none_or(|other| rank_of(found) < rank_of(other)) {
-            *slot = Some(found);
+/// One pass of redaction over the frames of a text.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    /// The last pass gives a text up in which there is still something to find.
+    is_last: bool,
+    has_given_up: bool,
+    /// How far the text is put out or replaced.
+    done_to: usize,
+    /// Where the first secret was.
+    clean_to: usize,
+    n_replaced: usize,
+}
+
+impl Pass {
+    pub(crate) fn new(pass_idx: usize) -> Pass {
+        Pass {
+            is_last: pass_idx + 1 == PASSES_MAX,
+            has_given_up: false,
+            done_to: 0,
+            clean_to: usize::MAX,
+            n_replaced: 0,
         }
     }
-    let name =
-        |found: Option<&Match>| found.map_or("secret", |found| rules.rules()[found.rule_idx].id());
-    regions.into_iter().zip(best).map(|(region, found)| (region, name(found))).collect()
+
+    /// Returns how many regions were replaced so far.
+    pub(crate) fn n_replaced(&self) -> usize {
+        self.n_replaced
+    }
+
+    /// Returns up to where the text was put out as it is; no bound while it all was.
+    pub(crate) fn clean_to(&self) -> usize {
+        self.clean_to
+    }
+
+    /// Puts out the core of `frame`, redacted; a secret that begins in it is replaced whole.
+    ///
+    /// `is_clean` tells that the bytes of the frame hold nothing to find.
+    pub(crate) fn redact_frame(
+        &mut self,
+        rules: &RuleSet,
+        frame: &Frame<'_>,
+        is_clean: bool,
+        out: &mut Vec<u8>,
+    ) {
+        let hits =
+            if is_clean { Vec::new() } else { reading::hits(rules, frame.bytes, frame.place()) };
+        for (region, name) in named_regions(rules, &hits) {
+            let (start, end) = (frame.offset + region.start, frame.offset + region.end);
+            if self.has_given_up || end <= self.done_to || region.start >= frame.core.end {
+                continue;
+            }
+            self.clean_to = self.clean_to.min(start.max(self.done_to));
+            self.n_replaced += 1;
+            if self.is_last {
+                out.extend_from_slice(UNSETTLED);
+                self.has_given_up = true;
+            } else {
+                self.put_out(frame, start, out);
+                out.extend_from_slice(b"[REDACTED:");
+                out.extend_from_slice(name.as_bytes());
+                out.push(b']');
+                self.done_to = end;
+            }
+        }
+        if !self.has_given_up {
+            self.put_out(frame, frame.offset + frame.core.end, out);
+        }
+    }
+
+    /// Copies what lies between what is done and `end`.
+    fn put_out(&mut self, frame: &Frame<'_>, end: usize, out: &mut Vec<u8>) {
+        if end > self.done_to {
+            out.extend_from_slice(&frame.bytes[self.done_to - frame.offset..end - frame.offset]);
+            self.done_to = end;
+        }
+    }
+}
+
+/// Returns the joined regions of all hits, each with the id of its most specific rule.
+fn named_regions<'r>(rules: &'r RuleSet, hits: &[Hit<'_>]) -> Vec<(Range<usize>, &'r str)> {
+    let regions = joined(hits.iter().map(|hit| hit.region.clone()).collect());
+    let mut best: Vec<Option<&Hit<'_>>> = vec![None; regions.len()];
+    for hit in hits {
+        let region_idx = regions.partition_point(|region| region.end <= hit.region.start);
+        let rank_of = |hit: &Hit<'_>| rank(&rules.rules()[hit.rule_idx], &hit.region, &hit.secret);
+        let slot = &mut best[region_idx];
+        if slot.is_none_or(|other| rank_of(hit) < rank_of(other)) {
+            *slot = Some(hit);
+        }
+    }
+    let name = |hit: Option<&Hit<'_>>| hit.map_or("secret", |hit| rules.rules()[hit.rule_idx].id());
+    regions.into_iter().zip(best).map(|(region, hit)| (region, name(hit))).collect()
 }
 
 #[cfg(test)]

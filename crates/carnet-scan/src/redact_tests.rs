@@ -1,7 +1,8 @@
-use carnet_core::Origin;
+use carnet_core::{LineIndex, Origin};
 use proptest::prelude::*;
 
 use super::*;
+use crate::engine;
 
 fn check(text: &str, regions: &[(usize, usize, &str)], expect: Result<&str, RedactError>) {
     let lines = LineIndex::new(text.as_bytes());

@@ -6,10 +6,12 @@ use carnet_core::{Confidence, Content, Finding, LineIndex, Origin};
 
 use crate::{
     allow::Markers,
-    engine::{self, Match},
+    content_class::ContentClass,
     fingerprint::FingerprintKey,
+    frame::{Frame, Framer, LAYOUT, LineBase},
     mask::mask,
-    overlap::{self, Rank},
+    overlap::Rank,
+    reading,
     rule::{Matcher, PathMatcher, Rule},
     rule_set::RuleSet,
 };
@@ -36,73 +38,103 @@ pub struct Allowed {
 ///
 /// - Of findings that share bytes the most specific stays: a provider's rule before a generic one, then
 ///   higher confidence, then higher severity, then the longer region, then the rule id.
+/// - Encoded text is decoded, three encodings deep at most: base64, base64url, hexadecimal, percent-encoding,
+///   UTF-16, gzip, zip and tar; values split over literals are joined. Such a finding stands where the encoded
+///   run or the split value stands, and its description names the way: `AWS access key id (in base64)`. The
+///   secrets of one encoded run or archive share its region.
+/// - Texts of more than 4 MiB (archives: 16 MiB) are scanned in frames; see `docs/design/scan.md`.
 /// - A finding of a path rule has no region; it stands beside findings in the bytes.
 /// - A `carnet:allow <rule-id> <reason>` on the line where a secret begins, or the line above, moves the
 ///   finding of that rule to [`Scan::allowed`]; without a reason it does nothing.
 ///
 /// Any bytes are fine: invalid UTF-8, NULs, lines of any length.
 pub fn scan(rules: &RuleSet, key: &FingerprintKey, content: &Content) -> Scan {
+    let mut scanning = Scanning::default();
+    let mut framer = Framer::new(LAYOUT);
     let mut scan = Scan::default();
-    for rule in path_rules_met(rules, content) {
-        scan.findings.push(path_finding(rule, key, content));
-    }
-    let matches = engine::matches(rules, &content.bytes);
-    if matches.is_empty() {
-        return scan;
-    }
-    let lines = LineIndex::new(&content.bytes);
-    let secrets: Vec<Range<usize>> = matches.iter().map(|found| found.secret.clone()).collect();
-    let markers = Markers::new(&content.bytes, &lines, &joined(secrets));
-    for found in most_specific(rules, &content.bytes, &matches) {
-        let rule = &rules.rules()[found.rule_idx];
-        let secret = &content.bytes[found.secret.clone()];
-        let region = lines.region(found.secret.start, found.secret.end);
-        let finding = Finding {
-            rule_id: rule.id.clone(),
-            description: rule.description.clone(),
-            origin: content.origin.clone(),
-            region: Some(region),
-            severity: rule.severity,
-            confidence: confidence(rule, secret),
-            fingerprint: key.fingerprint(&rule.family, secret),
-            masked: mask(secret),
-        };
-        match markers.reason(&rule.id, region.start_line) {
-            Some(reason) => scan.allowed.push(Allowed { finding, reason }),
-            None => scan.findings.push(finding),
-        }
+    while let Some(frame) = framer.next(&content.bytes, 0, true) {
+        scanning.scan_frame(rules, key, &content.origin, &frame, &mut scan);
     }
     scan
 }
 
-/// Returns the matches that stay, sorted by region and rule id.
-pub(crate) fn most_specific<'m>(
-    rules: &RuleSet,
-    bytes: &[u8],
-    matches: &'m [Match],
-) -> Vec<&'m Match> {
-    let candidates: Vec<(Range<usize>, Rank<'_>)> = matches
-        .iter()
-        .map(|found| {
-            let rule = &rules.rules()[found.rule_idx];
-            (found.secret.clone(), rank(rule, bytes, &found.secret))
-        })
-        .collect();
-    let stays = overlap::survivors(&candidates);
-    let mut kept: Vec<&Match> =
-        matches.iter().zip(stays).filter(|(_, stays)| *stays).map(|(found, _)| found).collect();
-    kept.sort_by_key(|found| (found.secret.start, found.secret.end, found.rule_idx));
-    kept
+/// What is carried from one frame of a text to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Scanning {
+    lines: LineBase,
+    /// End of what is reported so far: nothing that begins before it is reported again.
+    reported_to: usize,
 }
 
-/// Returns what decides between this match and others on the same bytes; the smaller wins.
-pub(crate) fn rank<'r>(rule: &'r Rule, bytes: &[u8], secret: &Range<usize>) -> Rank<'r> {
+impl Scanning {
+    /// Adds to `scan` what begins in the core of `frame`; frames come in order.
+    pub(crate) fn scan_frame(
+        &mut self,
+        rules: &RuleSet,
+        key: &FingerprintKey,
+        origin: &Origin,
+        frame: &Frame<'_>,
+        scan: &mut Scan,
+    ) {
+        if frame.offset == 0 {
+            let met = path_rules_met(rules, origin, frame);
+            scan.findings.extend(met.map(|rule| path_finding(rule, key, origin)));
+        }
+        self.scan_bytes(rules, key, origin, frame, scan);
+        self.lines.pass(&frame.bytes[..frame.n_passed]);
+    }
+
+    fn scan_bytes(
+        &mut self,
+        rules: &RuleSet,
+        key: &FingerprintKey,
+        origin: &Origin,
+        frame: &Frame<'_>,
+        scan: &mut Scan,
+    ) {
+        let hits = reading::hits(rules, frame.bytes, frame.place());
+        if hits.is_empty() {
+            return;
+        }
+        let lines = LineIndex::new(frame.bytes);
+        let secrets: Vec<Range<usize>> = hits.iter().map(|hit| hit.region.clone()).collect();
+        let markers = Markers::new(frame.bytes, &lines, &joined(secrets));
+        let floor = self.reported_to;
+        for hit in reading::most_specific(rules, hits) {
+            let start = frame.offset + hit.region.start;
+            if !frame.core.contains(&hit.region.start) || start < floor {
+                continue;
+            }
+            let rule = &rules.rules()[hit.rule_idx];
+            let region = lines.region(hit.region.start, hit.region.end);
+            let reason = markers.reason(&rule.id, region.start_line);
+            let finding = Finding {
+                rule_id: rule.id.clone(),
+                description: hit.description(rule),
+                origin: origin.clone(),
+                region: Some(self.lines.region(region)),
+                severity: rule.severity,
+                confidence: confidence(rule, &hit.secret),
+                fingerprint: key.fingerprint(&rule.family, &hit.secret),
+                masked: mask(&hit.secret),
+            };
+            self.reported_to = self.reported_to.max(frame.offset + hit.region.end);
+            match reason {
+                Some(reason) => scan.allowed.push(Allowed { finding, reason }),
+                None => scan.findings.push(finding),
+            }
+        }
+    }
+}
+
+/// Returns what decides between this secret and others on the same bytes; the smaller wins.
+pub(crate) fn rank<'r>(rule: &'r Rule, region: &Range<usize>, secret: &[u8]) -> Rank<'r> {
     (
         rule.is_generic(),
-        Reverse(confidence(rule, &bytes[secret.clone()])),
+        Reverse(confidence(rule, secret)),
         Reverse(rule.severity),
-        Reverse(secret.len()),
-        secret.start,
+        Reverse(region.len()),
+        region.start,
         rule.id.as_str(),
     )
 }
@@ -130,16 +162,22 @@ fn confidence(rule: &Rule, secret: &[u8]) -> Confidence {
     }
 }
 
-fn path_rules_met<'r>(rules: &'r RuleSet, content: &'r Content) -> impl Iterator<Item = &'r Rule> {
-    let path = path_of(&content.origin);
+fn path_rules_met<'r>(
+    rules: &'r RuleSet,
+    origin: &Origin,
+    beginning: &Frame<'_>,
+) -> impl Iterator<Item = &'r Rule> {
+    let path = path_of(origin);
     rules.rules().iter().filter(move |rule| match (&rule.matcher, path) {
-        (Matcher::Path(matcher), Some(path)) => is_path_met(matcher, path, &content.bytes),
+        (Matcher::Path(matcher), Some(path)) => is_path_met(matcher, path, beginning),
         _ => false,
     })
 }
 
-fn is_path_met(matcher: &PathMatcher, path: &[u8], bytes: &[u8]) -> bool {
-    matcher.matches_path(path) && !matcher.unless_content.is_some_and(|class| class.holds(bytes))
+/// A content too long for one frame is not excused: it cannot be looked at whole.
+fn is_path_met(matcher: &PathMatcher, path: &[u8], beginning: &Frame<'_>) -> bool {
+    let is_excused = |class: ContentClass| beginning.is_whole() && class.holds(beginning.bytes);
+    matcher.matches_path(path) && !matcher.unless_content.is_some_and(is_excused)
 }
 
 /// Returns the path or name that path rules look at; streams have none.
@@ -152,12 +190,12 @@ fn path_of(origin: &Origin) -> Option<&[u8]> {
 }
 
 /// Makes the finding of a path rule: the path stands for the secret, and may be shown.
-fn path_finding(rule: &Rule, key: &FingerprintKey, content: &Content) -> Finding {
-    let path = path_of(&content.origin).unwrap_or_default();
+fn path_finding(rule: &Rule, key: &FingerprintKey, origin: &Origin) -> Finding {
+    let path = path_of(origin).unwrap_or_default();
     Finding {
         rule_id: rule.id.clone(),
         description: rule.description.clone(),
-        origin: content.origin.clone(),
+        origin: origin.clone(),
         region: None,
         severity: rule.severity,
         confidence: rule.confidence,

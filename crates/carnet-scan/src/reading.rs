@@ -1,0 +1,257 @@
+//! Every way a text can be read: as it stands, with split literals joined, and decoded.
+//!
+//! A secret that stands only in a reading is placed where its encoded form stands in the text. Readings nest:
+//! a text in base64 may hold a gzip stream that holds a token split over two literals.
+//!
+//! Invariants: at most [`DEPTH_MAX`] decodings are undone one inside the other; the bytes inflated are
+//! bounded by a multiple of the text's length; regions lie within the text. Decodings that do not inflate are
+//! never longer than their run, so all work is linear in the text.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashSet},
+    ops::Range,
+};
+
+use crate::{
+    container::{self, Budget},
+    encoding, engine, literals, overlap,
+    rule::Rule,
+    rule_set::RuleSet,
+    scan::rank,
+};
+
+/// Decodings undone one inside the other.
+pub(crate) const DEPTH_MAX: usize = 3;
+/// Bytes inflated per byte of the text.
+const INFLATE_RATIO_MAX: usize = 64;
+/// Bytes inflated for one text, and at least so many for the smallest.
+const INFLATE_BYTES: Range<usize> = 64 << 10..64 << 20;
+
+/// One step from a text to a reading of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Step {
+    Base64,
+    Base64Url,
+    Hex,
+    Percent,
+    Utf16,
+    Gzip,
+    Zip,
+    Tar,
+    Joined,
+}
+
+impl Step {
+    /// Returns the words after "in" in a description.
+    fn name(self) -> &'static str {
+        match self {
+            Step::Base64 => "base64",
+            Step::Base64Url => "base64url",
+            Step::Hex => "hexadecimal",
+            Step::Percent => "percent-encoding",
+            Step::Utf16 => "UTF-16",
+            Step::Gzip => "gzip",
+            Step::Zip => "zip",
+            Step::Tar => "tar",
+            Step::Joined => "split literals",
+        }
+    }
+}
+
+/// A secret in some reading of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hit<'t> {
+    pub(crate) rule_idx: usize,
+    /// Where it stands in the text: the secret itself, or what encodes it.
+    pub(crate) region: Range<usize>,
+    /// The secret, decoded.
+    pub(crate) secret: Cow<'t, [u8]>,
+    /// How the text is read to meet it, the first step first; empty when it stands there as it is.
+    pub(crate) steps: Vec<Step>,
+}
+
+impl Hit<'_> {
+    /// Returns what was found in the rule's words, with the steps: `AWS access key id (in gzip in base64)`.
+    pub(crate) fn description(&self, rule: &Rule) -> String {
+        let mut description = rule.description.clone();
+        for (idx, step) in self.steps.iter().rev().enumerate() {
+            description.push_str(if idx == 0 { " (in " } else { " in " });
+            description.push_str(step.name());
+        }
+        if !self.steps.is_empty() {
+            description.push(')');
+        }
+        description
+    }
+}
+
+/// Where a text stands in what is scanned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// At the beginning: it may be a container.
+    Beginning,
+    /// Further on: its first run may have begun earlier.
+    Further,
+}
+
+/// Returns the secrets in every reading of `text`, sorted by region and rule.
+pub(crate) fn hits<'t>(rules: &RuleSet, text: &'t [u8], place: Place) -> Vec<Hit<'t>> {
+    let inflate_left =
+        text.len().saturating_mul(INFLATE_RATIO_MAX).clamp(INFLATE_BYTES.start, INFLATE_BYTES.end);
+    let mut reader = Reader { rules, budget: Budget { inflate_left }, n_read_bytes: 0 };
+    let mut hits = reader.read(text, place, DEPTH_MAX, true);
+    hits.sort_by(|a, b| order(a).cmp(&order(b)));
+    hits
+}
+
+fn order<'a>(hit: &'a Hit<'_>) -> (usize, usize, usize, &'a [Step], &'a [u8]) {
+    (hit.region.start, hit.region.end, hit.rule_idx, &hit.steps, &hit.secret)
+}
+
+struct Reader<'r> {
+    rules: &'r RuleSet,
+    budget: Budget,
+    /// Bytes read in all readings: the work done.
+    n_read_bytes: usize,
+}
+
+impl Reader<'_> {
+    fn read<'t>(
+        &mut self,
+        text: &'t [u8],
+        place: Place,
+        depth: usize,
+        joins: bool,
+    ) -> Vec<Hit<'t>> {
+        self.n_read_bytes += text.len();
+        let direct = engine::matches(self.rules, text).into_iter().map(|found| Hit {
+            rule_idx: found.rule_idx,
+            secret: Cow::Borrowed(&text[found.secret.clone()]),
+            region: found.secret,
+            steps: Vec::new(),
+        });
+        let mut hits: Vec<Hit<'t>> = direct.collect();
+        hits.sort_by_key(|hit| hit.region.start);
+        let n_direct = hits.len();
+        let mut indirect = Vec::new();
+        if joins {
+            self.read_joined(text, depth, &mut indirect);
+        }
+        if depth > 0 {
+            self.read_decoded(text, place, depth, &mut indirect);
+        }
+        indirect.retain(|hit| !stands_as_it_is(&hits[..n_direct], hit));
+        hits.extend(indirect);
+        hits
+    }
+
+    fn read_joined(&mut self, text: &[u8], depth: usize, hits: &mut Vec<Hit<'_>>) {
+        literals::each_chain(text, &mut |joined| {
+            let spanning = self.read(&joined.text, Place::Further, depth, false).into_iter();
+            hits.extend(spanning.filter(|hit| joined.is_split(&hit.region)).map(|hit| {
+                let region = joined.region(&hit.region);
+                further(hit, region, Step::Joined)
+            }));
+        });
+    }
+
+    fn read_decoded(&mut self, text: &[u8], place: Place, depth: usize, hits: &mut Vec<Hit<'_>>) {
+        encoding::each_run(text, place == Place::Further, &mut |run| {
+            let inner = self.read(&run.decoded, Place::Beginning, depth - 1, true);
+            let is_text = !inner.is_empty() && is_text(&run.decoded);
+            for hit in most_specific(self.rules, inner) {
+                // Noise meets the loose rules now and then, and no others.
+                if is_text || !self.rules.rules()[hit.rule_idx].is_generic() {
+                    let exact = |stride: usize| {
+                        let at = |offset: usize| run.range.start + offset * stride;
+                        at(hit.region.start)..at(hit.region.end).min(run.range.end)
+                    };
+                    let region = run.stride.map_or(run.range.clone(), exact);
+                    hits.push(further(hit, region, run.step));
+                }
+            }
+        });
+        if let (Place::Beginning, Some(kind)) = (place, container::kind(text)) {
+            let mut budget = Budget { inflate_left: std::mem::take(&mut self.budget.inflate_left) };
+            container::each_member(kind, text, &mut budget, &mut |member, budget| {
+                std::mem::swap(&mut self.budget, budget);
+                let inner = self.read(member, Place::Beginning, depth - 1, true);
+                let inner = most_specific(self.rules, inner).into_iter();
+                hits.extend(inner.map(|hit| further(hit, 0..text.len(), kind)));
+                std::mem::swap(&mut self.budget, budget);
+            });
+            self.budget = budget;
+        }
+    }
+}
+
+/// Returns the hit of a reading as one of the text that was read.
+fn further<'t>(hit: Hit<'_>, region: Range<usize>, step: Step) -> Hit<'t> {
+    let mut steps = vec![step];
+    steps.extend(hit.steps);
+    Hit { rule_idx: hit.rule_idx, region, secret: Cow::Owned(hit.secret.into_owned()), steps }
+}
+
+/// Tells whether the same secret stands undisguised inside the region of `hit`.
+fn stands_as_it_is(direct: &[Hit<'_>], hit: &Hit<'_>) -> bool {
+    let from = direct.partition_point(|other| other.region.start < hit.region.start);
+    let inside = direct[from..].iter().take_while(|other| other.region.start < hit.region.end);
+    let is_same = |other: &Hit<'_>| other.rule_idx == hit.rule_idx && other.secret == hit.secret;
+    inside.take(DIRECT_COMPARED_MAX).any(is_same)
+}
+
+/// Undisguised secrets in one region that a disguised one is compared with.
+const DIRECT_COMPARED_MAX: usize = 64;
+
+/// Tells whether `decoded` is a text: it holds no control byte but white space.
+fn is_text(decoded: &[u8]) -> bool {
+    decoded.iter().all(|byte| !byte.is_ascii_control() || matches!(byte, b'\t' | b'\n' | b'\r'))
+}
+
+/// Returns the hits that stay, sorted by region and rule.
+///
+/// The secrets inside one encoded run stand at the same place; they stay or go together, and each of them
+/// was the most specific in its reading.
+pub(crate) fn most_specific<'t>(rules: &RuleSet, mut hits: Vec<Hit<'t>>) -> Vec<Hit<'t>> {
+    if hits.len() < 2 {
+        return hits;
+    }
+    hits.sort_by(|a, b| order(a).cmp(&order(b)));
+    let rank = |hit: &Hit<'t>| rank(&rules.rules()[hit.rule_idx], &hit.region, &hit.secret);
+    let mut group_of_run: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+    let mut candidates: Vec<(Range<usize>, overlap::Rank<'_>)> = Vec::new();
+    let mut groups = Vec::with_capacity(hits.len());
+    for hit in &hits {
+        let next = candidates.len();
+        let group = if hit.steps.is_empty() {
+            next
+        } else {
+            *group_of_run.entry((hit.region.start, hit.region.end)).or_insert(next)
+        };
+        match candidates.get_mut(group) {
+            Some(candidate) => candidate.1 = candidate.1.min(rank(hit)),
+            None => candidates.push((hit.region.clone(), rank(hit))),
+        }
+        groups.push(group);
+    }
+    let stays = overlap::survivors(&candidates);
+    drop(candidates);
+    let mut groups = groups.into_iter();
+    hits.retain(|_| groups.next().is_some_and(|group| stays[group]));
+    let mut seen: HashSet<(usize, usize, usize, Vec<u8>)> = HashSet::new();
+    hits.retain(|hit| {
+        hit.steps.is_empty()
+            || seen.insert((
+                hit.region.start,
+                hit.region.end,
+                hit.rule_idx,
+                hit.secret.clone().into_owned(),
+            ))
+    });
+    hits
+}
+
+#[cfg(test)]
+#[path = "reading_tests.rs"]
+mod tests;

@@ -1,0 +1,160 @@
+//! Texts that arrive in chunks: scanned and redacted as if they came whole.
+//!
+//! Results do not depend on where the chunks are cut: chunks only fill frames, and everything is made of
+//! frames, here and in the calls that take a whole text. Memory is bounded: a scanner holds one frame
+//! (4.5 MiB; 16.5 MiB when the text begins as an archive), a redactor one for each of its passes. A text that
+//! fits into one frame is answered when it ends.
+
+use carnet_core::Origin;
+
+use crate::{
+    fingerprint::FingerprintKey,
+    frame::{LAYOUT, Layout, Window},
+    redact::{PASSES_MAX, Pass},
+    rule_set::RuleSet,
+    scan::{Scan, Scanning},
+};
+
+/// Scans a text that arrives in chunks.
+///
+/// All [`Scan`]s together hold what [`scan`](crate::scan()) returns for the whole text, in the same order.
+#[derive(Debug)]
+pub struct StreamScanner<'r> {
+    rules: &'r RuleSet,
+    key: FingerprintKey,
+    origin: Origin,
+    window: Window,
+    scanning: Scanning,
+}
+
+impl<'r> StreamScanner<'r> {
+    /// Begins a text that comes from `origin`.
+    pub fn new(rules: &'r RuleSet, key: &FingerprintKey, origin: Origin) -> StreamScanner<'r> {
+        StreamScanner::with_layout(rules, key, origin, LAYOUT)
+    }
+
+    pub(crate) fn with_layout(
+        rules: &'r RuleSet,
+        key: &FingerprintKey,
+        origin: Origin,
+        layout: Layout,
+    ) -> StreamScanner<'r> {
+        let (key, window) = (key.clone(), Window::new(layout));
+        StreamScanner { rules, key, origin, window, scanning: Scanning::default() }
+    }
+
+    /// Takes the next chunk, of any length, and returns what is certain by now.
+    pub fn push(&mut self, chunk: &[u8]) -> Scan {
+        let mut scan = Scan::default();
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            rest = self.window.take(rest);
+            self.scan_frames(false, &mut scan);
+        }
+        scan
+    }
+
+    /// Ends the text and returns what remains.
+    pub fn finish(mut self) -> Scan {
+        let mut scan = Scan::default();
+        self.scan_frames(true, &mut scan);
+        scan
+    }
+
+    fn scan_frames(&mut self, is_ended: bool, scan: &mut Scan) {
+        while let Some(frame) = self.window.next(is_ended) {
+            self.scanning.scan_frame(self.rules, &self.key, &self.origin, &frame, scan);
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn n_held_bytes(&self) -> usize {
+        self.window.n_held_bytes()
+    }
+}
+
+/// Redacts a text that arrives in chunks: a filter.
+///
+/// The bytes put out together are those that [`redact_findings`](crate::redact_findings) returns for the
+/// whole text.
+#[derive(Debug)]
+pub struct StreamRedactor<'r> {
+    rules: &'r RuleSet,
+    stages: Vec<Stage>,
+}
+
+/// One pass over the text; what it puts out is the text of the next.
+#[derive(Debug)]
+struct Stage {
+    window: Window,
+    pass: Pass,
+    /// The first pass: it looks at every frame.
+    sees_all: bool,
+    /// The bytes before this one are those that the pass before saw, and found nothing in.
+    clean_to: usize,
+}
+
+impl<'r> StreamRedactor<'r> {
+    /// Begins a text.
+    pub fn new(rules: &'r RuleSet) -> StreamRedactor<'r> {
+        StreamRedactor::with_layout(rules, LAYOUT)
+    }
+
+    pub(crate) fn with_layout(rules: &'r RuleSet, layout: Layout) -> StreamRedactor<'r> {
+        let stage = |pass_idx| Stage {
+            window: Window::new(layout),
+            pass: Pass::new(pass_idx),
+            sees_all: pass_idx == 0,
+            clean_to: usize::MAX,
+        };
+        StreamRedactor { rules, stages: (0..PASSES_MAX).map(stage).collect() }
+    }
+
+    /// Takes the next chunk, of any length, and appends to `out` what is certain by now.
+    pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
+        feed(self.rules, &mut self.stages, chunk, false, out);
+    }
+
+    /// Ends the text, appends what remains to `out`, and returns how many secrets were replaced in all.
+    pub fn finish(mut self, out: &mut Vec<u8>) -> usize {
+        feed(self.rules, &mut self.stages, &[], true, out);
+        self.stages.iter().map(|stage| stage.pass.n_replaced()).sum()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn n_held_bytes(&self) -> usize {
+        self.stages.iter().map(|stage| stage.window.n_held_bytes()).sum()
+    }
+}
+
+/// Gives a chunk to the first stage, and what it puts out to the others.
+fn feed(rules: &RuleSet, stages: &mut [Stage], chunk: &[u8], is_ended: bool, out: &mut Vec<u8>) {
+    let Some((stage, later)) = stages.split_first_mut() else {
+        return out.extend_from_slice(chunk);
+    };
+    let mut rest = chunk;
+    loop {
+        rest = stage.window.take(rest);
+        let is_end = is_ended && rest.is_empty();
+        while let Some(frame) = stage.window.next(is_end) {
+            let mut passed = Vec::new();
+            let is_clean = !stage.sees_all && frame.offset + frame.bytes.len() <= stage.clean_to;
+            stage.pass.redact_frame(rules, &frame, is_clean, &mut passed);
+            if let Some(next) = later.first_mut() {
+                let untouched_to = if stage.sees_all { usize::MAX } else { stage.clean_to };
+                next.clean_to = untouched_to.min(stage.pass.clean_to());
+            }
+            feed(rules, later, &passed, false, out);
+        }
+        if rest.is_empty() {
+            break;
+        }
+    }
+    if is_ended {
+        feed(rules, later, &[], true, out);
+    }
+}
+
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;
