@@ -38,6 +38,9 @@ const TCP: u64 = 0b11;
 /// Abstract unix sockets, and signals.
 const SCOPES: u64 = 0b11;
 
+/// Since ABI 7: refusals before the command is executed, which are our own trials, are not told to the auditor.
+const QUIET_UNTIL_EXECUTED: u32 = 1;
+
 /// A place, what may be done there, and whether a sandbox without it is not the one that was planned.
 type Rule = (&'static str, u64, bool);
 
@@ -101,12 +104,13 @@ pub(super) fn held(abi: Option<u32>) -> (EnforcementLevel, String) {
     }
 }
 
-/// Returns the ruleset for a kernel that offers `abi`; `None` where it is too old to be used.
+/// Returns the ruleset for a kernel that offers `abi` and the flags to apply it with; `None` where it is too old to
+/// be used.
 ///
 /// # Errors
 ///
 /// What the kernel did not take, or the place that is not there.
-pub(super) fn ruleset(abi: u32) -> io::Result<Option<OwnedFd>> {
+pub(super) fn ruleset(abi: u32) -> io::Result<Option<(OwnedFd, u32)>> {
     if abi < LANDLOCK_ABI_MIN {
         return Ok(None);
     }
@@ -124,7 +128,7 @@ pub(super) fn ruleset(abi: u32) -> io::Result<Option<OwnedFd>> {
         let kind = if is_directory { u64::MAX } else { OF_FILES };
         confine::add_rule(&ruleset, opened, allowed & attributes.files & kind)?;
     }
-    Ok(Some(ruleset))
+    Ok(Some((ruleset, if abi >= 7 { QUIET_UNTIL_EXECUTED } else { 0 })))
 }
 
 /// Returns what is handled, and how much of the struct an `abi` knows.

@@ -164,6 +164,7 @@ attacks! {
     terminal_input: By::Seccomp, "EPERM", ["EIO"];
     terminal_paste: By::Seccomp, "EPERM", [];
     netlink_events: By::Seccomp, "EAFNOSUPPORT", [];
+    multipath_socket: By::Seccomp, "EPROTONOSUPPORT", ["EPROTONOSUPPORT", "ENOPROTOOPT"];
     packet_socket: By::Seccomp, "EAFNOSUPPORT", ["EPERM", "EAFNOSUPPORT"];
     crypto_socket: By::Seccomp, "EAFNOSUPPORT", ["EAFNOSUPPORT"];
     machine_socket: By::Seccomp, "EAFNOSUPPORT", ["EAFNOSUPPORT"];

@@ -11,7 +11,7 @@ use std::{
 use crate::raw::{self, call};
 
 /// Errors by the names that tests use.
-pub const NAMES: [(i32, &str); 15] = [
+pub const NAMES: [(i32, &str); 16] = [
     (libc::EPERM, "EPERM"),
     (libc::EACCES, "EACCES"),
     (libc::ENOENT, "ENOENT"),
@@ -26,6 +26,7 @@ pub const NAMES: [(i32, &str); 15] = [
     (libc::EOPNOTSUPP, "EOPNOTSUPP"),
     (libc::EDQUOT, "EDQUOT"),
     (libc::EPROTONOSUPPORT, "EPROTONOSUPPORT"),
+    (libc::ENOPROTOOPT, "ENOPROTOOPT"),
     (libc::ECONNREFUSED, "ECONNREFUSED"),
 ];
 
@@ -64,6 +65,7 @@ pub fn attempt(attack: &str, argument: &str) -> Option<io::Result<()>> {
             reached(reached(paste, libc::ENOTTY), libc::EFAULT)
         }),
         "netlink_events" => call(libc::SYS_socket, [16, 3, 15, 0, 0, 0]),
+        "multipath_socket" => call(libc::SYS_socket, [2, 1, 262, 0, 0, 0]),
         "packet_socket" => call(libc::SYS_socket, [17, 3, 0, 0, 0, 0]),
         "crypto_socket" => call(libc::SYS_socket, [38, 5, 0, 0, 0, 0]),
         "machine_socket" => call(libc::SYS_socket, [40, 1, 0, 0, 0, 0]),

@@ -66,9 +66,15 @@ impl Polling {
         let resident = tree.iter().map(|process| process.stat.resident_pages * self.page_bytes);
         let mut memory_bytes = resident.sum::<u64>() + scratch_bytes;
         if memory_bytes > self.quota.memory_bytes {
-            memory_bytes =
-                tree.iter().map(|process| process.proportional_bytes(self.page_bytes)).sum::<u64>();
-            memory_bytes += scratch_bytes;
+            let proportional = || -> u64 {
+                tree.iter().map(|process| process.proportional_bytes(self.page_bytes)).sum()
+            };
+            memory_bytes = proportional() + scratch_bytes;
+            // The sets are read one after another, and what a process shares becomes the others' when it ends: a sum
+            // that was above because of that is not above again.
+            if memory_bytes > self.quota.memory_bytes {
+                memory_bytes = memory_bytes.min(proportional() + scratch_bytes);
+            }
         }
         self.memory_peak_bytes = self.memory_peak_bytes.max(memory_bytes);
         let n_threads: u64 =
@@ -185,9 +191,10 @@ struct Process {
 }
 
 impl Process {
-    /// The proportional set; the whole resident set where that cannot be read.
+    /// The proportional set; where that cannot be read, the whole resident set of now: nothing, once it has ended.
     fn proportional_bytes(&self, page_bytes: u64) -> u64 {
-        procfs::proportional_bytes(self.pid).unwrap_or(self.stat.resident_pages * page_bytes)
+        let resident = || procfs::stat(self.pid).map_or(0, |stat| stat.resident_pages * page_bytes);
+        procfs::proportional_bytes(self.pid).unwrap_or_else(resident)
     }
 }
 

@@ -32,6 +32,7 @@ fn answer(call: Call) -> u32 {
             _ if code == libc::BPF_LD | libc::BPF_W | libc::BPF_ABS => {
                 loaded = words[it.k as usize / 4];
             }
+            _ if code == libc::BPF_ALU | libc::BPF_AND | libc::BPF_K => loaded &= it.k,
             _ if code == libc::BPF_RET | libc::BPF_K => return it.k,
             _ if code == comparison | libc::BPF_JEQ => at += jump(loaded == it.k),
             _ if code == comparison | libc::BPF_JGE => at += jump(loaded >= it.k),
@@ -119,6 +120,7 @@ fn sockets_of_three_families_and_routes_can_be_made() {
         for family in [1, 2, 10, 2 | 1 << 32] {
             assert_eq!(answer(call(number, &[family, 1, 6])), ALLOW, "{family}");
         }
+        assert_eq!(answer(call(number, &[1, 5, 77])), ALLOW, "unix sockets of any kind");
         assert_eq!(answer(call(number, &[16, 3, 0])), ALLOW, "routes");
         for protocol in [4, 9, 12, 15, 16] {
             assert_eq!(answer(call(number, &[16, 3, protocol])), EAFNOSUPPORT, "{protocol}");
@@ -127,6 +129,33 @@ fn sockets_of_three_families_and_routes_can_be_made() {
             assert_eq!(answer(call(number, &[family, 3, 0])), EAFNOSUPPORT, "{family}");
         }
     }
+}
+
+#[test]
+fn internet_sockets_are_of_the_plain_kinds_and_protocols() {
+    let refused = refuse(libc::EPROTONOSUPPORT);
+    let (non_blocking, close_on_exec) = (0x800, 0x8_0000);
+    for family in [2, 10] {
+        for (kind, protocol) in [(1, 0), (1, 6), (2, 0), (2, 17), (2, 1), (2, 58), (3, 1)] {
+            let kind = kind | non_blocking | close_on_exec;
+            assert_eq!(answer(call(SYS_socket, &[family, kind, protocol])), ALLOW, "{kind}");
+        }
+        // Multipath TCP, SCTP by number and by kind, DCCP, the raw protocol.
+        for (kind, protocol) in
+            [(1, 262), (1, 132), (5, 0), (6, 0), (6, 33), (3, 255), (0, 0), (15, 6)]
+        {
+            let met = answer(call(SYS_socket, &[family, kind, protocol]));
+            assert_eq!(met, refused, "{kind}, {protocol}");
+        }
+    }
+}
+
+#[test]
+fn no_case_is_longer_than_a_jump() {
+    // A case is jumped over by one byte; one that did not fit would let what follows run into its middle.
+    let mut case = Program(Vec::new());
+    socket(&mut case);
+    assert!(case.0.len() < 255, "{}", case.0.len());
 }
 
 #[test]

@@ -45,8 +45,8 @@ struct PathBeneath {
 
 /// What the command's process does to itself last.
 pub(in crate::linux) struct Confinement {
-    /// The Landlock ruleset; `None` where the kernel has none that can be used.
-    pub ruleset: Option<OwnedFd>,
+    /// The Landlock ruleset and the flags to apply it with; `None` where the kernel has none that can be used.
+    pub ruleset: Option<(OwnedFd, u32)>,
     /// The seccomp filter; empty where the kernel has none.
     pub filter: Vec<libc::sock_filter>,
 }
@@ -136,8 +136,8 @@ pub(in crate::linux) fn confine(command: &mut Command, confinement: Confinement,
         let report = |step: Step| {
             let _ = rustix::io::write(&failed, &[step as u8]);
         };
-        if let Some(ruleset) = &confinement.ruleset {
-            restrict_self(ruleset).inspect_err(|_| report(Step::Landlock))?;
+        if let Some((ruleset, flags)) = &confinement.ruleset {
+            restrict_self(ruleset, *flags).inspect_err(|_| report(Step::Landlock))?;
             landlock_holds().inspect_err(|_| report(Step::LandlockHolds))?;
         }
         if !confinement.filter.is_empty() {
@@ -151,11 +151,9 @@ pub(in crate::linux) fn confine(command: &mut Command, confinement: Confinement,
     unsafe { command.pre_exec(apply) };
 }
 
-fn restrict_self(ruleset: &OwnedFd) -> io::Result<()> {
+fn restrict_self(ruleset: &OwnedFd, flags: u32) -> io::Result<()> {
     // SAFETY: landlock_restrict_self takes no pointer.
-    check(unsafe {
-        libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0 as libc::c_uint)
-    })
+    check(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), flags) })
 }
 
 fn set_filter(filter: &[libc::sock_filter]) -> io::Result<()> {
