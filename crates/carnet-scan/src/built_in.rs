@@ -1,36 +1,87 @@
 //! The rule files that are compiled into carnet.
+//!
+//! The build script reads them with all checks, as a user's files are read, and leaves two things: the texts,
+//! and a table of what a scan needs. Invariant: the table gives the same rules as the texts; a test compares.
 
-/// The built-in rule files as (name, text), sorted by name; input for [`crate::RuleSet::parse`].
-pub const BUILT_IN_FILES: &[(&str, &str)] = &[
-    ("anthropic.toml", include_str!("../rules/anthropic.toml")),
-    ("atlassian.toml", include_str!("../rules/atlassian.toml")),
-    ("aws.toml", include_str!("../rules/aws.toml")),
-    ("azure.toml", include_str!("../rules/azure.toml")),
-    ("connection-string.toml", include_str!("../rules/connection-string.toml")),
-    ("crates-io.toml", include_str!("../rules/crates-io.toml")),
-    ("databricks.toml", include_str!("../rules/databricks.toml")),
-    ("digitalocean.toml", include_str!("../rules/digitalocean.toml")),
-    ("discord.toml", include_str!("../rules/discord.toml")),
-    ("docker.toml", include_str!("../rules/docker.toml")),
-    ("generic.toml", include_str!("../rules/generic.toml")),
-    ("github.toml", include_str!("../rules/github.toml")),
-    ("gitlab.toml", include_str!("../rules/gitlab.toml")),
-    ("google.toml", include_str!("../rules/google.toml")),
-    ("grafana.toml", include_str!("../rules/grafana.toml")),
-    ("hashicorp.toml", include_str!("../rules/hashicorp.toml")),
-    ("heroku.toml", include_str!("../rules/heroku.toml")),
-    ("huggingface.toml", include_str!("../rules/huggingface.toml")),
-    ("linear.toml", include_str!("../rules/linear.toml")),
-    ("mailgun.toml", include_str!("../rules/mailgun.toml")),
-    ("npm.toml", include_str!("../rules/npm.toml")),
-    ("openai.toml", include_str!("../rules/openai.toml")),
-    ("path.toml", include_str!("../rules/path.toml")),
-    ("private-key.toml", include_str!("../rules/private-key.toml")),
-    ("pypi.toml", include_str!("../rules/pypi.toml")),
-    ("sendgrid.toml", include_str!("../rules/sendgrid.toml")),
-    ("shopify.toml", include_str!("../rules/shopify.toml")),
-    ("slack.toml", include_str!("../rules/slack.toml")),
-    ("stripe.toml", include_str!("../rules/stripe.toml")),
-    ("telegram.toml", include_str!("../rules/telegram.toml")),
-    ("twilio.toml", include_str!("../rules/twilio.toml")),
-];
+use std::sync::OnceLock;
+
+use crate::{
+    rule::Rule,
+    rule_file::{Checks, Reading},
+    rule_table::{Documentation, Table},
+};
+
+include!(concat!(env!("OUT_DIR"), "/built_in_files.rs"));
+
+/// What the build script made of [`BUILT_IN_FILES`].
+static TABLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/built_in_table.bin"));
+
+/// Returns the built-in rules, ready to scan.
+pub(crate) fn table() -> Table {
+    let documentation = Documentation {
+        references: |rule_idx| &documented(rule_idx).references,
+        examples: |rule_idx| &documented(rule_idx).examples,
+        negative_examples: |rule_idx| &documented(rule_idx).negative_examples,
+    };
+    Table::decode(TABLE, &documentation).expect("because the build script wrote the table")
+}
+
+/// Returns a built-in rule as its file has it, with all texts; the files are read at the first call.
+fn documented(rule_idx: usize) -> &'static Rule {
+    static RULES: OnceLock<Vec<Rule>> = OnceLock::new();
+    let rules = RULES.get_or_init(|| {
+        let mut reading = Reading::default();
+        for (file, text) in BUILT_IN_FILES {
+            reading.read(file, text, Checks::Shape);
+        }
+        Table::new(reading.rules).rules
+    });
+    &rules[rule_idx]
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::RuleSet;
+
+    use super::*;
+
+    #[test]
+    fn the_table_is_what_the_files_say() {
+        let mut reading = Reading::default();
+        for (file, text) in BUILT_IN_FILES {
+            reading.read(file, text, Checks::Shape);
+        }
+        assert_eq!(reading.problems, []);
+        let (read, embedded) = (Table::new(reading.rules), table());
+        assert_eq!(crate::rule_encode::encode(&read), TABLE);
+        assert_eq!(read.digest, embedded.digest);
+        assert_eq!(read.digest, crate::rule_digest::digest_rules(&embedded.rules));
+        assert_eq!(read.keywords, embedded.keywords);
+        assert_eq!(read.rules.len(), embedded.rules.len());
+        for (read, embedded) in read.rules.iter().zip(&embedded.rules) {
+            assert_eq!(read.id, embedded.id);
+            assert_eq!(*read.references, *embedded.references, "{}", read.id);
+            assert_eq!(*read.examples, *embedded.examples, "{}", read.id);
+            assert_eq!(*read.negative_examples, *embedded.negative_examples, "{}", read.id);
+        }
+    }
+
+    #[test]
+    fn a_table_cut_short_is_refused() {
+        let none: fn(usize) -> &'static [String] = |_| &[];
+        let documentation =
+            Documentation { references: none, examples: none, negative_examples: none };
+        for len in (0..60).chain([1_000, 10_000]) {
+            assert!(Table::decode(&TABLE[..len], &documentation).is_none(), "{len}");
+        }
+    }
+
+    #[test]
+    fn the_rules_cover_what_they_promise() {
+        let rules = RuleSet::built_in().rules();
+        assert!(rules.len() >= 400, "{}", rules.len());
+        let silent: Vec<&str> =
+            rules.iter().filter(|rule| rule.references.is_empty()).map(Rule::id).collect();
+        assert!(silent.len() <= 4, "rules without a reference: {silent:?}");
+    }
+}

@@ -18,6 +18,11 @@ mod rule;
 mod rule_file;
 mod rule_set;
 
+mod rule_digest;
+#[cfg(test)]
+mod rule_encode;
+mod rule_keywords;
+mod rule_table;
 
 mod built_in;
 mod checksum;

@@ -3,7 +3,7 @@
 //! Patterns are byte regexes without Unicode tables: `.` is any byte but a line feed, `\w` and `\b` are ASCII,
 //! and invalid UTF-8 is ordinary input. Invariant: a `Pattern` that exists compiles within [`NFA_BYTES_MAX`].
 
-use std::sync::OnceLock;
+use std::{borrow::Cow, sync::OnceLock};
 
 use regex_automata::{PatternID, meta, nfa::thompson};
 use regex_syntax::hir::Hir;
@@ -41,7 +41,7 @@ pub enum PatternError {
 /// A byte regex and, once it has been used, its compiled form.
 #[derive(Debug)]
 pub(crate) struct Pattern {
-    text: String,
+    text: Cow<'static, str>,
     compiled: OnceLock<Compiled>,
 }
 
@@ -63,12 +63,12 @@ impl Pattern {
             return Err(PatternError::Empty);
         }
         let compiled = OnceLock::from(compile(&hir)?);
-        Ok((Pattern { text: text.to_owned(), compiled }, hir))
+        Ok((Pattern { text: Cow::Owned(text.to_owned()), compiled }, hir))
     }
 
-    /// Takes a pattern of the built-in rules, which the tests check; it is compiled when first needed.
-    pub(crate) fn trusted(text: &str) -> Pattern {
-        Pattern { text: text.to_owned(), compiled: OnceLock::new() }
+    /// Takes a pattern of the built-in rules, which the build checks; it is compiled when first needed.
+    pub(crate) fn trusted(text: impl Into<Cow<'static, str>>) -> Pattern {
+        Pattern { text: text.into(), compiled: OnceLock::new() }
     }
 
     /// Returns the text it was made from.
@@ -80,7 +80,7 @@ impl Pattern {
     pub(crate) fn compiled(&self) -> &Compiled {
         self.compiled.get_or_init(|| {
             parse(&self.text).and_then(|hir| compile(&hir)).expect(
-                "because a pattern is checked when loaded, or built in and checked by a test",
+                "because a pattern is checked when loaded, or built in and checked by the build",
             )
         })
     }

@@ -1,5 +1,7 @@
 //! One thing to look for.
 
+use std::{borrow::Cow, ops::Deref};
+
 use carnet_core::{Confidence, Severity};
 
 use crate::{checksum::Checksum, content_class::ContentClass, glob::Glob, pattern::Pattern};
@@ -12,10 +14,39 @@ pub struct Rule {
     pub(crate) description: String,
     pub(crate) severity: Severity,
     pub(crate) confidence: Confidence,
-    pub(crate) references: Vec<String>,
+    pub(crate) references: Texts,
     pub(crate) matcher: Matcher,
-    pub(crate) examples: Vec<String>,
-    pub(crate) negative_examples: Vec<String>,
+    pub(crate) examples: Texts,
+    pub(crate) negative_examples: Texts,
+}
+
+/// Texts that a scan does not need: at hand, or fetched when someone asks.
+#[derive(Debug)]
+pub(crate) enum Texts {
+    /// At hand.
+    Given(Vec<String>),
+    /// Of a built-in rule: where they come from, and the rule's position in order of ids.
+    BuiltIn(fn(usize) -> &'static [String], usize),
+}
+
+impl Deref for Texts {
+    type Target = [String];
+
+    fn deref(&self) -> &[String] {
+        match self {
+            Texts::Given(texts) => texts,
+            Texts::BuiltIn(fetch, rule_idx) => fetch(*rule_idx),
+        }
+    }
+}
+
+impl<'t> IntoIterator for &'t Texts {
+    type Item = &'t String;
+    type IntoIter = std::slice::Iter<'t, String>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
 }
 
 /// How a rule is recognised.
@@ -32,7 +63,7 @@ pub(crate) enum Matcher {
 pub(crate) struct ContentMatcher {
     pub(crate) pattern: Pattern,
     /// Lowercase stems, one of which lies in every match.
-    pub(crate) keywords: Vec<String>,
+    pub(crate) keywords: Vec<Cow<'static, str>>,
     /// Floor of the secret's Shannon entropy, in bits per byte.
     pub(crate) entropy: Option<f64>,
     pub(crate) checksum: Option<Checksum>,

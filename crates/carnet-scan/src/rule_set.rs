@@ -2,26 +2,22 @@
 
 use std::sync::OnceLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-use carnet_core::{Digest, Digester};
+use carnet_core::Digest;
 
 use crate::{
-    built_in::BUILT_IN_FILES,
-    engine,
-    rule::{ContentMatcher, Matcher, PathMatcher, Rule},
-    rule_file::{Checks, FORMAT, Reading, RuleProblem},
+    built_in, engine,
+    rule::{Matcher, Rule},
+    rule_digest,
+    rule_file::{Checks, Reading, RuleProblem},
+    rule_keywords::KeywordSearch,
+    rule_table::Table,
 };
-
-/// Raised when the same rules begin to find other things, so that cached verdicts are not reused.
-const ENGINE_VERSION: u64 = 1;
 
 /// Rules, checked and ready to scan.
 #[derive(Debug)]
 pub struct RuleSet {
     rules: Vec<Rule>,
-    keywords: AhoCorasick,
-    /// For each keyword of the automaton, the rules that wait for it.
-    waiting: Vec<Vec<u32>>,
+    keywords: KeywordSearch,
     digest: OnceLock<Digest>,
 }
 
@@ -63,18 +59,20 @@ impl std::fmt::Display for ExampleKind {
 impl RuleSet {
     /// Returns the rules that are compiled into carnet, made at the first call.
     ///
-    /// Patterns are compiled when a content first needs them.
+    /// The build script has read and checked the rule files; what is made here is what a scan needs and no
+    /// more. Patterns are compiled when a content first needs them, and examples and references are read from
+    /// the files when someone asks.
     pub fn built_in() -> &'static RuleSet {
         static BUILT_IN: OnceLock<RuleSet> = OnceLock::new();
         BUILT_IN.get_or_init(|| {
-            RuleSet::read(BUILT_IN_FILES, Checks::Shape)
-                .expect("because a test reads the built-in rules with all checks")
+            let Table { rules, keywords, digest } = built_in::table();
+            RuleSet { rules, keywords, digest: OnceLock::from(digest) }
         })
     }
 
     /// Reads rule files, given as (name, text), into one set; see `docs/format/rules.md`.
     ///
-    /// To add rules to the built-in ones, pass [`BUILT_IN_FILES`] too: ids must be unique over all files.
+    /// To add rules to the built-in ones, pass [`crate::BUILT_IN_FILES`] too: ids must be unique over all files.
     ///
     /// # Errors
     ///
@@ -91,30 +89,8 @@ impl RuleSet {
         if !reading.problems.is_empty() {
             return Err(reading.problems);
         }
-        Ok(RuleSet::new(reading.rules))
-    }
-
-    fn new(mut rules: Vec<Rule>) -> RuleSet {
-        rules.sort_by(|a, b| a.id.cmp(&b.id));
-        let mut stems: Vec<(&str, u32)> = Vec::new();
-        for (rule_idx, rule) in rules.iter().enumerate() {
-            if let Matcher::Content(content) = &rule.matcher {
-                stems.extend(content.keywords.iter().map(|stem| (stem.as_str(), rule_idx as u32)));
-            }
-        }
-        stems.sort_unstable();
-        stems.dedup();
-        let groups: Vec<&[(&str, u32)]> = stems.chunk_by(|a, b| a.0 == b.0).collect();
-        let waiting =
-            groups.iter().map(|group| group.iter().map(|(_, idx)| *idx).collect()).collect();
-        // A DFA takes 0.2 ms longer to build than the compact automaton and searches twice as fast.
-        let keywords = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(groups.iter().map(|group| group[0].0))
-            .expect("because rule files bound number and length of the keywords");
-        RuleSet { rules, keywords, waiting, digest: OnceLock::new() }
+        let Table { rules, keywords, .. } = Table::new(reading.rules);
+        Ok(RuleSet { rules, keywords, digest: OnceLock::new() })
     }
 
     /// Returns the rules, sorted by id.
@@ -126,12 +102,7 @@ impl RuleSet {
     ///
     /// Examples, references, comments and the layout of the files do not change it.
     pub fn digest(&self) -> Digest {
-        *self.digest.get_or_init(|| {
-            let mut digester = Digester::new();
-            digester.field(FORMAT.as_bytes()).field(&ENGINE_VERSION.to_le_bytes());
-            self.rules.iter().for_each(|rule| digest_rule(rule, &mut digester));
-            digester.finish()
-        })
+        *self.digest.get_or_init(|| rule_digest::digest_rules(&self.rules))
     }
 
     /// Runs every rule on its own examples and returns those that it fails; empty when all is well.
@@ -158,13 +129,13 @@ impl RuleSet {
     }
 
     /// Returns the automaton over all keywords.
-    pub(crate) fn keywords(&self) -> &AhoCorasick {
+    pub(crate) fn keywords(&self) -> &KeywordSearch {
         &self.keywords
     }
 
     /// Returns the rules that wait for a keyword of the automaton.
     pub(crate) fn waiting_for(&self, keyword_idx: usize) -> &[u32] {
-        &self.waiting[keyword_idx]
+        self.keywords.waiting_for(keyword_idx)
     }
 }
 
@@ -174,42 +145,4 @@ fn is_met(rule: &Rule, text: &[u8]) -> bool {
         Matcher::Path(path) => path.matches_path(text),
         Matcher::Content(content) => engine::meets(content, text),
     }
-}
-
-fn digest_rule(rule: &Rule, digester: &mut Digester) {
-    for text in
-        [&*rule.id, &*rule.family, &*rule.description, rule.severity.name(), rule.confidence.name()]
-    {
-        digester.field(text.as_bytes());
-    }
-    match &rule.matcher {
-        Matcher::Content(content) => digest_content(content, digester.field(b"content")),
-        Matcher::Path(path) => digest_path(path, digester.field(b"path")),
-    }
-}
-
-fn digest_content(content: &ContentMatcher, digester: &mut Digester) {
-    digester.field(content.pattern.text().as_bytes());
-    digest_list(content.keywords.iter().map(String::as_str), digester);
-    digest_list(content.entropy.map(|bits| bits.to_string()).as_deref().into_iter(), digester);
-    digest_list(content.checksum.map(|checksum| checksum.name()).into_iter(), digester);
-    for exception in [&content.unless_secret, &content.unless_match] {
-        digest_list(exception.as_ref().map(|pattern| pattern.text()).into_iter(), digester);
-    }
-    digester.field(&[u8::from(content.drops_placeholders)]);
-}
-
-fn digest_path(path: &PathMatcher, digester: &mut Digester) {
-    digest_list(path.globs.iter().map(|glob| glob.text()), digester);
-    digest_list(path.unless.iter().map(|glob| glob.text()), digester);
-    digest_list(path.unless_content.map(|class| class.name()).into_iter(), digester);
-}
-
-/// Adds a list: its length first, then each item as a field.
-fn digest_list<'a>(items: impl Iterator<Item = &'a str>, digester: &mut Digester) {
-    let items: Vec<&str> = items.collect();
-    digester.field(&(items.len() as u64).to_le_bytes());
-    items.iter().for_each(|item| {
-        digester.field(item.as_bytes());
-    });
 }
