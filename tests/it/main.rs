@@ -8,6 +8,7 @@ mod bad_input;
 mod command_line;
 mod findings;
 mod hooks;
+mod push;
 mod scan;
 mod scan_forms;
 mod scan_history;

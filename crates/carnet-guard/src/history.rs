@@ -151,20 +151,61 @@ fn new_blob(token: &[u8]) -> Result<Option<GitOid>, HistoryError> {
     }
 }
 
-/// Returns the files that refs name without a commit: blobs, and the trees' files. The ref's name is a blob's path.
+/// What an object leads to when tags are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Peeled {
+    /// A commit.
+    Commit,
+    /// A tree.
+    Tree(GitOid),
+    /// A blob.
+    Blob(GitOid),
+}
+
+/// Follows the tags of many objects.
+pub(crate) fn peel(repo: &Repo, ids: &[GitOid]) -> Result<Vec<Peeled>, HistoryError> {
+    let mut peeled = vec![];
+    for some in ids.chunks(ASKED_MAX) {
+        let mut command = git(repo)?;
+        command.args(["cat-file", "--batch-check=%(objectname) %(objecttype)"]);
+        let mut child = Running::start("cat-file", &mut command)?;
+        child.tell_all(&some.iter().map(|id| format!("{id}^{{}}")).collect::<Vec<_>>())?;
+        let mut answer = String::new();
+        let read = child.take_stdout()?.read_to_string(&mut answer);
+        read.map_err(|source| HistoryError::Io { command: "cat-file", source })?;
+        child.finish()?;
+        let wrong = || HistoryError::Answer { command: "cat-file" };
+        if answer.lines().count() != some.len() {
+            return Err(wrong());
+        }
+        for line in answer.lines() {
+            let (id, kind) = line.split_once(' ').ok_or_else(wrong)?;
+            peeled.push(match kind {
+                "commit" => Peeled::Commit,
+                "tree" => Peeled::Tree(oid(id.as_bytes(), "cat-file")?),
+                "blob" => Peeled::Blob(oid(id.as_bytes(), "cat-file")?),
+                _ => return Err(wrong()),
+            });
+        }
+    }
+    Ok(peeled)
+}
+
+/// Returns the files of what names lead to without a commit: blobs, and the trees' files. The name is a blob's path.
 pub(crate) fn named_without_commit(
     repo: &Repo,
     tips: &[(GitOid, String)],
 ) -> Result<Vec<Change>, HistoryError> {
+    let ids: Vec<_> = tips.iter().map(|(id, _)| *id).collect();
     let mut files = vec![];
-    for (id, name) in tips {
-        match peeled_kind(repo, id)?.as_str() {
-            "blob" => {
+    for ((_, name), peeled) in tips.iter().zip(peel(repo, &ids)?) {
+        match peeled {
+            Peeled::Commit => {}
+            Peeled::Tree(id) => files.extend(tree_files(repo, &id)?),
+            Peeled::Blob(blob_id) => {
                 let path = repo_path(name.clone().into_bytes(), "cat-file")?;
-                files.push(Change { commit_id: None, path, blob_id: *id });
+                files.push(Change { commit_id: None, path, blob_id });
             }
-            "tree" => files.extend(tree_files(repo, id)?),
-            _ => {}
         }
     }
     Ok(files)
@@ -209,11 +250,6 @@ pub(crate) fn are_reachable(repo: &Repo, tips: &[GitOid]) -> Result<bool, Histor
     read.map_err(|source| HistoryError::Io { command: "rev-list", source })?;
     // A tip that is gone makes git fail: it is not reachable.
     Ok(child.finish().is_ok() && answer.is_empty())
-}
-
-fn peeled_kind(repo: &Repo, id: &GitOid) -> Result<String, HistoryError> {
-    let answer = answer("cat-file", git(repo)?.args(["cat-file", "-t", &format!("{id}^{{}}")]))?;
-    Ok(String::from_utf8_lossy(&answer).trim().to_owned())
 }
 
 fn tree_files(repo: &Repo, id: &GitOid) -> Result<Vec<Change>, HistoryError> {

@@ -21,7 +21,10 @@ use serde::{Deserialize, Serialize};
 pub const SHIM_VERSION: u32 = 1;
 
 /// The events that carnet answers.
-pub const EVENTS: [&str; 2] = ["pre-commit", "pre-merge-commit"];
+pub const EVENTS: [&str; 3] = ["pre-commit", "pre-merge-commit", PRE_PUSH];
+
+/// The event that is given refs on standard input.
+const PRE_PUSH: &str = "pre-push";
 
 /// The first git that takes hooks from configuration.
 const CONFIG_HOOKS_SINCE: (u32, u32, u32) = (2, 54, 0);
@@ -225,7 +228,7 @@ fn plan_shims(repo: &Repo, carnet_exe: &Path, plan: &mut InstallPlan) -> Result<
                     return Err(InstallError::TrackedHook(path));
                 }
                 let chained = repo.state_dir().join("chained").join(event);
-                let chain = chain_text(&chained, &path)?;
+                let chain = chain_text(event, &chained, &path)?;
                 (Some(chained), chain)
             }
         };
@@ -250,7 +253,9 @@ fn is_shim(path: &Path) -> bool {
 /// A POSIX shell script is sourced in a subshell, so that its `$0` stays the hook's own path (husky and others look for
 /// neighbours there); anything else is executed. A hook that git would not have run, for it is not executable,
 /// is kept and not run. A link is followed now, since its target may be relative to where it stands.
-fn chain_text(chained: &Path, now_at: &Path) -> Result<String, InstallError> {
+///
+/// Before a push both hooks read the refs on standard input, so that they are read once and given to each.
+fn chain_text(event: &str, chained: &Path, now_at: &Path) -> Result<String, InstallError> {
     let io = |source| InstallError::Io { path: now_at.to_owned(), source };
     let meta = match fs::metadata(now_at) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
@@ -268,7 +273,13 @@ fn chain_text(chained: &Path, now_at: &Path) -> Result<String, InstallError> {
     } else {
         format!("{quoted} \"$@\"")
     };
-    Ok(format!("{call}\nstatus=$?; [ \"$status\" -eq 0 ] || exit \"$status\"\n"))
+    let stop = "status=$?; [ \"$status\" -eq 0 ] || exit \"$status\"\n";
+    if event != PRE_PUSH {
+        return Ok(format!("{call}\n{stop}"));
+    }
+    let tell = r#"{ [ -z "$carnet_refs" ] || printf '%s\n' "$carnet_refs"; }"#;
+    let hand_on = "exec <<CARNET_REFS\n$carnet_refs\nCARNET_REFS\n";
+    Ok(format!("carnet_refs=$(cat)\n{tell} | {call}\n{stop}{hand_on}"))
 }
 
 fn is_posix_shell(script: &[u8]) -> bool {

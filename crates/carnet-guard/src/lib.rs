@@ -16,6 +16,7 @@ mod history;
 mod known;
 
 mod examine_history;
+mod push;
 
 mod audit;
 
@@ -32,6 +33,7 @@ pub use install::{
 };
 pub use known::KnownHistory;
 pub use policy::{PolicyError, PolicyInForce, content_policy};
+pub use push::{PushError, PushGate, RefChange, pushed_suppressions};
 pub use suppressions::{
     FINDINGS_FILE, SuppressionsError, staged_suppressions, suppressions_in_force, suppressions_of,
 };

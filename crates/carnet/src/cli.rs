@@ -38,7 +38,7 @@ pub enum Command {
     Uninstall(UninstallArgs),
     /// Say what this machine and repository lack, and what each absence costs.
     Doctor(JsonArgs),
-    /// Look for secrets in staged files, commits, the whole history, paths or standard input.
+    /// Look for secrets in files, commits or the whole history.
     #[command(
         after_help = "Examples:\n  carnet scan --staged\n  carnet scan src config.toml\n  carnet scan --commits origin/main..HEAD\n  carnet scan --history\n  git log -p | carnet scan -\n  carnet scan --format sarif . >carnet.sarif"
     )]

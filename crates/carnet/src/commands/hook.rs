@@ -1,10 +1,13 @@
 //! `carnet hook`: what the shims call. Closed when in doubt.
 
+use std::io::{self, Read as _};
+
 use carnet_core::ExitCode;
 use carnet_git::{ObjectError, StagedError};
 use carnet_guard::{
-    AuditEvent, EVENTS, ExamineError, Guard, HistoryError, Met, SHIM_VERSION, SuppressionsError,
-    append_audit, staged_suppressions, suppressions_in_force,
+    AuditEvent, EVENTS, Examination, ExamineError, Guard, HistoryError, Met, PushError, PushGate,
+    SHIM_VERSION, SuppressionsError, append_audit, pushed_suppressions, staged_suppressions,
+    suppressions_in_force,
 };
 
 use super::report;
@@ -15,9 +18,14 @@ use crate::{
     workspace::{Workspace, carnet_exe, now},
 };
 
+/// The event of a server, which `carnet init` does not install: `hooks/pre-receive` is to be copied there.
+const PRE_RECEIVE: &str = "pre-receive";
+/// Most bytes that git may give to a push's hook: about 400,000 refs.
+const INPUT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// Answers a git hook.
 pub fn hook(ui: &Ui, args: &HookArgs) -> CommandResult {
-    if !EVENTS.contains(&args.event.as_str()) {
+    if !EVENTS.contains(&args.event.as_str()) && args.event != PRE_RECEIVE {
         return Err(CommandError::new(
             ExitCode::Usage,
             format!("carnet does not answer the hook `{}`", args.event),
@@ -31,6 +39,9 @@ pub fn hook(ui: &Ui, args: &HookArgs) -> CommandResult {
         ));
     }
     let workspace = Workspace::discover()?;
+    if let Some(gate) = push_gate(args) {
+        return before_push(ui, &workspace, &args.event, &gate);
+    }
     let code = before_commit(ui, &workspace, &args.event)?;
     // The daemon sees the commit itself; it only has to be there. Its absence never refuses a commit.
     if let Err(error) =
@@ -42,19 +53,81 @@ pub fn hook(ui: &Ui, args: &HookArgs) -> CommandResult {
 }
 
 fn before_commit(ui: &Ui, workspace: &Workspace, event: &str) -> CommandResult {
-    let key = workspace.key()?;
+    // A clone that is not set up is told so, before anything is examined.
+    workspace.key()?;
     let examination = commit_gate(ui, workspace)?.examine_staged(&workspace.repo, now())?;
+    answer(ui, workspace, event, "commit", examination)
+}
+
+/// Whether the event is a push, and from which side it is seen.
+fn push_gate(args: &HookArgs) -> Option<PushGate> {
+    match args.event.as_str() {
+        PRE_RECEIVE => Some(PushGate::Arriving),
+        "pre-push" => {
+            let remote = args.args.first().map(|name| name.to_string_lossy().into_owned());
+            Some(PushGate::Leaving { remote: remote.unwrap_or_default() })
+        }
+        _ => None,
+    }
+}
+
+fn before_push(ui: &Ui, workspace: &Workspace, event: &str, gate: &PushGate) -> CommandResult {
+    let mut input = vec![];
+    let read = io::stdin().lock().take(INPUT_BYTES_MAX + 1).read_to_end(&mut input);
+    if read.is_err() || input.len() as u64 > INPUT_BYTES_MAX {
+        return Err(CommandError::new(ExitCode::Refused, "the refs of this push cannot be read")
+            .hint("Push fewer refs at once."));
+    }
+    let changes = gate.parse(&input)?;
+    if changes.iter().all(|change| change.new.is_none()) {
+        return Ok(ExitCode::Done);
+    }
+    let guard = match suppressions_in_force(&workspace.repo, now()) {
+        Err(wrong @ SuppressionsError::Wrong(_)) => {
+            let wrong = CommandError::from(wrong);
+            match pushed_suppressions(&workspace.repo, &changes, now()) {
+                Ok(Some(mended)) => workspace.mending_gate(&wrong, &mended, ui),
+                _ => Err(wrong),
+            }
+        }
+        _ => workspace.gate(now()),
+    }?;
+    let examination = guard.examine_push(&workspace.repo, gate, &changes, now())?;
+    answer(ui, workspace, event, "push", examination)
+}
+
+/// Says what was found, and refuses when the policy does.
+fn answer(
+    ui: &Ui,
+    workspace: &Workspace,
+    event: &str,
+    what: &str,
+    examination: Examination,
+) -> CommandResult {
     if examination.findings.is_empty() {
         return Ok(ExitCode::Done);
     }
     ui.err(&report::text(ui, &examination.findings));
     if examination.verdict.is_allowed() {
         ui.err(&format!(
-            "carnet: {} to look at; the commit goes on\n",
+            "carnet: {} to look at; the {what} goes on\n",
             report::count(examination.findings.len(), "finding")
         ));
         return Ok(ExitCode::Done);
     }
+    audit(ui, workspace, event, &examination);
+    let n_findings = report::count(examination.findings.len(), "finding");
+    let mut refusal = CommandError::new(ExitCode::Refused, format!("the {what}, for {n_findings}"));
+    let mut hints: Vec<_> =
+        examination.verdict.reasons.into_iter().filter_map(|reason| reason.hint).collect();
+    hints.dedup();
+    refusal.hints = hints;
+    Err(refusal)
+}
+
+/// Keeps the refusal, where there is a key to keep it under; a server has none.
+fn audit(ui: &Ui, workspace: &Workspace, event: &str, examination: &Examination) {
+    let Ok(key) = workspace.key() else { return };
     let event = AuditEvent {
         format: "carnet/audit/1",
         event: "refusal",
@@ -67,13 +140,6 @@ fn before_commit(ui: &Ui, workspace: &Workspace, event: &str) -> CommandResult {
     if let Err(error) = append_audit(&workspace.repo, &event) {
         ui.err(&format!("carnet: the refusal could not be written to the audit log: {error}\n"));
     }
-    let n_findings = report::count(examination.findings.len(), "finding");
-    let mut refusal = CommandError::new(ExitCode::Refused, format!("the commit, for {n_findings}"));
-    let mut hints: Vec<_> =
-        examination.verdict.reasons.into_iter().filter_map(|reason| reason.hint).collect();
-    hints.dedup();
-    refusal.hints = hints;
-    Err(refusal)
 }
 
 /// The gate, or the one for a commit that mends a wrong file of accepted findings.
@@ -122,6 +188,20 @@ impl From<ExamineError> for CommandError {
             )),
             ExamineError::Blob { path, .. } => {
                 made.hint(format!("Stage the file again: `git add -- {path}`; then ask `git fsck`."))
+            }
+        }
+    }
+}
+
+impl From<PushError> for CommandError {
+    fn from(error: PushError) -> CommandError {
+        match error {
+            PushError::Examine(error) => error.into(),
+            PushError::History(error) => ExamineError::History(error).into(),
+            PushError::Suppressions(error) => error.into(),
+            PushError::Line { .. } | PushError::Refs(_) => {
+                CommandError::of(ExitCode::Refused, &error)
+                    .hint("Ask git what it thinks: `git fsck`.")
             }
         }
     }
