@@ -4,6 +4,8 @@
 
 mod run;
 
+mod end;
+
 mod bwrap;
 mod kernel;
 

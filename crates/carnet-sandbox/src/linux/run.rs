@@ -2,7 +2,7 @@
 //!
 //! Order: check the spec, probe, decide whom to be, start bwrap, let the inner stage verify from within,
 //! verify from outside, attach the limits, and only then say go. Every failure before that word is a
-//! [`SandboxError`]; everything after it is an [`Outcome`].
+//! [`SandboxError`]; everything after it is an [`Outcome`](carnet_core::Outcome).
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use carnet_core::{LimitKind, Outcome, Usage};
+use carnet_core::{LimitKind, Usage};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, PidfdFlags, pidfd_open},
@@ -25,6 +25,7 @@ use rustix::{
 
 use super::{
     control::Control,
+    end::{Cause, End, outcome_of},
     launch::{Launched, launch},
     limits::{self, Limits},
     procfs, receipt,
@@ -47,8 +48,6 @@ const INFO_BYTES_MAX: u64 = 64 << 10;
 const COMPLAINT_BYTES_MAX: usize = 2_000;
 /// Namespaces that must not be ours.
 const NAMESPACES: [&str; 6] = ["user", "pid", "mnt", "net", "ipc", "uts"];
-/// SIGXFSZ: a file passed RLIMIT_FSIZE.
-const SIGNAL_FILE_TOO_LARGE: i32 = 25;
 
 /// What the supervisor saw of the first process before it said go.
 #[derive(Debug, Clone)]
@@ -78,7 +77,7 @@ pub(super) struct Seen {
 /// # Errors
 ///
 /// [`SandboxError`] says why nothing was started; each has a hint where one helps. A command that fails, is
-/// killed, meets a limit or is interrupted is no error but an [`Outcome`].
+/// killed, meets a limit or is interrupted is no error but an [`Outcome`](carnet_core::Outcome).
 pub fn run(spec: &SandboxSpec, interrupt: &AtomicBool) -> Result<Confined, SandboxError> {
     run_requiring(spec, &[], interrupt)
 }
@@ -191,46 +190,6 @@ fn examine_inner_exe(
     } else {
         Err(SandboxError::InnerExecutable { mode, uid: account.uid })
     }
-}
-
-/// Why the supervisor killed the tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cause {
-    Limit(LimitKind),
-    Deadline,
-    Interrupt,
-}
-
-/// How a run came to its end: why it was killed, and what the inner stage said last.
-struct End {
-    cause: Option<Cause>,
-    last: Option<Report>,
-    /// Whether the command was executed, which it is only when it has confined itself.
-    has_started: bool,
-    /// Processor time of the tree just before it was killed, in milliseconds: user mode, kernel.
-    processor_ms: (u64, u64),
-}
-
-/// Turns the end into an outcome; a limit that was met is the outcome, whatever the command did meanwhile.
-fn outcome_of(spec: &SandboxSpec, end: End) -> Result<Outcome, SandboxError> {
-    Ok(match (end.cause, end.last) {
-        (_, Some(Report::NotStarted { message })) => {
-            return Err(SandboxError::ToolNotStarted { tool: spec.tool.clone(), message });
-        }
-        (_, Some(Report::Refused { layer, found })) => {
-            return Err(SandboxError::Unverified { layer, found });
-        }
-        (Some(Cause::Limit(limit)), _) => Outcome::OutOfQuota { limit },
-        (Some(Cause::Deadline), _) => Outcome::TimedOut { wall_ms_max: spec.quota.wall_ms },
-        (Some(Cause::Interrupt), _) => Outcome::Interrupted,
-        (None, Some(Report::Exited { exit_code })) => Outcome::Exited { exit_code },
-        (None, Some(Report::Signalled { signal: SIGNAL_FILE_TOO_LARGE })) => {
-            Outcome::OutOfQuota { limit: LimitKind::Disk }
-        }
-        (None, Some(Report::Signalled { signal })) => Outcome::Signalled { signal },
-        // The first process or bwrap was killed by someone else: the command's own end is not known.
-        (None, _) => Outcome::Interrupted,
-    })
 }
 
 struct Supervisor<'a> {
