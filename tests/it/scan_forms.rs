@@ -105,3 +105,14 @@ fn json_is_the_old_name_of_its_form_and_forms_are_a_closed_list() {
     walk.carnet(&["scan", "--staged", "--format", "xml"]).expect_code(2);
     walk.carnet(&["scan", "--staged", "--json", "--format", "text"]).expect_code(2);
 }
+
+#[test]
+fn a_file_name_cannot_wipe_the_line_that_tells_of_it() {
+    let walk = Walk::initialised("echo hello >README", everyone()[0]);
+    walk.write("a\x1b[2K\r.py", format!("key = '{}'\n", aws_key()));
+    walk.write("\x1b[1A.env", "A=1\n");
+    walk.git(&["add", "-A"]).expect_code(0);
+    let said = walk.carnet(&["scan", "--staged"]).expect_code(1).stderr;
+    assert!(said.contains("a\\u{1b}[2K\\u{d}.py:1:8"), "{said}");
+    assert!(!said.contains('\x1b') && !said.contains('\r'), "{said:?}");
+}

@@ -150,11 +150,10 @@ fn totals(examination: &Examination) -> String {
 pub fn text(ui: &Ui, findings: &[Met]) -> String {
     let mut text = String::new();
     for Met { finding, commit_id, .. } in findings {
+        let name = visible(&finding.origin.name());
         let mut place = match &finding.region {
-            Some(region) => {
-                format!("{}:{}:{}", finding.origin.name(), region.start_line, region.start_column)
-            }
-            None => finding.origin.name(),
+            Some(region) => format!("{name}:{}:{}", region.start_line, region.start_column),
+            None => name,
         };
         if let Some(commit_id) = commit_id {
             place += &format!(" in commit {}", commit_id.short());
@@ -162,13 +161,26 @@ pub fn text(ui: &Ui, findings: &[Met]) -> String {
         text += &format!("{} {}\n", ui.red(&format!("{place}:")), finding.description);
         text += &format!(
             "    {}  (rule {}, {} severity, {} confidence)\n",
-            finding.masked,
+            visible(&finding.masked),
             finding.rule_id,
             finding.severity.name(),
             finding.confidence.name()
         );
     }
     text
+}
+
+/// Escapes control characters: a file's name must not move the cursor or wipe the line that tells of it.
+fn visible(text: &str) -> String {
+    let mut visible = String::new();
+    for char in text.chars() {
+        if char.is_control() {
+            visible.extend(char.escape_unicode());
+        } else {
+            visible.push(char);
+        }
+    }
+    visible
 }
 
 /// Returns `1 finding` or `3 findings`.
