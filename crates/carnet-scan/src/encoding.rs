@@ -97,16 +97,24 @@ fn each_word(text: &[u8], visit: &mut dyn FnMut(Range<usize>)) {
             at += GRID;
             continue;
         }
+        if !step.iter().all(is_letter) {
+            at += GRID;
+            continue;
+        }
         let before = &text[floor..at];
-        let is_inside = |byte: &&u8| CLASSES[usize::from(**byte)] != 0;
-        let start = at - before.iter().rev().take_while(is_inside).count();
-        let mut end = at + text[at..].iter().take_while(is_inside).count();
+        let start = at - before.iter().rev().take_while(|byte| is_letter(byte)).count();
+        let end = at + GRID + 1;
+        let mut end = end + text[end..].iter().take_while(|byte| is_letter(byte)).count();
         if end - start >= BASE64_RUN_MIN {
             end = wrapped_end(text, start, end);
             visit(start..end);
         }
         (floor, at) = (end, end.max(at + 1));
     }
+}
+
+fn is_letter(byte: &u8) -> bool {
+    CLASSES[usize::from(*byte)] != 0
 }
 
 /// Returns where a run ends that may be wrapped over lines of one length, each indented or not.
@@ -122,8 +130,7 @@ fn wrapped_end(text: &[u8], start: usize, first_end: usize) -> usize {
         let Some(rest) = rest.strip_prefix(b"\n") else { return end };
         let indent = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).take(64).count();
         let rest = &rest[indent..];
-        let is_letter = |byte: &&u8| CLASSES[usize::from(**byte)] != 0;
-        let len = rest.iter().take(line_len + 1).take_while(is_letter).count();
+        let len = rest.iter().take(line_len + 1).take_while(|byte| is_letter(byte)).count();
         if len == 0 || len > line_len {
             return end;
         }
@@ -313,6 +320,13 @@ fn each_percent_run(text: &[u8], visit: &mut dyn FnMut(Encoded)) {
 fn each_utf16_run(text: &[u8], visit: &mut dyn FnMut(Encoded)) {
     let mut floor = 0;
     while let Some(zero) = memchr::memchr(0, &text[floor..]).map(|at| floor + at) {
+        // Binary files are full of zeros: of several in a row only the last can begin a run, and the next
+        // zero of a run is two bytes further on.
+        let n_zeros = text[zero..].iter().take_while(|byte| **byte == 0).count();
+        if n_zeros > 1 || text.get(zero + 2) != Some(&0) {
+            floor = zero + (n_zeros - 1).max(1);
+            continue;
+        }
         let is_little = zero > floor && is_text_byte(&text[zero - 1]);
         let start = if is_little { zero - 1 } else { zero };
         let of_pair = |pair: &[u8]| {
@@ -320,16 +334,13 @@ fn each_utf16_run(text: &[u8], visit: &mut dyn FnMut(Encoded)) {
                 if is_little { (pair[0], pair[1]) } else { (pair[1], pair[0]) };
             (other == 0 && is_text_byte(&character)).then_some(character)
         };
-        let pairs = text[start..].chunks_exact(2);
-        if !pairs.clone().take(2).all(|pair| of_pair(pair).is_some()) {
-            floor = zero + 1;
-            continue;
-        }
-        let decoded: Vec<u8> = pairs.map_while(of_pair).collect();
-        let end = start + decoded.len() * 2;
+        let pairs = text[start..].chunks_exact(2).map_while(of_pair);
+        let n_chars = pairs.clone().count();
+        let end = start + n_chars * 2;
         floor = end.max(zero + 1);
-        if decoded.len() >= UTF16_CHARS_MIN {
-            visit(Encoded { range: start..end, step: Step::Utf16, decoded, stride: Some(2) });
+        if n_chars >= UTF16_CHARS_MIN {
+            let (range, decoded) = (start..end, pairs.collect());
+            visit(Encoded { range, step: Step::Utf16, decoded, stride: Some(2) });
         }
     }
 }

@@ -35,26 +35,31 @@ impl Glob {
 
     /// Tells whether `path` (components between `/`) is one the glob means.
     pub(crate) fn matches(&self, path: &[u8]) -> bool {
-        let path = path.to_ascii_lowercase();
-        let parts: Vec<&[u8]> = path
-            .split(|byte| *byte == b'/')
-            .filter(|part| !part.is_empty() && *part != b".")
-            .collect();
-        match (self.components.as_slice(), parts.last()) {
-            (_, None) => false,
-            ([only], Some(name)) => component_matches(only, name),
-            (components, _) => wildcard(
-                components,
+        let mut parts =
+            path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".");
+        // Every content is held against every glob, most of them mere file names: those allocate nothing.
+        if let [only] = self.components.as_slice() {
+            return parts.next_back().is_some_and(|name| component_matches(only, name));
+        }
+        let parts: Vec<&[u8]> = parts.collect();
+        !parts.is_empty()
+            && wildcard(
+                &self.components,
                 &parts,
                 |component| component == b"**",
                 |component, part| component_matches(component, part),
-            ),
-        }
+            )
     }
 }
 
+/// The component is in small letters.
 fn component_matches(component: &[u8], part: &[u8]) -> bool {
-    wildcard(component, part, |byte| *byte == b'*', |want, byte| *want == b'?' || want == byte)
+    wildcard(
+        component,
+        part,
+        |byte| *byte == b'*',
+        |want, byte| *want == b'?' || *want == byte.to_ascii_lowercase(),
+    )
 }
 
 /// Matches `text` against `pattern`, where a star stands for any number of items.
