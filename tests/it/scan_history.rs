@@ -211,4 +211,8 @@ fn an_acceptance_counts_in_history_and_sarif_names_the_commit() {
     commit(&walk, &[]);
     let ran = walk.carnet(&["scan", "--history"]).expect_code(0);
     assert!(ran.stderr.contains("1 suppressed"), "{}", ran.stderr);
+    commit(&walk, &[("a.py", "key = None\n")]);
+    let n_met = |args: &[&str]| walk.json(args)["entries"][0]["n_met"].clone();
+    assert_eq!(n_met(&["findings", "list", "--json"]), 0, "gone from HEAD's tree");
+    assert_eq!(n_met(&["findings", "list", "--history", "--json"]), 1);
 }

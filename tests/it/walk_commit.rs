@@ -99,7 +99,9 @@ fn a_second_daemon_is_refused_and_a_killed_one_is_replaced() {
     assert!(ran.stderr.contains(&pid) && ran.stderr.contains("hint:"), "{}", ran.stderr);
     let kill = crate::support::which("kill");
     indexed.0.runner(&kill).args(["-9", &pid]).run().expect_code(0);
-    indexed.carnet(&["where-defined", "greet"]).expect_code(0);
+    indexed.0.write("more.py", "def added_later():\n    pass\n");
+    indexed.commit();
+    indexed.carnet(&["where-defined", "added_later"]).expect_code(0);
     let now = indexed.json(&["daemon", "status", "--json"], 0)["pid"].as_u64().unwrap().to_string();
     assert_ne!(now, pid);
 }
