@@ -71,7 +71,7 @@ pub enum Command {
         after_help = "Examples:\n  carnet replay 5f0c --dry-run   print the plan and change nothing\n  carnet replay 5f0c\n\nAnswers MATCH_EXACT (exit 0), or DIVERGED (exit 1) with path and first differing byte."
     )]
     Replay(ReplayArgs),
-    /// Exchange recorded runs with a remote: fetch others', join the notes, push this clone's.
+    /// Exchange recorded runs with a remote: fetch others', join the notes, push ours.
     Sync(SyncArgs),
     /// Print where a symbol is defined.
     #[command(
@@ -176,8 +176,19 @@ pub enum FindingsCommand {
         after_help = "Examples:\n  carnet findings allow 0123456789abcdef0123456789abcdef --reason 'revoked on 2026-03-01'\n  carnet findings allow --rule private-key --path 'tests/tls/*.pem' --reason 'throw-away keys' --until 2027-06-30\n\nThe fingerprint is the one that `carnet scan --json` prints. The entry counts once it is committed."
     )]
     Allow(AllowArgs),
-    /// Show the accepted findings in force, and which are met in HEAD's tree.
-    List(JsonArgs),
+    /// Show the accepted findings in force, and which are met in HEAD's tree, or anywhere in the history.
+    List(ListFindingsArgs),
+}
+
+/// Options of `findings list`.
+#[derive(Debug, Args)]
+pub struct ListFindingsArgs {
+    /// Look through the whole history, not only HEAD's tree.
+    #[arg(long)]
+    pub history: bool,
+    /// Write JSON (`carnet/findings-list/1`).
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `findings allow`.

@@ -7,9 +7,9 @@ use carnet_guard::{FINDINGS_FILE, SuppressedBy};
 use carnet_policy::{NewEntry, PolicyProblem, Suppression, Suppressions, with_entry};
 use serde::Serialize;
 
-use super::report::count;
+use super::{report::count, scan};
 use crate::{
-    cli::{AllowArgs, FindingsCommand, JsonArgs},
+    cli::{AllowArgs, FindingsCommand, ListFindingsArgs},
     error::{CommandError, CommandResult},
     ui::Ui,
     workspace::{Workspace, now, own_salt},
@@ -26,6 +26,8 @@ const DAY_MS: i64 = 86_400_000;
 struct FindingsReport {
     format: &'static str,
     file: &'static str,
+    /// `head` or `history`.
+    looked_in: &'static str,
     entries: Vec<EntryLine>,
 }
 
@@ -36,7 +38,7 @@ struct EntryLine {
     owner: String,
     until: String,
     location: String,
-    /// Findings in HEAD's tree that it accepts.
+    /// Findings that it accepts, where was looked.
     n_met: usize,
     runs_out_soon: bool,
 }
@@ -117,16 +119,19 @@ fn failed(verb: &str, path: &Path, error: &std::io::Error) -> CommandError {
     CommandError::new(ExitCode::Io, format!("cannot {verb} `{}`: {error}", path.display()))
 }
 
-fn list(ui: &Ui, args: &JsonArgs) -> CommandResult {
+fn list(ui: &Ui, args: &ListFindingsArgs) -> CommandResult {
     let workspace = Workspace::discover()?;
     let gate = workspace.gate(now())?;
     let entries = gate.suppressions().map_or(&[][..], Suppressions::entries);
     let met = if entries.is_empty() {
         vec![]
+    } else if args.history {
+        scan::examine_history(ui, &workspace, &gate)?.suppressed
     } else {
         let head = workspace.repo.resolve_commit("HEAD")?;
         gate.examine_tree(&workspace.repo, &head, now())?.suppressed
     };
+    let place = if args.history { "the history" } else { "HEAD's tree" };
     let soon = days_from(now(), DAYS_SOON).day();
     let line = |entry: &Suppression| EntryLine {
         accepts: entry.subject(),
@@ -139,9 +144,14 @@ fn list(ui: &Ui, args: &JsonArgs) -> CommandResult {
     };
     let entries: Vec<_> = entries.iter().map(line).collect();
     if args.json {
-        ui.json(&FindingsReport { format: "carnet/findings-list/1", file: FINDINGS_FILE, entries });
+        ui.json(&FindingsReport {
+            format: "carnet/findings-list/1",
+            file: FINDINGS_FILE,
+            looked_in: if args.history { "history" } else { "head" },
+            entries,
+        });
     } else {
-        ui.out(&text(ui, &entries));
+        ui.out(&text(ui, place, &entries));
     }
     Ok(ExitCode::Done)
 }
@@ -153,12 +163,12 @@ fn accepted_by(by: &SuppressedBy) -> Option<&String> {
     }
 }
 
-fn text(ui: &Ui, entries: &[EntryLine]) -> String {
+fn text(ui: &Ui, place: &str, entries: &[EntryLine]) -> String {
     let mut text = String::new();
     for entry in entries {
         let met = match entry.n_met {
-            0 => ui.yellow_out("unused: met nowhere in HEAD's tree"),
-            n => format!("met {} in HEAD's tree", count(n, "time")),
+            0 => ui.yellow_out(&format!("unused: met nowhere in {place}")),
+            n => format!("met {} in {place}", count(n, "time")),
         };
         let soon = if entry.runs_out_soon { ui.yellow_out(", soon") } else { String::new() };
         text += &format!("{}  {met}\n", ui.bold_out(&entry.accepts));

@@ -55,10 +55,19 @@ fn scan_tree(revision: &str) -> Result<Examination, CommandError> {
     Ok(workspace.gate(now())?.examine_tree(&workspace.repo, &commit_id, now())?)
 }
 
-/// What was found clean before an error is kept, so that a second try is shorter.
 fn scan_history(ui: &Ui) -> Result<Examination, CommandError> {
     let workspace = Workspace::discover()?;
     let gate = workspace.gate(now())?;
+    examine_history(ui, &workspace, &gate)
+}
+
+/// Examines the whole history, with what is known of it. What was found clean before an error is kept, so that a second
+/// try is shorter.
+pub fn examine_history(
+    ui: &Ui,
+    workspace: &Workspace,
+    gate: &Guard<'_>,
+) -> Result<Examination, CommandError> {
     let mut known = KnownHistory::load(&workspace.repo, gate.rules_digest());
     let mut line = ProgressLine::new(ui);
     let examined =
