@@ -41,7 +41,7 @@ fn documented(rule_idx: usize) -> &'static Rule {
 
 #[cfg(test)]
 mod tests {
-    use crate::RuleSet;
+    use crate::{RuleSet, rule::Matcher};
 
     use super::*;
 
@@ -74,6 +74,17 @@ mod tests {
         for len in (0..60).chain([1_000, 10_000]) {
             assert!(Table::decode(&TABLE[..len], &documentation).is_none(), "{len}");
         }
+    }
+
+    #[test]
+    fn few_rules_are_without_a_bound() {
+        let is_endless = |rule: &&Rule| match &rule.matcher {
+            Matcher::Content(content) => content.pattern.compiled().len_max.is_none(),
+            Matcher::Path(_) => false,
+        };
+        let endless: Vec<&str> =
+            RuleSet::built_in().rules().iter().filter(is_endless).map(Rule::id).collect();
+        assert_eq!(endless, ["json-web-token", "private-key", "putty-private-key"]);
     }
 
     #[test]
