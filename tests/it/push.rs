@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 use carnet_testkit::{Format, Ran, TestRepo};
 
-use crate::support::{Walk, aws_key, carnet_path, everyone, github_token, root};
+use crate::support::{Walk, aws_key, carnet_path, everyone, github_token, root, which};
 
 fn key_line() -> String {
     format!("key = '{}'\n", aws_key())
@@ -246,6 +246,30 @@ fn what_is_no_push_is_refused() {
     }
     hook("pre-push", "").expect_code(0);
     hook("update", "").expect_code(2);
+}
+
+#[test]
+fn trees_made_by_hand_neither_hide_a_file_nor_break_the_reading() {
+    let (walk, origin) = with_origin(Format::Plain);
+    guard_server(&origin);
+    let before = refs_of(&walk, &origin);
+    let made = |words: &[&str], input: String| {
+        let ran = walk.runner(&which("git")).args(words).stdin(input).run().expect_code(0);
+        ran.stdout.trim().to_owned()
+    };
+    let blob = made(&["hash-object", "-w", "--stdin"], key_line());
+    for (name, told) in [
+        ("..", "a tree holds a name that is no path"),
+        (":100644 000000 x", ":100644 000000 x:1:8"),
+        ("a\nb", "a\\u{a}b:1:8"),
+    ] {
+        let tree = made(&["mktree", "-z"], format!("100644 blob {blob}\t{name}\0"));
+        let commit = walk.ask(&["commit-tree", "-m", "by hand", &tree]);
+        let refspec = format!("{commit}:refs/heads/x");
+        let said = push(&walk, Side::Server, &[&refspec]).expect_code(1).stderr;
+        assert!(said.contains(told), "{said}");
+        assert_eq!(refs_of(&walk, &origin), before);
+    }
 }
 
 #[test]

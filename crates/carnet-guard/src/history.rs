@@ -12,7 +12,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
-use carnet_core::{GitOid, RepoPath};
+use carnet_core::{GitOid, RepoPath, RepoPathError};
 use carnet_git::{ProgramError, Repo};
 
 /// Variables that show git the objects of a push that is not accepted yet.
@@ -48,6 +48,9 @@ pub enum HistoryError {
         /// Which.
         command: &'static str,
     },
+    /// A tree holds a name that is no path, such as `..`: made by hand, and refused.
+    #[error("a tree holds a name that is no path")]
+    Path(#[from] RepoPathError),
     /// A blob is not there: damage, or a partial clone.
     #[error("blob {id} of `{path}` is missing")]
     Missing {
@@ -128,7 +131,7 @@ pub(crate) fn each_change<E: From<HistoryError>>(
         }
         let path = tokens.next()?.ok_or(HistoryError::Answer { command: "diff-tree" })?;
         if let Some(blob_id) = new_blob(&token)? {
-            let path = repo_path(path, "diff-tree")?;
+            let path = RepoPath::new(path).map_err(HistoryError::Path)?;
             each(Some(Change { commit_id, path, blob_id }))?;
         }
     }
@@ -203,7 +206,7 @@ pub(crate) fn named_without_commit(
             Peeled::Commit => {}
             Peeled::Tree(id) => files.extend(tree_files(repo, &id)?),
             Peeled::Blob(blob_id) => {
-                let path = repo_path(name.clone().into_bytes(), "cat-file")?;
+                let path = RepoPath::new(name.clone().into_bytes())?;
                 files.push(Change { commit_id: None, path, blob_id });
             }
         }
@@ -264,7 +267,7 @@ fn tree_files(repo: &Repo, id: &GitOid) -> Result<Vec<Change>, HistoryError> {
         let fields: Vec<&[u8]> = record[..tab].split(|byte| *byte == b' ').collect();
         let [_, kind, id] = fields[..] else { return Err(wrong()) };
         if kind == b"blob" {
-            let path = repo_path(record[tab + 1..].to_vec(), "ls-tree")?;
+            let path = RepoPath::new(record[tab + 1..].to_vec())?;
             files.push(Change { commit_id: None, path, blob_id: oid(id, "ls-tree")? });
         }
     }
@@ -283,10 +286,6 @@ fn answer(name: &'static str, command: &mut Command) -> Result<Vec<u8>, HistoryE
 fn oid(text: &[u8], command: &'static str) -> Result<GitOid, HistoryError> {
     let text = std::str::from_utf8(text).ok();
     text.and_then(|text| GitOid::from_hex(text).ok()).ok_or(HistoryError::Answer { command })
-}
-
-fn repo_path(path: Vec<u8>, command: &'static str) -> Result<RepoPath, HistoryError> {
-    RepoPath::new(path).map_err(|_| HistoryError::Answer { command })
 }
 
 /// Parts that end with a NUL.
