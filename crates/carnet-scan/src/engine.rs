@@ -30,23 +30,30 @@ pub(crate) struct Match {
 
 /// Returns every match of every content rule, by rule and then by place.
 pub(crate) fn matches(rules: &RuleSet, bytes: &[u8]) -> Vec<Match> {
+    // Most texts hold no keyword, many of them a few bytes long: those cost no allocation.
     let mut windows: Vec<Vec<Range<usize>>> = Vec::new();
+    let mut met: Vec<usize> = Vec::new();
     for hit in rules.keywords().find_overlapping_iter(bytes) {
-        // Most texts hold no keyword, many of them a few bytes long: they cost no allocation.
-        windows.resize(rules.rules().len(), Vec::new());
+        if windows.is_empty() {
+            windows.resize(rules.rules().len(), Vec::new());
+        }
         for rule_idx in rules.waiting_for(hit.pattern().as_usize()) {
             let rule_idx = *rule_idx as usize;
             if let Matcher::Content(content) = &rules.rules()[rule_idx].matcher {
                 let compiled = content.pattern.compiled();
                 let window = window(compiled.len_max, hit.range(), bytes.len());
+                if windows[rule_idx].is_empty() {
+                    met.push(rule_idx);
+                }
                 join(&mut windows[rule_idx], window);
             }
         }
     }
+    met.sort_unstable();
     let mut found = Vec::new();
-    for (rule_idx, windows) in windows.iter().enumerate() {
+    for rule_idx in met {
         if let Matcher::Content(content) = &rules.rules()[rule_idx].matcher {
-            for window in windows {
+            for window in &windows[rule_idx] {
                 search(content, bytes, window.clone(), |secret| {
                     found.push(Match { rule_idx, secret })
                 });
