@@ -79,12 +79,7 @@ impl Threshold {
 fn read_policy(text: &str, problems: &mut Problems<'_>) -> Option<ContentPolicy> {
     let document = reader::parse_document(text, problems)?;
     let mut table = TableReader::new(document.get_ref(), 0..0, "");
-    if let Some(format) = table.string("format", problems)
-        && format.value != FORMAT
-    {
-        let message = format!("must be `{FORMAT}`, not `{}`", crate::show(&format.value));
-        problems.add(&format.span, "format", message);
-    }
+    table.format(FORMAT, problems);
     table.string_if_any("description", problems);
     let thresholds = table.table("secrets", problems);
     let thresholds = thresholds.and_then(|secrets| read_thresholds(secrets, problems));

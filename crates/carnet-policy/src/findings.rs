@@ -129,12 +129,7 @@ impl Suppression {
 fn read_file(text: &str, today: &str, problems: &mut Problems<'_>) -> Option<Suppressions> {
     let document = reader::parse_document(text, problems)?;
     let mut table = TableReader::new(document.get_ref(), 0..0, "");
-    if let Some(format) = table.string("format", problems)
-        && format.value != FORMAT
-    {
-        let message = format!("must be `{FORMAT}`, not `{}`", crate::show(&format.value));
-        problems.add(&format.span, "format", message);
-    }
+    table.format(FORMAT, problems);
     let salt = table.string("salt", problems);
     let salt = salt.and_then(|salt| {
         let read = Digest::from_hex(&salt.value).ok();

@@ -261,12 +261,7 @@ fn read_preamble(
     table: &mut TableReader<'_, '_>,
     problems: &mut Problems<'_>,
 ) -> (Option<String>, Option<String>) {
-    if let Some(format) = table.string("format", problems)
-        && format.value != FORMAT
-    {
-        let message = format!("must be `{FORMAT}`, not `{}`", crate::show(&format.value));
-        problems.add(&format.span, "format", message);
-    }
+    table.format(FORMAT, problems);
     let name = table.string("lane", problems).filter(|name| {
         let wrong = match LaneName::new(&name.value) {
             Err(_) => Some("must be 1 to 64 of `a-z`, `0-9` and inner `-`".to_owned()),

@@ -89,6 +89,16 @@ impl<'t, 'i> TableReader<'t, 'i> {
         value
     }
 
+    /// Takes `format` and says so when it is not `expected`.
+    pub(crate) fn format(&mut self, expected: &str, problems: &mut Problems<'_>) {
+        if let Some(format) = self.string("format", problems)
+            && format.value != expected
+        {
+            let message = format!("must be `{expected}`, not `{}`", crate::show(&format.value));
+            problems.add(&format.span, "format", message);
+        }
+    }
+
     /// Reads a string that must be there and must not be empty.
     pub(crate) fn string(
         &mut self,
