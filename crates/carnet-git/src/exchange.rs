@@ -37,6 +37,13 @@ pub enum NotesJoined {
     Merged,
 }
 
+/// Returns the refspecs that bring a remote's ledgers and notes, into a namespace of their own: what this clone wrote is in
+/// none of them, so a `git fetch --prune` takes nothing of it.
+pub fn fetch_refspecs(remote: &str) -> [String; 2] {
+    [("carnet/ledger", "ledger"), ("notes/carnet", "notes")]
+        .map(|(theirs, ours)| format!("+refs/{theirs}/*:refs/carnet/remotes/{remote}/{ours}/*"))
+}
+
 impl Repo {
     /// Returns the names of the configured remotes.
     ///

@@ -34,7 +34,7 @@ mod convert;
 pub use chain::ChainError;
 pub use checkout::{Checkout, CheckoutError};
 pub use config::ConfigError;
-pub use exchange::{NotesJoined, PushError};
+pub use exchange::{NotesJoined, PushError, fetch_refspecs};
 pub use head::{Head, HeadError};
 pub use notes::NoteError;
 pub use objects::{Author, Commit, FirstParents, ObjectError};

@@ -178,10 +178,9 @@ fn config_hooks(carnet_exe: &Path) -> Result<Vec<ConfigLine>, InstallError> {
 fn exchange_config(repo: &Repo) -> Result<Vec<ConfigLine>, InstallError> {
     let mut lines = vec![config_line("notes.rewriteRef", "refs/notes/carnet/passports")];
     for remote in repo.remote_names()? {
-        for (theirs, ours) in [("carnet/ledger", "ledger"), ("notes/carnet", "notes")] {
-            let refspec = format!("+refs/{theirs}/*:refs/carnet/remotes/{remote}/{ours}/*");
-            lines.push(config_line(&format!("remote.{remote}.fetch"), &refspec));
-        }
+        let key = format!("remote.{remote}.fetch");
+        lines
+            .extend(carnet_git::fetch_refspecs(&remote).map(|refspec| config_line(&key, &refspec)));
     }
     Ok(lines)
 }

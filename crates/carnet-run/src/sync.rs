@@ -4,7 +4,9 @@
 //! again until the other side has stood still.
 
 use carnet_core::Timestamp;
-use carnet_git::{Author, NoteError, NotesJoined, ProgramError, PushError, RefError, Repo};
+use carnet_git::{
+    Author, NoteError, NotesJoined, ProgramError, PushError, RefError, Repo, fetch_refspecs,
+};
 
 use crate::record::PASSPORT_NOTES;
 
@@ -64,10 +66,7 @@ pub fn sync(repo: &Repo, remote: &str, writer: &str, now: Timestamp) -> Result<S
     let author = Author { name: "carnet".to_owned(), email: format!("{writer}@carnet.invalid") };
     let own = format!("refs/carnet/ledger/{writer}/");
     let theirs = format!("refs/carnet/remotes/{remote}/");
-    let fetched = [
-        format!("+refs/carnet/ledger/*:{theirs}ledger/*"),
-        format!("+refs/notes/carnet/*:{theirs}notes/*"),
-    ];
+    let fetched = fetch_refspecs(remote);
     let mut joined = NotesJoined::Unchanged;
     for round in 1..=ROUNDS_MAX {
         repo.fetch(remote, &[&fetched[0], &fetched[1]])
