@@ -75,7 +75,14 @@ impl Workspace {
 
     /// Returns the guard that scans and hooks ask: policy, accepted findings and fingerprint key in force.
     pub fn gate(&self, now: Timestamp) -> Result<Guard<'static>, CommandError> {
-        let suppressions = carnet_guard::suppressions_in_force(&self.repo, now)?;
+        self.gate_with(carnet_guard::suppressions_in_force(&self.repo, now)?)
+    }
+
+    /// The same, where the accepted findings in force were read already.
+    pub fn gate_with(
+        &self,
+        suppressions: Option<Suppressions>,
+    ) -> Result<Guard<'static>, CommandError> {
         let key = self.fingerprint_key(suppressions.as_ref())?;
         Ok(self.guard_under(key)?.with_suppressions(suppressions))
     }

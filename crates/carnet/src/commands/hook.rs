@@ -9,6 +9,7 @@ use carnet_guard::{
     SHIM_VERSION, SuppressionsError, append_audit, pushed_suppressions, staged_suppressions,
     suppressions_in_force,
 };
+use carnet_policy::Suppressions;
 
 use super::report;
 use crate::{
@@ -55,7 +56,9 @@ pub fn hook(ui: &Ui, args: &HookArgs) -> CommandResult {
 fn before_commit(ui: &Ui, workspace: &Workspace, event: &str) -> CommandResult {
     // A clone that is not set up is told so, before anything is examined.
     workspace.key()?;
-    let examination = commit_gate(ui, workspace)?.examine_staged(&workspace.repo, now())?;
+    let staged = || staged_suppressions(&workspace.repo, now()).ok().flatten();
+    let guard = gate_or_mending(ui, workspace, staged)?;
+    let examination = guard.examine_staged(&workspace.repo, now())?;
     answer(ui, workspace, event, "commit", examination)
 }
 
@@ -82,16 +85,8 @@ fn before_push(ui: &Ui, workspace: &Workspace, event: &str, gate: &PushGate) -> 
     if changes.iter().all(|change| change.new.is_none()) {
         return Ok(ExitCode::Done);
     }
-    let guard = match suppressions_in_force(&workspace.repo, now()) {
-        Err(wrong @ SuppressionsError::Wrong(_)) => {
-            let wrong = CommandError::from(wrong);
-            match pushed_suppressions(&workspace.repo, &changes, now()) {
-                Ok(Some(mended)) => workspace.mending_gate(&wrong, &mended, ui),
-                _ => Err(wrong),
-            }
-        }
-        _ => workspace.gate(now()),
-    }?;
+    let pushed = || pushed_suppressions(&workspace.repo, &changes, now()).ok().flatten();
+    let guard = gate_or_mending(ui, workspace, pushed)?;
     let examination = guard.examine_push(&workspace.repo, gate, &changes, now())?;
     answer(ui, workspace, event, "push", examination)
 }
@@ -142,17 +137,22 @@ fn audit(ui: &Ui, workspace: &Workspace, event: &str, examination: &Examination)
     }
 }
 
-/// The gate, or the one for a commit that mends a wrong file of accepted findings.
-fn commit_gate(ui: &Ui, workspace: &Workspace) -> Result<Guard<'static>, CommandError> {
+/// The gate; or, while the file of accepted findings is wrong, the one for what brings a sound file with it.
+fn gate_or_mending(
+    ui: &Ui,
+    workspace: &Workspace,
+    brought: impl FnOnce() -> Option<Suppressions>,
+) -> Result<Guard<'static>, CommandError> {
     match suppressions_in_force(&workspace.repo, now()) {
+        Ok(suppressions) => workspace.gate_with(suppressions),
         Err(wrong @ SuppressionsError::Wrong(_)) => {
             let wrong = CommandError::from(wrong);
-            match staged_suppressions(&workspace.repo, now()) {
-                Ok(Some(mended)) => workspace.mending_gate(&wrong, &mended, ui),
-                _ => Err(wrong),
+            match brought() {
+                Some(mended) => workspace.mending_gate(&wrong, &mended, ui),
+                None => Err(wrong),
             }
         }
-        _ => workspace.gate(now()),
+        Err(error) => Err(error.into()),
     }
 }
 
