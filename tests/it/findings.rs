@@ -3,7 +3,7 @@
 use carnet_testkit::TestRepo;
 use serde_json::Value;
 
-use crate::support::{Walk, aws_key, everyone, github_token};
+use crate::support::{Walk, everyone, github_token, key_line};
 
 const FILE: &str = "allowlists/findings.toml";
 
@@ -14,10 +14,6 @@ fn walk() -> Walk {
 fn stage(walk: &Walk, path: &str, text: &str) {
     walk.write(path, text);
     walk.git(&["add", "-A"]).expect_code(0);
-}
-
-fn key_line() -> String {
-    format!("key = '{}'\n", aws_key())
 }
 
 /// The fingerprint of the one staged finding.

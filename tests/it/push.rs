@@ -4,21 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 use carnet_testkit::{Format, Ran, TestRepo};
 
-use crate::support::{Walk, aws_key, carnet_path, everyone, github_token, root, which};
-
-fn key_line() -> String {
-    format!("key = '{}'\n", aws_key())
-}
-
-/// Commits files round the hook, and returns the commit.
-fn commit(walk: &Walk, files: &[(&str, &str)]) -> String {
-    for (path, text) in files {
-        walk.write(path, text);
-    }
-    walk.git(&["add", "-A"]).expect_code(0);
-    walk.git(&["commit", "-qn", "--allow-empty", "-m", "next"]).expect_code(0);
-    walk.ask(&["rev-parse", "HEAD"])
-}
+use crate::support::{Walk, aws_key, carnet_path, everyone, github_token, key_line, root, which};
 
 /// A clone with carnet in it, and a bare repository beside it that is its `origin` and has its first commit.
 fn with_origin(format: Format) -> (Walk, PathBuf) {
@@ -85,11 +71,11 @@ fn at_both(format: Format, walk_it: impl Fn(&Walk, Side, &std::path::Path)) {
 fn a_commit_that_went_round_the_commit_hook_is_refused_and_a_clean_one_passes() {
     for format in Format::ALL {
         at_both(format, |walk, side, origin| {
-            commit(walk, &[("clean", "clean\n")]);
+            walk.commit_round_the_hook(&[("clean", "clean\n")]);
             push(walk, side, &["HEAD:main"]).expect_code(0);
             let before = refs_of(walk, origin);
-            let bad = commit(walk, &[("a.py", &key_line())]);
-            commit(walk, &[("a.py", "key = None\n")]);
+            let bad = walk.commit_round_the_hook(&[("a.py", &key_line())]);
+            walk.commit_round_the_hook(&[("a.py", "key = None\n")]);
             let said = push(walk, side, &["HEAD:main"]).expect_code(1).stderr;
             let place = format!("a.py:1:8 in commit {}:", &bad[..12]);
             assert!(said.contains(&place), "{side:?} {format:?}: {said}");
@@ -108,17 +94,17 @@ fn only_what_the_other_side_lacks_is_examined() {
         let hook = origin.join("hooks/pre-receive");
         let aside = origin.join("hooks/aside");
         let _ = fs::rename(&hook, &aside);
-        commit(walk, &[("a.py", &key_line())]);
+        walk.commit_round_the_hook(&[("a.py", &key_line())]);
         walk.git(&["push", "-q", "--no-verify", "origin", "HEAD:main"]).expect_code(0);
         let _ = fs::rename(&aside, &hook);
-        commit(walk, &[("b", "b\n")]);
+        walk.commit_round_the_hook(&[("b", "b\n")]);
         push(walk, side, &["HEAD:main", "HEAD:refs/heads/other"]).expect_code(0);
         push(walk, side, &[":refs/heads/other"]).expect_code(0);
         // By address there are no tracking refs: what the ref named there is enough.
-        commit(walk, &[("c", "c\n")]);
+        walk.commit_round_the_hook(&[("c", "c\n")]);
         let args: &[&str] = if side == Side::Server { &["--no-verify"] } else { &[] };
         walk.git(&[&["push", "-q"], args, &[git_dir, "HEAD:main"]].concat()).expect_code(0);
-        let bad = commit(walk, &[("d.py", &key_line())]);
+        let bad = walk.commit_round_the_hook(&[("d.py", &key_line())]);
         walk.git(&[&["push", "-q"], args, &[git_dir, "HEAD:main"]].concat()).expect_code(1);
         assert!(!refs_of(walk, origin).contains(&bad));
     });
@@ -128,7 +114,10 @@ fn only_what_the_other_side_lacks_is_examined() {
 fn tags_trees_blobs_and_every_ref_of_a_push_are_examined() {
     at_both(Format::Plain, |walk, side, origin| {
         let before = refs_of(walk, origin);
-        commit(walk, &[("c.yml", &format!("token: {}\n", github_token())), (".env", "A=1\n")]);
+        walk.commit_round_the_hook(&[
+            ("c.yml", &format!("token: {}\n", github_token())),
+            (".env", "A=1\n"),
+        ]);
         walk.git(&["tag", "-am", "signed off", "v1"]).expect_code(0);
         let tree = walk.ask(&["rev-parse", "HEAD^{tree}"]);
         let blob = walk.ask(&["rev-parse", "HEAD:c.yml"]);
@@ -149,7 +138,7 @@ fn accepted_findings_count_where_the_gate_stands() {
     at_both(Format::Plain, |walk, side, _| {
         walk.carnet(&["init"]).expect_code(0);
         let range = format!("{}..", walk.ask(&["rev-parse", "HEAD"]));
-        commit(walk, &[("a.py", &key_line())]);
+        walk.commit_round_the_hook(&[("a.py", &key_line())]);
         push(walk, side, &["HEAD:main"]).expect_code(1);
         let report = walk.json(&["scan", "--json", "--commits", &range]);
         let digits = report["findings"][0]["fingerprint"].as_str().unwrap().to_owned();
@@ -157,7 +146,7 @@ fn accepted_findings_count_where_the_gate_stands() {
         walk.git(&["branch", "late"]).expect_code(0);
         walk.git(&["reset", "-q", "--hard", "HEAD~1"]).expect_code(0);
         walk.carnet(&["findings", "allow", &digits, "--reason", "revoked"]).expect_code(0);
-        commit(walk, &[]);
+        walk.commit_round_the_hook(&[]);
         push(walk, side, &["HEAD:main"]).expect_code(0);
         walk.git(&["rebase", "-q", "HEAD", "late"]).expect_code(0);
         push(walk, side, &["HEAD:main"]).expect_code(0);
@@ -170,15 +159,15 @@ fn a_wrong_file_of_accepted_findings_refuses_every_push_but_the_one_that_mends_i
         const FILE: &str = "allowlists/findings.toml";
         let hook = origin.join("hooks/pre-receive");
         let aside = origin.join("hooks/aside");
-        commit(walk, &[(FILE, "format = 1\n")]);
+        walk.commit_round_the_hook(&[(FILE, "format = 1\n")]);
         let _ = fs::rename(&hook, &aside);
         walk.git(&["push", "-q", "--no-verify", "origin", "HEAD:main"]).expect_code(0);
         let _ = fs::rename(&aside, &hook);
-        commit(walk, &[("clean", "clean\n")]);
+        walk.commit_round_the_hook(&[("clean", "clean\n")]);
         let said = push(walk, side, &["HEAD:main"]).expect_code(1).stderr;
         assert!(said.contains("findings.toml:1: `format`"), "{said}");
         let sound = format!("format = \"carnet/findings/1\"\nsalt = \"{}\"\n", "5a".repeat(32));
-        commit(walk, &[(FILE, &sound), ("a.py", &key_line())]);
+        walk.commit_round_the_hook(&[(FILE, &sound), ("a.py", &key_line())]);
         push(walk, side, &["HEAD:main"]).expect_code(1);
         walk.git(&["reset", "-q", "--soft", "HEAD~1"]).expect_code(0);
         walk.git(&["rm", "-q", "--cached", "a.py"]).expect_code(0);
@@ -199,12 +188,12 @@ fn a_hook_that_reads_the_refs_of_a_push_still_gets_them_and_so_does_carnet() {
         fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
         let hooks = fs::read(&hook).unwrap();
         walk.carnet(&["init", "--shims"]).expect_code(0);
-        commit(&walk, &[("clean", "clean\n")]);
+        walk.commit_round_the_hook(&[("clean", "clean\n")]);
         let said = push(&walk, Side::Clone, &["HEAD:main", "HEAD:other"]).expect_code(0).stderr;
         assert!(said.contains("mine: refs/heads/main for origin"), "{said}");
         assert!(said.contains("mine: refs/heads/other for origin"), "{said}");
         let before = refs_of(&walk, &origin);
-        commit(&walk, &[("a.py", &key_line())]);
+        walk.commit_round_the_hook(&[("a.py", &key_line())]);
         let said = push(&walk, Side::Clone, &["HEAD:main"]).expect_code(1).stderr;
         assert!(said.contains("mine: refs/heads/main") && said.contains("a.py:1:8"), "{said}");
         assert_eq!(refs_of(&walk, &origin), before);
@@ -220,7 +209,7 @@ fn an_earlier_pre_push_hook_that_refuses_is_heard() {
     fs::write(&hook, "#!/bin/sh\necho 'not today' >&2\nexit 7\n").unwrap();
     fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
     walk.carnet(&["init", "--shims"]).expect_code(0);
-    commit(&walk, &[("clean", "clean\n")]);
+    walk.commit_round_the_hook(&[("clean", "clean\n")]);
     let said = push(&walk, Side::Clone, &["HEAD:main"]).expect_code(1).stderr;
     assert!(said.contains("not today"), "{said}");
 }
@@ -276,7 +265,7 @@ fn trees_made_by_hand_neither_hide_a_file_nor_break_the_reading() {
 fn a_refused_push_is_in_the_audit_log_of_the_clone() {
     let (walk, _) = with_origin(Format::Plain);
     walk.carnet(&["init"]).expect_code(0);
-    commit(&walk, &[("a.py", &key_line())]);
+    walk.commit_round_the_hook(&[("a.py", &key_line())]);
     push(&walk, Side::Clone, &["HEAD:main"]).expect_code(1);
     let log = walk.ask(&["log", "--format=%B", "--glob=refs/carnet/audit"]);
     assert!(log.contains("\"atGate\":\"pre-push\""), "{log}");

@@ -5,21 +5,7 @@ use std::{collections::BTreeSet, fs};
 use carnet_testkit::{Format, TestRepo};
 use serde_json::Value;
 
-use crate::support::{Walk, aws_key, everyone, github_token, which};
-
-fn key_line() -> String {
-    format!("key = '{}'\n", aws_key())
-}
-
-/// Commits files, round the hook, and returns the commit.
-fn commit(walk: &Walk, files: &[(&str, &str)]) -> String {
-    for (path, text) in files {
-        walk.write(path, text);
-    }
-    walk.git(&["add", "-A"]).expect_code(0);
-    walk.git(&["commit", "-qnm", "next"]).expect_code(0);
-    walk.ask(&["rev-parse", "HEAD"])
-}
+use crate::support::{Walk, aws_key, everyone, github_token, key_line, which};
 
 fn walk_of(format: Format) -> Walk {
     let repo = TestRepo::with(format);
@@ -47,8 +33,8 @@ fn history(walk: &Walk) -> Value {
 fn a_removed_secret_is_found_in_the_commit_that_brought_it_in_every_format() {
     for format in Format::ALL {
         let walk = walk_of(format);
-        let brought = commit(&walk, &[("dir/a b.py", &key_line())]);
-        let later = commit(&walk, &[("dir/a b.py", "key = None\n"), ("c", "clean\n")]);
+        let brought = walk.commit_round_the_hook(&[("dir/a b.py", &key_line())]);
+        let later = walk.commit_round_the_hook(&[("dir/a b.py", "key = None\n"), ("c", "clean\n")]);
         assert_eq!(found(&history(&walk)), pairs(&[(&brought, "dir/a b.py")]), "{format:?}");
         let range = walk.json(&["scan", "--json", "--commits", &format!("{brought}..{later}")]);
         assert_eq!((found(&range), &range["n_contents"]), (pairs(&[]), &2.into()));
@@ -67,21 +53,21 @@ fn a_removed_secret_is_found_in_the_commit_that_brought_it_in_every_format() {
 fn what_only_a_merge_a_root_a_tag_or_another_branch_holds_is_found() {
     let walk = walk_of(Format::Plain);
     walk.git(&["checkout", "-qb", "side"]).expect_code(0);
-    commit(&walk, &[("side", "side\n")]);
+    walk.commit_round_the_hook(&[("side", "side\n")]);
     walk.git(&["checkout", "-q", "-"]).expect_code(0);
-    commit(&walk, &[("main", "main\n")]);
+    walk.commit_round_the_hook(&[("main", "main\n")]);
     walk.git(&["merge", "-q", "--no-commit", "side"]).expect_code(0);
-    let merge = commit(&walk, &[("evil", &key_line())]);
+    let merge = walk.commit_round_the_hook(&[("evil", &key_line())]);
     walk.git(&["checkout", "-q", "--orphan", "root"]).expect_code(0);
     walk.git(&["rm", "-rfq", "."]).expect_code(0);
-    let root = commit(&walk, &[("root.yml", &format!("token: {}\n", github_token()))]);
+    let root = walk.commit_round_the_hook(&[("root.yml", &format!("token: {}\n", github_token()))]);
     walk.git(&["checkout", "-q", "side"]).expect_code(0);
     walk.write("loose", format!("x = '{}'\n", aws_key()));
     let blob = walk.ask(&["hash-object", "-w", "loose"]);
     fs::remove_file(walk.repo.path().join("loose")).unwrap();
     walk.git(&["tag", "-am", "a blob", "a-blob", &blob]).expect_code(0);
     walk.git(&["checkout", "-q", "--detach", "root"]).expect_code(0);
-    let detached = commit(&walk, &[("detached", &key_line())]);
+    let detached = walk.commit_round_the_hook(&[("detached", &key_line())]);
     let expected = [
         (merge.as_str(), "evil"),
         (&root, "root.yml"),
@@ -98,7 +84,7 @@ fn every_blob_that_git_reaches_is_looked_at() {
         let branch = format!("b{}", n % 4);
         walk.git(&["checkout", "-qB", &branch]).expect_code(0);
         let text = format!("{n}\n");
-        commit(&walk, &[(&format!("d{}/f{}", n % 3, n % 7), &text), ("same", &text)]);
+        walk.commit_round_the_hook(&[(&format!("d{}/f{}", n % 3, n % 7), &text), ("same", &text)]);
         if n % 10 == 9 {
             walk.git(&["merge", "-q", "-s", "ours", "-m", "merge", "b0"]).expect_code(0);
         }
@@ -117,7 +103,7 @@ fn every_blob_that_git_reaches_is_looked_at() {
 #[test]
 fn an_unchanged_history_is_not_read_again_and_its_findings_stay() {
     let walk = walk_of(Format::Plain);
-    let brought = commit(&walk, &[("a.py", &key_line()), ("b", "b\n")]);
+    let brought = walk.commit_round_the_hook(&[("a.py", &key_line()), ("b", "b\n")]);
     let first = history(&walk);
     assert_eq!((&first["n_contents"], &first["n_known"]), (&3.into(), &0.into()));
     let again = history(&walk);
@@ -127,7 +113,7 @@ fn an_unchanged_history_is_not_read_again_and_its_findings_stay() {
         "the finding alone"
     );
     assert_eq!(found(&again), pairs(&[(&brought, "a.py")]));
-    let next = commit(&walk, &[("c.py", &format!("\n{}", key_line())), ("d", "d\n")]);
+    let next = walk.commit_round_the_hook(&[("c.py", &format!("\n{}", key_line())), ("d", "d\n")]);
     let more = history(&walk);
     assert_eq!(more["n_contents"], 3);
     assert_eq!(found(&more), pairs(&[(&brought, "a.py"), (&next, "c.py")]));
@@ -136,7 +122,7 @@ fn an_unchanged_history_is_not_read_again_and_its_findings_stay() {
 #[test]
 fn a_rewritten_history_forgets_what_is_gone_and_reads_only_what_is_new() {
     let walk = walk_of(Format::Plain);
-    commit(&walk, &[("a.py", &key_line()), ("b", "b\n")]);
+    walk.commit_round_the_hook(&[("a.py", &key_line()), ("b", "b\n")]);
     history(&walk);
     walk.write("a.py", "key = None\n");
     walk.git(&["add", "-A"]).expect_code(0);
@@ -149,8 +135,8 @@ fn a_rewritten_history_forgets_what_is_gone_and_reads_only_what_is_new() {
 #[test]
 fn a_shallow_clone_that_is_deepened_is_looked_at_below_its_old_border() {
     let walk = walk_of(Format::Plain);
-    let brought = commit(&walk, &[("a.py", &key_line())]);
-    commit(&walk, &[("a.py", "key = None\n")]);
+    let brought = walk.commit_round_the_hook(&[("a.py", &key_line())]);
+    walk.commit_round_the_hook(&[("a.py", "key = None\n")]);
     let url = format!("file://{}", walk.repo.path().display());
     let clone = TestRepo::without_repository();
     clone.git(&["clone", "-q", "--depth=1", &url, "."]);
@@ -163,7 +149,7 @@ fn a_shallow_clone_that_is_deepened_is_looked_at_below_its_old_border() {
 #[test]
 fn a_damaged_cache_counts_as_none() {
     let walk = walk_of(Format::Plain);
-    let brought = commit(&walk, &[("a.py", &key_line())]);
+    let brought = walk.commit_round_the_hook(&[("a.py", &key_line())]);
     history(&walk);
     let cache = walk.repo.path().join(".git/carnet/scan-cache");
     let sound = fs::read(&cache).unwrap();
@@ -182,7 +168,7 @@ fn what_cannot_be_read_is_no_clean_scan() {
     walk.carnet(&["scan", "--commits=--all"]).expect_code(2);
     walk.carnet(&["scan", "--staged", "--history"]).expect_code(2);
     walk.carnet(&["scan"]).expect_code(2);
-    commit(&walk, &[("gone", "soon gone\n")]);
+    walk.commit_round_the_hook(&[("gone", "soon gone\n")]);
     let blob = walk.ask(&["rev-parse", "HEAD:gone"]);
     let object = walk.repo.path().join(".git/objects").join(&blob[..2]).join(&blob[2..]);
     fs::remove_file(object).unwrap();
@@ -202,16 +188,16 @@ fn a_repository_without_a_commit_has_a_clean_history() {
 fn an_acceptance_counts_in_history_and_sarif_names_the_commit() {
     let walk = walk_of(Format::Plain);
     walk.carnet(&["init"]).expect_code(0);
-    let brought = commit(&walk, &[("a.py", &key_line())]);
+    let brought = walk.commit_round_the_hook(&[("a.py", &key_line())]);
     let ran = walk.carnet(&["scan", "--history", "--format", "sarif"]).expect_code(1);
     let log: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(log["runs"][0]["results"][0]["properties"]["commit"], brought.as_str());
     let digits = history(&walk)["findings"][0]["fingerprint"].as_str().unwrap().to_owned();
     walk.carnet(&["findings", "allow", &digits, "--reason", "revoked"]).expect_code(0);
-    commit(&walk, &[]);
+    walk.commit_round_the_hook(&[]);
     let ran = walk.carnet(&["scan", "--history"]).expect_code(0);
     assert!(ran.stderr.contains("1 suppressed"), "{}", ran.stderr);
-    commit(&walk, &[("a.py", "key = None\n")]);
+    walk.commit_round_the_hook(&[("a.py", "key = None\n")]);
     let n_met = |args: &[&str]| walk.json(args)["entries"][0]["n_met"].clone();
     assert_eq!(n_met(&["findings", "list", "--json"]), 0, "gone from HEAD's tree");
     assert_eq!(n_met(&["findings", "list", "--history", "--json"]), 1);

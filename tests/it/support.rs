@@ -29,6 +29,11 @@ pub fn aws_key() -> String {
     ["AK", "IA", "QYLPMN5HHHFPZAM2"].concat()
 }
 
+/// A line of source with [`aws_key`] in it.
+pub fn key_line() -> String {
+    format!("key = '{}'\n", aws_key())
+}
+
 /// A GitHub token that no one owns.
 pub fn github_token() -> String {
     ["gh", "p_", "x7Kd92mQvT4bWz8RfL1nYc6HsJ3gPa5Ue0Xo"].concat()
@@ -115,6 +120,16 @@ impl Walk {
         if self.who == Who::Ordinary {
             self.repo.give_to_ordinary_user();
         }
+    }
+
+    /// Commits files, or nothing, without asking the hook; returns the commit.
+    pub fn commit_round_the_hook(&self, files: &[(&str, &str)]) -> String {
+        for (path, text) in files {
+            self.write(path, text);
+        }
+        self.git(&["add", "-A"]).expect_code(0);
+        self.git(&["commit", "-qn", "--allow-empty", "-m", "next"]).expect_code(0);
+        self.ask(&["rev-parse", "HEAD"])
     }
 
     /// The id of the newest run.

@@ -168,10 +168,10 @@ struct Format {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn event() -> RunEvent {
+    pub(crate) fn event() -> RunEvent {
         RunEvent {
             format: EVENT_FORMAT.to_owned(),
             event: "run".to_owned(),

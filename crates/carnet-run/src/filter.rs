@@ -66,28 +66,10 @@ impl RunFilter {
 
 #[cfg(test)]
 mod tests {
-    use carnet_core::{Digest, RunId};
-
     use super::*;
 
     fn event() -> RunEvent {
-        RunEvent {
-            format: crate::event::EVENT_FORMAT.to_owned(),
-            event: "run".to_owned(),
-            run: RunId::from_random([7; 16]),
-            commit: GitOid::from_bytes(&[1; 20]).unwrap(),
-            passport_sha256: Digest::of(b"passport"),
-            previous: None,
-            writer: "0123456789abcdef".to_owned(),
-            public_key: None,
-            at: Timestamp::from_millis(1_000),
-            lane: LaneName::new("code-impl").unwrap(),
-            kind: RunKind::Baseline,
-            argv: vec!["make".to_owned()],
-            outcome: Outcome::Exited { exit_code: 2 },
-            source_commit: GitOid::from_bytes(&[2; 20]).unwrap(),
-            wall_ms: 12,
-        }
+        RunEvent { at: Timestamp::from_millis(1_000), ..crate::event::tests::event() }
     }
 
     fn wants(change: impl FnOnce(&mut RunFilter)) -> bool {
