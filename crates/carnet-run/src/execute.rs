@@ -18,12 +18,13 @@ use carnet_core::{
         Tool, Withheld,
     },
 };
-use carnet_git::{CheckoutError, ObjectError, Repo};
+use carnet_git::{ObjectError, Repo};
 use carnet_guard::{Guard, PolicyInForce};
 use carnet_policy::{Admission, Lane, LoadLaneError};
-use carnet_sandbox::{Captured, Confined, SandboxError, SandboxSpec, ServiceAccount};
+use carnet_sandbox::{Captured, Confined, SandboxError, SandboxSpec, ServiceAccount, Workspace};
 
 use crate::{
+    checkouts::{CheckoutsError, Wanted, check_out, write_out},
     collect::{GlobError, Output, Outputs, collect, media_type},
     record::{FinishedRun, RecordError, RecordedRun, record},
     scratch::{Scratch, ScratchError},
@@ -130,11 +131,8 @@ pub enum RunError {
     #[error(transparent)]
     Scratch(#[from] ScratchError),
     /// The commit could not be checked out.
-    #[error("check out the commit")]
-    Checkout(#[from] CheckoutError),
-    /// The workspace could not be given to the service account.
-    #[error("give the workspace to the service account")]
-    Owner(#[from] carnet_sandbox::OwnershipError),
+    #[error("make the workspace")]
+    Checkout(#[from] CheckoutsError),
     /// The confinement could not be built; nothing was started.
     #[error("confine the command")]
     Sandbox(#[from] SandboxError),
@@ -238,6 +236,7 @@ fn refused(ctx: &RunContext<'_>, plan: &RunPlan) -> Result<Draft, RunError> {
         enforcement: vec![],
         stdout: Captured::default(),
         stderr: Captured::default(),
+        overlay: None,
     };
     let started_at = (ctx.now)();
     Ok(Draft {
@@ -266,28 +265,44 @@ fn run_confined(ctx: &RunContext<'_>, plan: &RunPlan, id: RunId) -> Result<Draft
     let scratch = Scratch::create(&ctx.scratch_parent, &format!("run-{id}"))?;
     let workspace = scratch.path().join("workspace");
     std::fs::create_dir(&workspace).map_err(io("make the workspace"))?;
-    let checkout = ctx.repo.checkout_tree(&plan.tree, &workspace, pinned_mtime())?;
-    if let Some(account) = ctx.service_account {
-        carnet_sandbox::prepare_workspace_owner(&workspace, account)?;
-    }
-    let spec = SandboxSpec {
+    let wanted = Wanted {
+        repo: ctx.repo,
+        tree: plan.tree,
+        hidden: plan.lane.hidden(),
+        account: ctx.service_account,
+        mtime: pinned_mtime(),
+    };
+    let checkout = check_out(&wanted)?;
+    let mut spec = SandboxSpec {
         tool: PathBuf::from(&tool.path),
         argv: request.argv.clone(),
-        workspace: workspace.clone(),
+        workspace: Workspace::Overlay { lower: checkout.path(), mount_point: workspace.clone() },
         env: plan.lane.environment().clone(),
         quota: plan.lane.quota(),
         inner_exe: File::open(ctx.carnet_exe).map_err(io("open the carnet binary"))?,
         service_account: ctx.service_account,
     };
     let started_at = (ctx.now)();
-    let mut confined = carnet_sandbox::run(&spec, ctx.interrupted)?;
+    let mut confined = match carnet_sandbox::run(&spec, ctx.interrupted) {
+        Err(SandboxError::Overlay { step, source }) => {
+            write_out(&wanted, &workspace)?;
+            spec.workspace = Workspace::Directory(workspace.clone());
+            let mut confined = carnet_sandbox::run(&spec, ctx.interrupted)?;
+            for held in confined.enforcement.iter_mut().filter(|it| it.mechanism == "overlay") {
+                held.detail = format!("a copy instead: this machine cannot {step}: {source}");
+            }
+            confined
+        }
+        ended => ended?,
+    };
     confined.enforcement.retain(|it| it.mechanism != "parallel");
     confined.enforcement.push(Enforcement {
         mechanism: "parallel".to_owned(),
         level: EnforcementLevel::Full,
         detail: format!("file locks: {parallel} places for all processes of this repository"),
     });
-    let collected = collect(&workspace, &plan.outputs).map_err(io("collect the outputs"))?;
+    let left = confined.overlay.as_ref().map_or(workspace, |overlay| overlay.merged());
+    let collected = collect(&left, &plan.outputs).map_err(io("collect the outputs"))?;
     Ok(Draft {
         tree_sha256: checkout.tree_sha256,
         tools: vec![tool],

@@ -7,7 +7,7 @@
 use std::{
     fs::{self, DirBuilder, File},
     io,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -61,6 +61,8 @@ impl Scratch {
         lock.lock().map_err(io(&lock_path))?;
         let root = parent.join(name);
         DirBuilder::new().mode(0o711).create(&root).map_err(io(&root))?;
+        // Whatever the umask: the service account must be able to pass.
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o711)).map_err(io(&root))?;
         Ok(Scratch { root, lock_path, _lock: lock })
     }
 
@@ -96,7 +98,7 @@ fn sweep(parent: &Path) -> io::Result<()> {
 }
 
 /// Removes a directory tree even where the run took its own write permission away.
-fn remove_tree(root: &Path) -> io::Result<()> {
+pub(crate) fn remove_tree(root: &Path) -> io::Result<()> {
     match fs::remove_dir_all(root) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -108,7 +110,6 @@ fn remove_tree(root: &Path) -> io::Result<()> {
 }
 
 fn grant_owner(dir: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
@@ -139,8 +140,6 @@ pub fn default_parent() -> Result<PathBuf, ScratchError> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]

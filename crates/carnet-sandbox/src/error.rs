@@ -60,6 +60,16 @@ pub enum SandboxError {
         /// Who runs.
         uid: u32,
     },
+    /// A throw-away layer over the workspace cannot be made here; a copy as [`Workspace::Directory`](crate::Workspace)
+    /// still can be used.
+    #[error("lay an overlay over the workspace: {step}")]
+    Overlay {
+        /// What was being done.
+        step: &'static str,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
     /// The inner executable cannot be executed by the user the command runs as.
     #[error("use the inner executable: mode `{mode:o}` does not let user `{uid}` execute it")]
     InnerExecutable {
@@ -144,6 +154,7 @@ impl SandboxError {
             }
             SandboxError::Spec(_)
             | SandboxError::Workspace { .. }
+            | SandboxError::Overlay { .. }
             | SandboxError::Interrupted
             | SandboxError::Io { .. } => return None,
         })

@@ -40,6 +40,6 @@ pub use probe::{
     Bwrap, BwrapUnfit, CgroupMode, KernelRelease, Probe, ProbeItem, UserNamespacesUnfit, Version,
 };
 pub use spec::{
-    BASE_ENVIRONMENT, Captured, Confined, INNER_ARGUMENT, SandboxSpec, ServiceAccount, SpecError,
-    WORKSPACE,
+    BASE_ENVIRONMENT, Captured, Confined, INNER_ARGUMENT, OverlayAfter, SandboxSpec,
+    ServiceAccount, SpecError, WORKSPACE, Workspace,
 };

@@ -2,7 +2,12 @@
 //!
 //! Values only: nothing here touches the machine, so this module is the same on every system.
 
-use std::{collections::BTreeMap, fs::File, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    os::fd::{AsRawFd as _, OwnedFd},
+    path::PathBuf,
+};
 
 use carnet_core::{Enforcement, Outcome, Quota, Usage};
 
@@ -41,9 +46,8 @@ pub struct SandboxSpec {
     pub tool: PathBuf,
     /// The argument vector; the first element is the name the command sees of itself. Never empty.
     pub argv: Vec<String>,
-    /// Host directory bound read-write at [`WORKSPACE`]; the only one the command can change. Where the
-    /// caller has user id 0 it belongs to the service account (`prepare_workspace_owner`).
-    pub workspace: PathBuf,
+    /// What is seen at [`WORKSPACE`].
+    pub workspace: Workspace,
     /// Variables besides [`BASE_ENVIRONMENT`]. Nothing is inherited.
     pub env: BTreeMap<String, String>,
     /// What the run is granted. `parallel` is the caller's to hold.
@@ -52,6 +56,46 @@ pub struct SandboxSpec {
     pub inner_exe: File,
     /// Whom to become before anything runs. Required for user id 0, ignored for any other.
     pub service_account: Option<ServiceAccount>,
+}
+
+/// What a command has as its workspace. Where the caller has user id 0, the directory belongs to the service account
+/// (`prepare_workspace_owner`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Workspace {
+    /// A host directory, which the command changes.
+    Directory(PathBuf),
+    /// A throw-away layer over a host directory, which stays as it is.
+    Overlay {
+        /// The directory below.
+        lower: PathBuf,
+        /// An empty directory that the run's user can reach; the layer is mounted there, for this run's processes only.
+        mount_point: PathBuf,
+    },
+}
+
+/// The layer of a run that has ended, for as long as this value lives.
+#[derive(Debug)]
+pub struct OverlayAfter {
+    pub(crate) merged: OwnedFd,
+    pub(crate) upper: OwnedFd,
+}
+
+impl OverlayAfter {
+    /// Returns a path at which this process sees the workspace as the run left it.
+    pub fn merged(&self) -> PathBuf {
+        descriptor_path(&self.merged)
+    }
+
+    /// Returns a path at which this process sees what the run changed: new files, and a character device 0:0 for what
+    /// it removed.
+    pub fn changes(&self) -> PathBuf {
+        descriptor_path(&self.upper)
+    }
+}
+
+fn descriptor_path(descriptor: &OwnedFd) -> PathBuf {
+    // The dot makes it a directory for those who look at it without following links.
+    PathBuf::from(format!("/proc/self/fd/{}/.", descriptor.as_raw_fd()))
 }
 
 /// The first bytes of one output stream.
@@ -76,6 +120,8 @@ pub struct Confined {
     pub stdout: Captured,
     /// Standard error.
     pub stderr: Captured,
+    /// What lay over the workspace, where that was asked for.
+    pub overlay: Option<OverlayAfter>,
 }
 
 /// Why a spec cannot be run on any machine.
@@ -195,7 +241,7 @@ mod tests {
         let mut spec = SandboxSpec {
             tool: "/usr/bin/true".into(),
             argv: vec!["true".to_owned()],
-            workspace: "/".into(),
+            workspace: Workspace::Directory("/".into()),
             env: BTreeMap::new(),
             quota,
             inner_exe: File::open(std::env::current_exe().unwrap()).unwrap(),

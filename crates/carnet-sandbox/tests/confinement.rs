@@ -20,6 +20,8 @@ mod kernels;
 mod kit;
 #[path = "confinement/leaks.rs"]
 mod leaks;
+#[path = "confinement/overlay.rs"]
+mod overlay;
 #[path = "confinement/refusals.rs"]
 mod refusals;
 #[path = "confinement/tools.rs"]

@@ -14,7 +14,7 @@ use std::{
 };
 
 use carnet_core::Quota;
-use carnet_sandbox::{INNER_ARGUMENT, SandboxError, SandboxSpec, ServiceAccount};
+use carnet_sandbox::{INNER_ARGUMENT, SandboxError, SandboxSpec, ServiceAccount, Workspace};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args_os()
@@ -68,7 +68,7 @@ fn run(workspace: &str, account: &str, wall_ms: &str, argv: &[&str]) -> Result<E
     let spec = SandboxSpec {
         tool: argv[0].into(),
         argv: argv.iter().map(|argument| (*argument).to_owned()).collect(),
-        workspace: workspace.into(),
+        workspace: parse_workspace(workspace),
         env: BTreeMap::new(),
         quota,
         inner_exe,
@@ -88,6 +88,16 @@ fn run(workspace: &str, account: &str, wall_ms: &str, argv: &[&str]) -> Result<E
     };
     report().map_err(|error| error.to_string())?;
     Ok(ExitCode::from(confined.outcome.exit_code() as u8))
+}
+
+/// `LOWER+MOUNT_POINT` is an overlay, all else a directory.
+fn parse_workspace(text: &str) -> Workspace {
+    match text.split_once('+') {
+        None => Workspace::Directory(text.into()),
+        Some((lower, mount_point)) => {
+            Workspace::Overlay { lower: lower.into(), mount_point: mount_point.into() }
+        }
+    }
 }
 
 fn parse_account(text: &str) -> Result<Option<ServiceAccount>, String> {

@@ -27,6 +27,9 @@ use super::{
     wire::{self, Assignment, Facts, Go, ProcessLimit, Report},
 };
 
+/// What statfs(2) says of an overlay (linux/magic.h).
+const OVERLAY_MAGIC: rustix::fs::FsWord = 0x794c_7630;
+
 /// A layer that does not hold: its name in the receipt, and what was found.
 type Refusal = (&'static str, String);
 
@@ -123,7 +126,9 @@ fn verify() -> Result<Facts, Refusal> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(|error| ("first-process", format!("prctl: {error}")))?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    Ok(Facts { nested_namespace_refusal, has_keyring, interfaces })
+    let has_overlay =
+        rustix::fs::statfs(crate::WORKSPACE).is_ok_and(|stat| stat.f_type == OVERLAY_MAGIC);
+    Ok(Facts { nested_namespace_refusal, has_keyring, interfaces, has_overlay })
 }
 
 fn verify_session_and_root() -> Result<(), Refusal> {

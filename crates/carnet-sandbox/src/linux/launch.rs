@@ -3,12 +3,13 @@
 //! A [`Launched`] that is dropped is killed and reaped: no early return leaves a process behind.
 
 use std::{
+    fs,
     io::{self, Write as _},
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
-        unix::{net::UnixStream, process::CommandExt},
+        unix::{fs::MetadataExt, net::UnixStream, process::CommandExt},
     },
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
@@ -20,11 +21,12 @@ use rustix::{
 };
 
 use super::{
-    layers::{self, ETC_FILES, Numbers},
+    layers::{self, ETC_FILES, Numbers, Writable},
+    overlay::Overlay,
     run::wait_readable,
     sys::{self, Reaped},
 };
-use crate::{Bwrap, SandboxError, SandboxSpec, ServiceAccount};
+use crate::{Bwrap, SandboxError, SandboxSpec, ServiceAccount, Workspace};
 
 /// Lowest number of a descriptor that is passed on, above the standard three.
 const NUMBER_MIN: i32 = 10;
@@ -41,6 +43,8 @@ pub(super) struct Launched {
     pub bwrap: Pid,
     /// Readable when bwrap has ended.
     pub bwrap_fd: OwnedFd,
+    /// What lies over the workspace, where that was asked for.
+    pub overlay: Option<Overlay>,
     /// The first process of the sandbox, once known.
     pub init: Option<OwnedFd>,
     reaped: Option<Reaped>,
@@ -50,7 +54,6 @@ pub(super) struct Launched {
 pub(super) fn launch(
     bwrap: &Bwrap,
     spec: &SandboxSpec,
-    workspace: &Path,
     become_account: Option<ServiceAccount>,
 ) -> Result<Launched, SandboxError> {
     let io = |doing: &'static str| move |source: io::Error| SandboxError::Io { doing, source };
@@ -77,22 +80,31 @@ pub(super) fn launch(
     let numbers = Numbers { inner_exe: number(0), info: number(1), etc_files };
 
     let mut command = Command::new(&bwrap.path);
-    command.args(layers::plan(workspace, &spec.quota, &numbers));
+    let (writable, mut overlay) = place_workspace(&mut command, spec, become_account)?;
+    command.args(layers::plan(&writable, &spec.quota, &numbers));
     command.env_clear().current_dir("/").process_group(0);
     command.stdin(OwnedFd::from(inner_control)).stdout(inner_stdout).stderr(inner_stderr);
-    if let Some(account) = become_account {
+    if let (Some(account), None) = (become_account, &overlay) {
         // With a user id given, `std` clears the supplementary groups as well.
         command.gid(account.gid).uid(account.uid);
     }
     sys::inherit(&mut command, passed);
-    let child = command.spawn().map_err(io("start bwrap"))?;
+    let spawned = command.spawn();
     // Our copies of the other ends must go, or no end of file would ever be seen.
     drop(command);
+    let child = match (spawned, overlay.take()) {
+        (Err(error), Some(overlay)) => return Err(overlay.explain(error)),
+        (Err(error), None) => return Err(io("start bwrap")(error)),
+        (Ok(child), laid) => {
+            overlay = laid;
+            child
+        }
+    };
     let bwrap = Pid::from_child(&child);
     let bwrap_fd = pidfd_open(bwrap, PidfdFlags::empty());
     let bwrap_fd = bwrap_fd.map_err(|error| abandon(bwrap, error.into()))?;
     let (control, streams) = (Some(control), Some((stdout, stderr)));
-    Ok(Launched { control, streams, info, bwrap, bwrap_fd, init: None, reaped: None })
+    Ok(Launched { control, streams, info, bwrap, bwrap_fd, overlay, init: None, reaped: None })
 }
 
 impl Launched {
@@ -133,6 +145,44 @@ impl Drop for Launched {
             self.kill_bwrap();
             let _ = self.reap();
         }
+    }
+}
+
+/// Finds what the command may write, and has the layer mounted where one is asked for.
+fn place_workspace(
+    command: &mut Command,
+    spec: &SandboxSpec,
+    account: Option<ServiceAccount>,
+) -> Result<(Writable, Option<Overlay>), SandboxError> {
+    match &spec.workspace {
+        Workspace::Directory(directory) => {
+            let workspace = examine_directory(directory, account)?;
+            Ok((Writable { workspace, tmp: None }, None))
+        }
+        Workspace::Overlay { lower, mount_point } => {
+            let overlay = Overlay::prepare(command, lower, mount_point, &spec.quota, account)?;
+            let writable = Writable { workspace: overlay.merged(), tmp: Some(overlay.tmp()) };
+            Ok((writable, Some(overlay)))
+        }
+    }
+}
+
+/// Returns the directory without links, once it is one of the user who will write it.
+fn examine_directory(
+    directory: &Path,
+    account: Option<ServiceAccount>,
+) -> Result<PathBuf, SandboxError> {
+    let failed = |source| SandboxError::Workspace { path: directory.to_owned(), source };
+    let path = fs::canonicalize(directory).map_err(failed)?;
+    let metadata = fs::metadata(&path).map_err(failed)?;
+    if !metadata.is_dir() {
+        return Err(failed(io::ErrorKind::NotADirectory.into()));
+    }
+    match account {
+        Some(account) if metadata.uid() != account.uid => {
+            Err(SandboxError::WorkspaceOwner { path, owner: metadata.uid(), uid: account.uid })
+        }
+        _ => Ok(path),
     }
 }
 

@@ -52,14 +52,23 @@ pub(super) struct Numbers {
     pub etc_files: Vec<i32>,
 }
 
+/// What of the host the command may write.
+#[derive(Debug, Clone)]
+pub(super) struct Writable {
+    /// Bound at [`WORKSPACE`].
+    pub workspace: PathBuf,
+    /// Bound at `/tmp`; where `None`, that is a tmpfs of its own.
+    pub tmp: Option<PathBuf>,
+}
+
 /// Returns bwrap's arguments for this host.
-pub(super) fn plan(workspace: &Path, quota: &Quota, numbers: &Numbers) -> Vec<OsString> {
-    plan_for(&look_at_root(), workspace, quota, numbers)
+pub(super) fn plan(writable: &Writable, quota: &Quota, numbers: &Numbers) -> Vec<OsString> {
+    plan_for(&look_at_root(), writable, quota, numbers)
 }
 
 fn plan_for(
     root: &[RootEntry],
-    workspace: &Path,
+    writable: &Writable,
     quota: &Quota,
     numbers: &Numbers,
 ) -> Vec<OsString> {
@@ -68,7 +77,8 @@ fn plan_for(
     arguments.system(root);
     arguments.etc(&numbers.etc_files);
     arguments.kernel_file_systems(quota);
-    arguments.add(["--bind"]).add([workspace.as_os_str()]).add([WORKSPACE]);
+    arguments.scratch(writable, quota);
+    arguments.add(["--bind"]).add([writable.workspace.as_os_str()]).add([WORKSPACE]);
     arguments.add(["--remount-ro", "/", "--chdir", WORKSPACE]);
     arguments.add(["--info-fd", &numbers.info.to_string(), "--as-pid-1", "--"]);
     arguments.add([format!("/proc/self/fd/{}", numbers.inner_exe).as_str(), INNER_ARGUMENT]);
@@ -135,7 +145,7 @@ impl Arguments {
     }
 
     fn kernel_file_systems(&mut self, quota: &Quota) {
-        let (scratch, shared) = scratch_bytes(quota);
+        let (_, shared) = scratch_bytes(quota);
         self.add([
             "--proc",
             "/proc",
@@ -147,7 +157,16 @@ impl Arguments {
             &shared.to_string(),
         ]);
         self.add(["--tmpfs", "/dev/shm", "--remount-ro", "/dev"]);
-        self.add(["--perms", "1777", "--size", &scratch.to_string(), "--tmpfs", "/tmp"]);
+    }
+
+    fn scratch(&mut self, writable: &Writable, quota: &Quota) {
+        match &writable.tmp {
+            Some(tmp) => self.add(["--bind"]).add([tmp.as_os_str()]).add(["/tmp"]),
+            None => {
+                let (scratch, _) = scratch_bytes(quota);
+                self.add(["--perms", "1777", "--size", &scratch.to_string(), "--tmpfs", "/tmp"])
+            }
+        };
         self.add(["--perms", "0700", "--dir", "/tmp/home"]);
     }
 }
@@ -192,7 +211,8 @@ mod tests {
             parallel: 1,
         };
         let numbers = Numbers { inner_exe: 20, info: 21, etc_files: vec![22, 23, 24, 25] };
-        let arguments = plan_for(root, Path::new("/srv/work tree"), &quota, &numbers);
+        let writable = Writable { workspace: "/srv/work tree".into(), tmp: None };
+        let arguments = plan_for(root, &writable, &quota, &numbers);
         arguments.into_iter().map(|argument| argument.into_string().unwrap()).collect()
     }
 

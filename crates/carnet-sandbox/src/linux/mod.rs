@@ -11,6 +11,8 @@ mod kernel;
 
 mod layers;
 
+mod overlay;
+
 mod launch;
 
 mod wire;

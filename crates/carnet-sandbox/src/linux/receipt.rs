@@ -2,8 +2,8 @@
 
 use carnet_core::{Enforcement, EnforcementLevel};
 
-use super::{landlock, run::Seen, seccomp};
-use crate::{BASE_ENVIRONMENT, Bwrap, Probe, SandboxSpec};
+use super::{landlock, overlay::bound, run::Seen, seccomp};
+use crate::{BASE_ENVIRONMENT, Bwrap, Probe, SandboxSpec, Workspace};
 
 /// Returns the layers, each as it was seen; `limits` are those of the quota backend.
 pub(super) fn receipt(
@@ -74,11 +74,8 @@ pub(super) fn receipt(
             layers.add(mechanism, None, "the command was not seen to start".to_owned());
         }
     }
-    layers.add(
-        "overlay",
-        None,
-        "the workspace is bound directly; the caller gives a clean checkout".to_owned(),
-    );
+    let (overlay, limits) = overlay(spec, limits);
+    layers.0.push(overlay);
     layers.0.extend(limits);
     layers.add(
         "wall-time",
@@ -88,6 +85,28 @@ pub(super) fn receipt(
     layers.add("output", Full, "supervisor: both streams counted together".to_owned());
     layers.add("parallel", None, "held by the caller, not by the sandbox".to_owned());
     layers.0
+}
+
+/// Returns what lies over the workspace, and the limits: a bound of a layer's own holds for the disk as a whole.
+fn overlay(spec: &SandboxSpec, mut limits: Vec<Enforcement>) -> (Enforcement, Vec<Enforcement>) {
+    let item = |mechanism: &str, level, detail: String| Enforcement {
+        mechanism: mechanism.to_owned(),
+        level,
+        detail,
+    };
+    if matches!(spec.workspace, Workspace::Directory(_)) {
+        let detail = "the workspace is bound directly: a copy of the run's own".to_owned();
+        return (item("overlay", EnforcementLevel::None, detail), limits);
+    }
+    let (bytes, inodes) = bound(&spec.quota);
+    let held = format!(
+        "tmpfs: `{bytes}` bytes and `{inodes}` inodes for workspace and /tmp together, seen from within as an overlay"
+    );
+    for limit in limits.iter_mut().filter(|limit| limit.mechanism == "disk") {
+        *limit = item("disk", EnforcementLevel::Full, held.clone());
+    }
+    let detail = "a throw-away layer over a clean directory that stays as it is".to_owned();
+    (item("overlay", EnforcementLevel::Full, detail), limits)
 }
 
 fn seccomp(probe: &Probe) -> (EnforcementLevel, String) {

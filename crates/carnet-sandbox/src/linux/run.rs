@@ -12,7 +12,6 @@ use std::{
         fd::{AsFd, BorrowedFd},
         unix::fs::MetadataExt,
     },
-    path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -33,7 +32,8 @@ use super::{
     wire::{self, Assignment, Facts, Go, Report},
 };
 use crate::{
-    BASE_ENVIRONMENT, Confined, Probe, Requirement, SandboxError, SandboxSpec, ServiceAccount,
+    BASE_ENVIRONMENT, Confined, OverlayAfter, Probe, Requirement, SandboxError, SandboxSpec,
+    ServiceAccount,
 };
 
 /// Time in which the sandbox must be built.
@@ -99,15 +99,15 @@ pub fn run_requiring(
     probe.user_namespaces.clone()?;
     let account = account_to_become(spec)?;
     let uid = account.map_or(probe.uid, |account| account.uid);
-    let workspace = examine_workspace(spec, account)?;
     examine_inner_exe(spec, account)?;
 
     let mut limits = limits::choose(&probe, &spec.quota);
-    let launched = launch(&bwrap, spec, &workspace, account)?;
+    let launched = launch(&bwrap, spec, account)?;
     let mut supervisor = Supervisor::new(launched, spec.quota.output_bytes, interrupt)?;
     supervisor.assign(spec, &probe, limits.as_ref())?;
     let facts = supervisor.await_ready()?;
     let (init, outside) = supervisor.verify_outside(uid, account.is_some())?;
+    let overlay = supervisor.open_overlay(&facts)?;
     limits
         .attach(init)
         .map_err(|source| SandboxError::Io { doing: "take charge of the limits", source })?;
@@ -132,7 +132,7 @@ pub fn run_requiring(
     let seen = Seen { facts, outside, has_started };
     let enforcement = receipt::receipt(spec, &probe, &bwrap, &seen, limits.enforcement());
     let (stdout, stderr) = supervisor.streams.finish();
-    Ok(Confined { outcome, usage, enforcement, stdout, stderr })
+    Ok(Confined { outcome, usage, enforcement, stdout, stderr, overlay })
 }
 
 /// Returns whom to become: the service account where the caller is root, else nobody else.
@@ -149,25 +149,6 @@ fn account_to_become(spec: &SandboxSpec) -> Result<Option<ServiceAccount>, Sandb
         return Err(SandboxError::ServiceAccountIsRoot { uid: account.uid, gid: account.gid });
     }
     Ok(Some(account))
-}
-
-/// Returns the workspace without links, once it is a directory of the user who will write it.
-fn examine_workspace(
-    spec: &SandboxSpec,
-    account: Option<ServiceAccount>,
-) -> Result<PathBuf, SandboxError> {
-    let failed = |source| SandboxError::Workspace { path: spec.workspace.clone(), source };
-    let path = fs::canonicalize(&spec.workspace).map_err(failed)?;
-    let metadata = fs::metadata(&path).map_err(failed)?;
-    if !metadata.is_dir() {
-        return Err(failed(io::ErrorKind::NotADirectory.into()));
-    }
-    match account {
-        Some(account) if metadata.uid() != account.uid => {
-            Err(SandboxError::WorkspaceOwner { path, owner: metadata.uid(), uid: account.uid })
-        }
-        _ => Ok(path),
-    }
 }
 
 /// The service account must be able to read and execute the inner executable by its descriptor.
@@ -328,6 +309,19 @@ impl<'a> Supervisor<'a> {
         }
         let has_cgroup_namespace = is_own_namespace(init, "cgroup");
         Ok((init, Outside { uid, n_groups: status.groups.len(), has_cgroup_namespace }))
+    }
+
+    /// Takes hold of the layer over the workspace, so that it outlives the run.
+    fn open_overlay(&self, facts: &Facts) -> Result<Option<OverlayAfter>, SandboxError> {
+        let Some(overlay) = &self.launched.overlay else { return Ok(None) };
+        if !facts.has_overlay {
+            let found = "the workspace is no overlay".to_owned();
+            return Err(SandboxError::Unverified { layer: "overlay".to_owned(), found });
+        }
+        let opened = overlay.open(self.launched.bwrap.as_raw_nonzero().get());
+        opened
+            .map(Some)
+            .map_err(|source| SandboxError::Io { doing: "take hold of the overlay", source })
     }
 
     /// Lets the command start. Nothing of it runs before.

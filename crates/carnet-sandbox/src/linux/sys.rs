@@ -7,6 +7,7 @@
 )]
 
 pub(in crate::linux) mod confine;
+pub(in crate::linux) mod layer;
 
 use std::{
     io,

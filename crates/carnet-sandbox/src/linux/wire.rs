@@ -71,6 +71,8 @@ pub(super) struct Facts {
     pub has_keyring: bool,
     /// Network interfaces.
     pub interfaces: Vec<String>,
+    /// Whether the workspace is an overlay.
+    pub has_overlay: bool,
 }
 
 /// A limit of one process, by its name in setrlimit(2).

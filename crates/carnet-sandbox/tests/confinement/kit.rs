@@ -7,7 +7,7 @@ use std::{
 
 use carnet_core::Quota;
 use carnet_sandbox::{
-    Confined, SandboxError, SandboxSpec, ServiceAccount, prepare_workspace_owner,
+    Confined, SandboxError, SandboxSpec, ServiceAccount, Workspace, prepare_workspace_owner,
 };
 
 /// `nobody`: on every Linux, with no rights.
@@ -27,6 +27,8 @@ pub struct Bench {
     pub workspace: tempfile::TempDir,
     pub quota: Quota,
     pub env: BTreeMap<String, String>,
+    /// Where the layer is mounted; without it the workspace is bound directly.
+    pub mount_point: Option<tempfile::TempDir>,
 }
 
 /// A fresh workspace, owned by the user who will run; `None`, said aloud, where nothing can be enforced and
@@ -43,7 +45,7 @@ pub fn bench() -> Option<Bench> {
     if is_root() {
         prepare_workspace_owner(workspace.path(), NOBODY).unwrap();
     }
-    Some(Bench { workspace, quota: QUOTA, env: BTreeMap::new() })
+    Some(Bench { workspace, quota: QUOTA, env: BTreeMap::new(), mount_point: None })
 }
 
 pub fn is_root() -> bool {
@@ -55,11 +57,21 @@ impl Bench {
         SandboxSpec {
             tool: argv[0].into(),
             argv: argv.iter().map(|argument| (*argument).to_owned()).collect(),
-            workspace: self.workspace.path().to_owned(),
+            workspace: self.place(),
             env: self.env.clone(),
             quota: self.quota,
             inner_exe: File::open(trial()).unwrap(),
             service_account: is_root().then_some(NOBODY),
+        }
+    }
+
+    fn place(&self) -> Workspace {
+        let workspace = self.workspace.path().to_owned();
+        match &self.mount_point {
+            None => Workspace::Directory(workspace),
+            Some(dir) => {
+                Workspace::Overlay { lower: workspace, mount_point: dir.path().to_owned() }
+            }
         }
     }
 

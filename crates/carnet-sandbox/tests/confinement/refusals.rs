@@ -3,7 +3,7 @@
 use std::{fs, fs::File, os::unix::fs::PermissionsExt, process::Command, sync::atomic::AtomicBool};
 
 use carnet_sandbox::{
-    INNER_ARGUMENT, Requirement, SandboxError, SandboxSpec, ServiceAccount, SpecError,
+    INNER_ARGUMENT, Requirement, SandboxError, SandboxSpec, ServiceAccount, SpecError, Workspace,
 };
 
 use crate::kit::{bench, is_root, trial};
@@ -32,10 +32,11 @@ fn a_file_that_is_not_executable_is_not_started() {
 fn a_workspace_that_is_missing_or_no_directory_is_refused() {
     let Some(bench) = bench() else { return };
     let mut spec = bench.spec(&["/bin/true"]);
-    spec.workspace = bench.workspace.path().join("missing");
+    spec.workspace = Workspace::Directory(bench.workspace.path().join("missing"));
     assert!(matches!(refused(&spec), SandboxError::Workspace { .. }));
-    spec.workspace = bench.workspace.path().join("file");
-    fs::write(&spec.workspace, "").unwrap();
+    let file = bench.workspace.path().join("file");
+    fs::write(&file, "").unwrap();
+    spec.workspace = Workspace::Directory(file);
     assert!(matches!(refused(&spec), SandboxError::Workspace { .. }));
 }
 

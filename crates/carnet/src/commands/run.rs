@@ -12,6 +12,7 @@ use carnet_git::{Head, HeadError, Repo};
 use carnet_guard::{Guard, PolicyInForce};
 use carnet_policy::LoadLaneError;
 use carnet_run::{
+    checkouts::CheckoutsError,
     event::describe,
     execute::{ExecutedRun, RunContext, RunError, RunRequest, execute, plan},
     scratch,
@@ -260,12 +261,12 @@ impl From<RunError> for CommandError {
             RunError::Tool(_) => CommandError::of(ExitCode::Refused, &error),
             RunError::Interrupted(_) => CommandError::of(ExitCode::Incomplete, &error),
             RunError::Sandbox(source) => sandbox_error(&error, source),
-            RunError::Commit { .. } | RunError::Checkout(_) => {
+            RunError::Commit { .. } | RunError::Checkout(CheckoutsError::Checkout(_)) => {
                 CommandError::of(ExitCode::Incomplete, &error).hint("Ask git what it thinks: `git fsck`.")
             }
             RunError::Record(_) => CommandError::of(ExitCode::Io, &error)
                 .hint("Nothing of the run is in the ledger; make room or mend the repository, and run again."),
-            RunError::Scratch(_) | RunError::Owner(_) | RunError::Io { .. } | RunError::Random(_) => {
+            RunError::Scratch(_) | RunError::Checkout(_) | RunError::Io { .. } | RunError::Random(_) => {
                 CommandError::of(ExitCode::Io, &error)
             }
         }

@@ -10,7 +10,13 @@ type Answer = (libc::c_long, Option<u32>, i32);
 
 const SET_MODE_FILTER: u32 = 1;
 
-const FEATURES: [(&str, Answer); 8] = [
+/// A mount namespace as root asks for it, and as an ordinary user does.
+const OF_ROOT: Option<u32> = Some(libc::CLONE_NEWNS as u32);
+const OF_A_USER: Option<u32> = Some((libc::CLONE_NEWNS | libc::CLONE_NEWUSER) as u32);
+
+const FEATURES: [(&str, Answer); 10] = [
+    ("mounts-of-root", (libc::SYS_unshare, OF_ROOT, libc::EPERM)),
+    ("mounts-of-a-user", (libc::SYS_unshare, OF_A_USER, libc::EPERM)),
     ("landlock", (libc::SYS_landlock_create_ruleset, None, libc::ENOSYS)),
     ("landlock-rules", (libc::SYS_landlock_add_rule, None, libc::EINVAL)),
     ("landlock-restriction", (libc::SYS_landlock_restrict_self, None, libc::E2BIG)),

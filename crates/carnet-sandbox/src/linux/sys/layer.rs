@@ -1,0 +1,168 @@
+//! What the process that becomes bwrap does first: a mount namespace of its own, and the throw-away layer in it.
+//!
+//! Invariant: what runs between fork and exec neither allocates nor locks; all that is needed was made before.
+
+use std::{
+    ffi::{CStr, CString},
+    io,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::process::CommandExt,
+    },
+    process::Command,
+};
+
+use rustix::{
+    fs::{
+        AtFlags, CWD, Gid, Mode, OFlags, Timestamps, Uid, chmodat, chownat, mkdirat, openat,
+        utimensat,
+    },
+    mount::{MountFlags, MountPropagationFlags, mount, mount_change},
+};
+
+use super::check;
+
+/// What is mounted, all of it made before the fork.
+pub(in crate::linux) struct Layer {
+    /// Whom to become afterwards; `None` for ordinary users, who need a user namespace instead.
+    pub account: Option<(u32, u32)>,
+    /// The one line of `uid_map`.
+    pub uid_map: String,
+    /// The one line of `gid_map`.
+    pub gid_map: String,
+    /// Where the tmpfs is mounted.
+    pub mount_point: CString,
+    /// Its options.
+    pub tmpfs_options: CString,
+    /// Options of the overlay; paths in them are below the tmpfs, or descriptors.
+    pub overlay_options: CString,
+    /// Permissions of the lower directory itself, which the upper one must repeat.
+    pub root_mode: Mode,
+    /// Its times.
+    pub root_times: Timestamps,
+    /// The lower directory, which `overlay_options` names by number.
+    pub lower: OwnedFd,
+    /// Where the lower directory is: it must be opened again, in the namespace that is then our own.
+    pub lower_path: CString,
+}
+
+/// A step that failed; nothing was executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(in crate::linux) enum LayerStep {
+    /// A mount namespace, and a user namespace where it is needed.
+    Namespace = 1,
+    /// The tmpfs.
+    Scratch = 2,
+    /// The directories in it.
+    Directories = 3,
+    /// The overlay.
+    Overlay = 4,
+    /// Becoming the service account.
+    Account = 5,
+}
+
+impl LayerStep {
+    /// Reads what the child wrote.
+    pub fn from_byte(byte: u8) -> Option<LayerStep> {
+        use LayerStep::{Account, Directories, Namespace, Overlay, Scratch};
+        [Namespace, Scratch, Directories, Overlay, Account]
+            .into_iter()
+            .find(|step| *step as u8 == byte)
+    }
+
+    /// Returns what was being done, as a fragment.
+    pub fn name(self) -> &'static str {
+        match self {
+            LayerStep::Namespace => "make a mount namespace",
+            LayerStep::Scratch => "mount a tmpfs",
+            LayerStep::Directories => "make the layer's directories",
+            LayerStep::Overlay => "mount an overlay",
+            LayerStep::Account => "become the service account",
+        }
+    }
+}
+
+/// Makes the program that `command` starts mount `layer` before it is executed. A step that fails is written as one
+/// byte to `failed`, and nothing is executed.
+pub(in crate::linux) fn mount_before(command: &mut Command, layer: Layer, failed: OwnedFd) {
+    let apply = move || {
+        let report = |step: LayerStep| {
+            let _ = rustix::io::write(&failed, &[step as u8]);
+        };
+        namespace(&layer).inspect_err(|_| report(LayerStep::Namespace))?;
+        scratch(&layer).inspect_err(|_| report(LayerStep::Scratch))?;
+        directories(&layer).inspect_err(|_| report(LayerStep::Directories))?;
+        overlay(&layer).inspect_err(|_| report(LayerStep::Overlay))?;
+        account(&layer).inspect_err(|_| report(LayerStep::Account))
+    };
+    // SAFETY: the closure runs between fork and exec and makes system calls only: it neither allocates nor locks (strings
+    // are C strings already), and errors are made of error numbers.
+    unsafe { command.pre_exec(apply) };
+}
+
+fn namespace(layer: &Layer) -> io::Result<()> {
+    let user = if layer.account.is_none() { libc::CLONE_NEWUSER } else { 0 };
+    // SAFETY: unshare takes no pointer; the flags change credentials and mounts, not memory or descriptors.
+    check(libc::c_long::from(unsafe { libc::unshare(libc::CLONE_NEWNS | user) }))?;
+    if layer.account.is_none() {
+        put(c"/proc/self/setgroups", b"deny")?;
+        put(c"/proc/self/uid_map", layer.uid_map.as_bytes())?;
+        put(c"/proc/self/gid_map", layer.gid_map.as_bytes())?;
+    }
+    // Nothing that is mounted from here on reaches the host.
+    let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    mount_change(c"/", flags)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let lower = openat(CWD, layer.lower_path.as_c_str(), flags, Mode::empty())?;
+    let (from, to) = (lower.as_raw_fd(), layer.lower.as_raw_fd());
+    // SAFETY: dup3 takes no pointer; `to` is owned by the layer, which goes on owning what it now stands for.
+    check(libc::c_long::from(unsafe { libc::dup3(from, to, libc::O_CLOEXEC) }))
+}
+
+fn put(path: &CStr, bytes: &[u8]) -> io::Result<()> {
+    let file = openat(CWD, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let n_written = rustix::io::write(file, bytes)?;
+    if n_written == bytes.len() { Ok(()) } else { Err(rustix::io::Errno::IO.into()) }
+}
+
+fn scratch(layer: &Layer) -> io::Result<()> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    let options = Some(layer.tmpfs_options.as_c_str());
+    mount(c"carnet", layer.mount_point.as_c_str(), c"tmpfs", flags, options)?;
+    Ok(rustix::process::chdir(layer.mount_point.as_c_str())?)
+}
+
+fn directories(layer: &Layer) -> io::Result<()> {
+    let make = |name: &CStr, mode: Mode| -> io::Result<()> {
+        mkdirat(CWD, name, mode)?;
+        if let Some((uid, gid)) = layer.account {
+            let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+            chownat(CWD, name, uid, gid, AtFlags::empty())?;
+        }
+        // Whatever the umask.
+        Ok(chmodat(CWD, name, mode, AtFlags::empty())?)
+    };
+    make(c"upper", layer.root_mode)?;
+    make(c"work", Mode::from_raw_mode(0o700))?;
+    make(c"merged", Mode::from_raw_mode(0o755))?;
+    make(c"tmp", Mode::from_raw_mode(0o1777))?;
+    Ok(utimensat(CWD, c"upper", &layer.root_times, AtFlags::empty())?)
+}
+
+fn overlay(layer: &Layer) -> io::Result<()> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    let options = Some(layer.overlay_options.as_c_str());
+    mount(c"carnet", c"merged", c"overlay", flags, options)?;
+    Ok(rustix::process::chdir(c"/")?)
+}
+
+fn account(layer: &Layer) -> io::Result<()> {
+    let Some((uid, gid)) = layer.account else { return Ok(()) };
+    // SAFETY: setgroups with no groups reads no memory; setgid and setuid take no pointer. This process has one thread.
+    check(libc::c_long::from(unsafe { libc::setgroups(0, std::ptr::null()) }))?;
+    // SAFETY: as above.
+    check(libc::c_long::from(unsafe { libc::setgid(gid) }))?;
+    // SAFETY: as above.
+    check(libc::c_long::from(unsafe { libc::setuid(uid) }))
+}
