@@ -281,6 +281,8 @@ fn run_confined(ctx: &RunContext<'_>, plan: &RunPlan, id: RunId) -> Result<Draft
         quota: plan.lane.quota(),
         inner_exe: File::open(ctx.carnet_exe).map_err(io("open the carnet binary"))?,
         service_account: ctx.service_account,
+        stdin: None,
+        secrets: vec![],
     };
     let started_at = (ctx.now)();
     let mut confined = match carnet_sandbox::run(&spec, ctx.interrupted) {

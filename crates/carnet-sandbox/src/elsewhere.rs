@@ -3,7 +3,7 @@
 use std::{path::Path, process::ExitCode, sync::atomic::AtomicBool};
 
 use crate::{
-    BwrapUnfit, CgroupMode, Confined, KernelRelease, Probe, Requirement, SandboxError, SandboxSpec,
+    Attendance, BwrapUnfit, CgroupMode, Confined, KernelRelease, Probe, SandboxError, SandboxSpec,
     ServiceAccount, UserNamespacesUnfit,
 };
 
@@ -40,10 +40,9 @@ pub fn run(_spec: &SandboxSpec, _interrupt: &AtomicBool) -> Result<Confined, San
 /// # Errors
 ///
 /// Always [`SandboxError::Unsupported`].
-pub fn run_requiring(
+pub fn run_attended(
     _spec: &SandboxSpec,
-    _required: &[Requirement],
-    _interrupt: &AtomicBool,
+    _attendance: Attendance<'_>,
 ) -> Result<Confined, SandboxError> {
     Err(SandboxError::Unsupported)
 }

@@ -33,13 +33,11 @@ use elsewhere as platform;
 
 pub use error::SandboxError;
 pub use floor::Requirement;
-pub use platform::{
-    OwnershipError, inner_main, prepare_workspace_owner, probe, run, run_requiring,
-};
+pub use platform::{OwnershipError, inner_main, prepare_workspace_owner, probe, run, run_attended};
 pub use probe::{
     Bwrap, BwrapUnfit, CgroupMode, KernelRelease, Probe, ProbeItem, UserNamespacesUnfit, Version,
 };
 pub use spec::{
-    BASE_ENVIRONMENT, Captured, Confined, INNER_ARGUMENT, OverlayAfter, SandboxSpec,
-    ServiceAccount, SpecError, WORKSPACE, Workspace,
+    Attendance, BASE_ENVIRONMENT, Captured, Confined, INNER_ARGUMENT, OutputStream, OverlayAfter,
+    SandboxSpec, Secret, ServiceAccount, SpecError, WORKSPACE, Workspace,
 };

@@ -7,9 +7,13 @@ use std::{
     fs::File,
     os::fd::{AsRawFd as _, OwnedFd},
     path::PathBuf,
+    sync::atomic::AtomicBool,
 };
 
 use carnet_core::{Enforcement, Outcome, Quota, Usage};
+use zeroize::Zeroizing;
+
+use crate::Requirement;
 
 /// Where the workspace is seen inside, and where the command starts.
 pub const WORKSPACE: &str = "/workspace";
@@ -27,6 +31,12 @@ pub const BASE_ENVIRONMENT: [(&str, &str); 4] = [
 
 /// Bytes of arguments and variables together that are passed on; the kernel's own bound is about 2 MiB.
 const ARGUMENT_BYTES_MAX: usize = 2 << 20;
+/// Bytes of a secret's name at most.
+const SECRET_NAME_BYTES_MAX: usize = 64;
+/// Bytes of a secret at most.
+const SECRET_BYTES_MAX: usize = 64 << 10;
+/// Secrets of one run at most.
+const SECRETS_MAX: usize = 16;
 /// Smallest memory quota in bytes: below it not even a dynamic program starts.
 const MEMORY_BYTES_MIN: u64 = 8 << 20;
 
@@ -56,6 +66,78 @@ pub struct SandboxSpec {
     pub inner_exe: File,
     /// Whom to become before anything runs. Required for user id 0, ignored for any other.
     pub service_account: Option<ServiceAccount>,
+    /// What the command reads as its standard input, through a pipe; `None` is nothing at all.
+    pub stdin: Option<File>,
+    /// Secrets, which the command reads from descriptors and finds nowhere else.
+    pub secrets: Vec<Secret>,
+}
+
+/// A secret by name. Its bytes are wiped when it is dropped, and shown by nothing.
+pub struct Secret {
+    name: String,
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+impl Secret {
+    /// Names a secret: upper-case letters, digits and `_`, a letter first.
+    ///
+    /// # Errors
+    ///
+    /// [`SpecError::SecretName`], [`SpecError::SecretTooLong`].
+    pub fn new(name: &str, bytes: Zeroizing<Vec<u8>>) -> Result<Secret, SpecError> {
+        let is_plain =
+            |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+        let starts = name.bytes().next().is_some_and(|byte| byte.is_ascii_uppercase());
+        if !starts || name.len() > SECRET_NAME_BYTES_MAX || !name.bytes().all(is_plain) {
+            return Err(SpecError::SecretName { name: name.to_owned() });
+        }
+        if bytes.len() > SECRET_BYTES_MAX {
+            return Err(SpecError::SecretTooLong {
+                name: name.to_owned(),
+                bytes_max: SECRET_BYTES_MAX,
+            });
+        }
+        Ok(Secret { name: name.to_owned(), bytes })
+    }
+
+    /// Returns its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the variable that holds the number of its descriptor.
+    pub fn variable(&self) -> String {
+        format!("CARNET_SECRET_FD_{}", self.name)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secret").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Which of the two streams some output was written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Who watches a run.
+pub struct Attendance<'a> {
+    /// What the kernel must give, or nothing is started.
+    pub required: &'a [Requirement],
+    /// Set by the caller's signal handler; looked at every 100 ms at least.
+    pub interrupt: &'a AtomicBool,
+    /// Told of output while the command runs: only what is kept.
+    pub on_output: &'a mut dyn FnMut(OutputStream, &[u8]),
 }
 
 /// What a command has as its workspace. Where the caller has user id 0, the directory belongs to the service account
@@ -148,6 +230,26 @@ pub enum SpecError {
         /// The path.
         tool: PathBuf,
     },
+    /// A secret's name is not of upper-case letters, digits and `_`.
+    #[error("`{name}` cannot name a secret")]
+    SecretName {
+        /// The name.
+        name: String,
+    },
+    /// A secret is longer than any that is handed over.
+    #[error("secret `{name}` is longer than `{bytes_max}` bytes")]
+    SecretTooLong {
+        /// Its name.
+        name: String,
+        /// The bound.
+        bytes_max: usize,
+    },
+    /// More secrets than a run may have, or two of one name.
+    #[error("secrets are at most `{n_max}`, each of its own name")]
+    Secrets {
+        /// The bound.
+        n_max: usize,
+    },
     /// Arguments and variables together are too long.
     #[error("arguments and variables take `{bytes}` bytes, the most is `{bytes_max}`")]
     TooLong {
@@ -177,6 +279,12 @@ impl SandboxSpec {
     pub fn check(&self) -> Result<(), SpecError> {
         self.check_tool()?;
         self.check_strings()?;
+        let mut names: Vec<&str> = self.secrets.iter().map(Secret::name).collect();
+        names.sort_unstable();
+        names.dedup();
+        if names.len() != self.secrets.len() || names.len() > SECRETS_MAX {
+            return Err(SpecError::Secrets { n_max: SECRETS_MAX });
+        }
         let least = [
             ("memory_bytes", self.quota.memory_bytes, MEMORY_BYTES_MIN),
             ("wall_ms", self.quota.wall_ms, 1),
@@ -246,6 +354,8 @@ mod tests {
             quota,
             inner_exe: File::open(std::env::current_exe().unwrap()).unwrap(),
             service_account: None,
+            stdin: None,
+            secrets: vec![],
         };
         change(&mut spec);
         spec.check()
@@ -283,6 +393,20 @@ mod tests {
         let refused = check(|spec| spec.argv.push("x".repeat(ARGUMENT_BYTES_MAX)));
         assert!(matches!(refused, Err(SpecError::TooLong { .. })));
         assert_eq!(check(|spec| spec.argv.clear()), Err(SpecError::NoArguments));
+    }
+
+    #[test]
+    fn secrets_have_plain_names_a_bound_and_nothing_to_show() {
+        let secret = |name: &str| Secret::new(name, Zeroizing::new(b"hidden".to_vec()));
+        for bad in ["", "a", "1A", "_A", "A-B", "A B", "A=", &"A".repeat(65)] {
+            assert!(secret(bad).is_err(), "{bad:?}");
+        }
+        let token = secret("NPM_TOKEN").unwrap();
+        assert_eq!(token.variable(), "CARNET_SECRET_FD_NPM_TOKEN");
+        assert!(!format!("{token:?}").contains("hidden"));
+        assert!(Secret::new("A", Zeroizing::new(vec![0; SECRET_BYTES_MAX + 1])).is_err());
+        let twice = check(|spec| spec.secrets = vec![secret("A").unwrap(), secret("A").unwrap()]);
+        assert!(matches!(twice, Err(SpecError::Secrets { .. })));
     }
 
     #[test]

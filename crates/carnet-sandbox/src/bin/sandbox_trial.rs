@@ -73,6 +73,8 @@ fn run(workspace: &str, account: &str, wall_ms: &str, argv: &[&str]) -> Result<E
         quota,
         inner_exe,
         service_account: parse_account(account)?,
+        stdin: None,
+        secrets: vec![],
     };
     let confined =
         carnet_sandbox::run(&spec, &AtomicBool::new(false)).map_err(|error| describe(&error))?;

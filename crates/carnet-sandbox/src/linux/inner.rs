@@ -8,7 +8,7 @@
 use std::{
     io::{self, BufReader, Read as _},
     os::{
-        fd::AsFd,
+        fd::{AsFd, AsRawFd, OwnedFd},
         unix::{net::UnixStream, process::CommandExt},
     },
     process::{Command, ExitCode, Stdio},
@@ -19,12 +19,12 @@ use rustix::process::{DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitOptio
 use super::{
     landlock,
     layers::INNER_ID,
-    procfs, seccomp,
+    procfs, rights, seccomp,
     sys::{
         self,
         confine::{Confinement, Step, confine},
     },
-    wire::{self, Assignment, Facts, Go, ProcessLimit, Report},
+    wire::{self, Assignment, FIRST_SECRET, Facts, Go, ProcessLimit, Report},
 };
 
 /// What statfs(2) says of an overlay (linux/magic.h).
@@ -51,6 +51,9 @@ pub fn inner_main() -> ExitCode {
 
 fn stage() -> io::Result<()> {
     let closed = sys::close_inherited();
+    // They come before anything else is opened, so the first has the lowest number that is free.
+    let mut descriptors = Vec::new();
+    rights::receive(io::stdin().as_fd(), &mut [0], &mut descriptors)?;
     let control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut from_supervisor = BufReader::new(control.try_clone()?);
     let assignment: Assignment = wire::receive(&mut from_supervisor)?;
@@ -59,8 +62,11 @@ fn stage() -> io::Result<()> {
         .map_err(|error| ("descriptors", format!("close_range: {error}")))
         .and_then(|()| lower_limits(&assignment.rlimits))
         .and_then(|()| verify())
-        .and_then(|facts| Ok((facts, prepare(&assignment)?)));
-    let (facts, confinement) = match verified {
+        .and_then(|facts| Ok((facts, prepare(&assignment)?)))
+        .and_then(|(facts, confinement)| {
+            Ok((facts, confinement, Handed::sort(descriptors, assignment.n_secrets)?))
+        });
+    let (facts, confinement, handed) = match verified {
         Ok(verified) => verified,
         Err((layer, found)) => {
             return wire::send(&control, &Report::Refused { layer: layer.to_owned(), found });
@@ -69,7 +75,7 @@ fn stage() -> io::Result<()> {
     wire::send(&control, &Report::Ready(facts))?;
     let Go = wire::receive(&mut from_supervisor)?;
 
-    let command = match start(&assignment, confinement)? {
+    let command = match start(&assignment, confinement, handed)? {
         Ok(command) => command,
         Err(report) => return wire::send(&control, &report),
     };
@@ -169,11 +175,17 @@ fn prepare(assignment: &Assignment) -> Result<Confinement, Refusal> {
 }
 
 /// Starts the command; where it could not confine itself or was not executed, returns what to report.
-fn start(assignment: &Assignment, confinement: Confinement) -> io::Result<Result<Pid, Report>> {
+fn start(
+    assignment: &Assignment,
+    confinement: Confinement,
+    handed: Handed,
+) -> io::Result<Result<Pid, Report>> {
     let (name, arguments) = assignment.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let (mut failed, failed_writer) = io::pipe()?;
     let mut command = Command::new(&assignment.tool);
-    command.arg0(name).args(arguments).env_clear().envs(&assignment.env).stdin(Stdio::null());
+    command.arg0(name).args(arguments).env_clear().envs(&assignment.env);
+    command.stdin(handed.stdin.map_or_else(Stdio::null, Stdio::from));
+    sys::inherit(&mut command, handed.secrets);
     confine(&mut command, confinement, failed_writer.into());
     let spawned = command.spawn();
     // Our copy of the pipe's other end goes with it.
@@ -189,6 +201,28 @@ fn start(assignment: &Assignment, confinement: Confinement) -> io::Result<Result
         None => Report::NotStarted { message: error.to_string() },
         Some(step) => refused_at(step, &error),
     }))
+}
+
+/// Descriptors for the command.
+struct Handed {
+    /// At the numbers from [`FIRST_SECRET`] on.
+    secrets: Vec<OwnedFd>,
+    stdin: Option<OwnedFd>,
+}
+
+impl Handed {
+    fn sort(mut descriptors: Vec<OwnedFd>, n_secrets: usize) -> Result<Handed, Refusal> {
+        let refused = |found: &str| ("descriptors", found.to_owned());
+        if descriptors.len() < n_secrets || descriptors.len() > n_secrets + 1 {
+            return Err(refused("not as many came as were announced"));
+        }
+        let stdin = if descriptors.len() > n_secrets { descriptors.pop() } else { None };
+        let expected = FIRST_SECRET..;
+        if descriptors.iter().zip(expected).any(|(secret, number)| secret.as_raw_fd() != number) {
+            return Err(refused("they do not have the numbers that the command was told"));
+        }
+        Ok(Handed { secrets: descriptors, stdin })
+    }
 }
 
 fn refused_at(step: Step, error: &io::Error) -> Report {

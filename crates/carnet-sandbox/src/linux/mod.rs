@@ -15,7 +15,11 @@ mod overlay;
 
 mod launch;
 
+mod handed;
+
 mod wire;
+
+mod rights;
 
 mod control;
 
@@ -36,7 +40,7 @@ mod sys;
 
 pub use inner::inner_main;
 pub use ownership::{OwnershipError, prepare_workspace_owner};
-pub use run::{run, run_requiring};
+pub use run::{run, run_attended};
 
 /// Returns what this machine offers for confinement. Costs a fraction of a millisecond of processor time; a
 /// whole one more where bwrap has to be started to say its version, once in a process.

@@ -3,7 +3,7 @@
 use carnet_core::{Enforcement, EnforcementLevel};
 
 use super::{landlock, overlay::bound, run::Seen, seccomp};
-use crate::{BASE_ENVIRONMENT, Bwrap, Probe, SandboxSpec, Workspace};
+use crate::{BASE_ENVIRONMENT, Bwrap, Probe, SandboxSpec, Secret, Workspace};
 
 /// Returns the layers, each as it was seen; `limits` are those of the quota backend.
 pub(super) fn receipt(
@@ -55,7 +55,7 @@ pub(super) fn receipt(
     layers.add("capabilities", Full, "all five sets empty, seen from both sides".to_owned());
     layers.add("no-new-privileges", Full, "set, seen from both sides".to_owned());
     layers.add("session", Full, "new session, no terminal".to_owned());
-    layers.add("descriptors", Full, "closed but for standard output and error".to_owned());
+    layers.add("descriptors", Full, descriptors(spec));
     let keyring =
         if facts.has_keyring { "a new, empty session keyring" } else { "this kernel has none" };
     layers.add("keyring", Full, keyring.to_owned());
@@ -119,6 +119,18 @@ fn seccomp(probe: &Probe) -> (EnforcementLevel, String) {
     } else {
         (EnforcementLevel::None, "no filters on this kernel or processor".to_owned())
     }
+}
+
+fn descriptors(spec: &SandboxSpec) -> String {
+    let mut text = "closed but for standard output and error".to_owned();
+    if spec.stdin.is_some() {
+        text.push_str(", a pipe as standard input");
+    }
+    if !spec.secrets.is_empty() {
+        let names: Vec<&str> = spec.secrets.iter().map(Secret::name).collect();
+        text.push_str(&format!(", sealed memory with {}", names.join(" ")));
+    }
+    text
 }
 
 /// Names only: values may be secrets.

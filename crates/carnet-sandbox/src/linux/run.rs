@@ -9,7 +9,7 @@ use std::{
     fs,
     io::{self, Read as _},
     os::{
-        fd::{AsFd, BorrowedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::fs::MetadataExt,
     },
     sync::atomic::{AtomicBool, Ordering},
@@ -25,15 +25,16 @@ use rustix::{
 use super::{
     control::Control,
     end::{Cause, End, outcome_of},
+    handed,
     launch::{Launched, launch},
     limits::{self, Limits},
-    procfs, receipt,
+    procfs, receipt, rights,
     streams::Streams,
-    wire::{self, Assignment, Facts, Go, Report},
+    wire::{self, Assignment, FIRST_SECRET, Facts, Go, Report},
 };
 use crate::{
-    BASE_ENVIRONMENT, Confined, OverlayAfter, Probe, Requirement, SandboxError, SandboxSpec,
-    ServiceAccount,
+    Attendance, BASE_ENVIRONMENT, Confined, OverlayAfter, Probe, Requirement, SandboxError,
+    SandboxSpec, ServiceAccount,
 };
 
 /// Time in which the sandbox must be built.
@@ -70,31 +71,29 @@ pub(super) struct Seen {
     pub has_started: bool,
 }
 
-/// Runs one command under confinement and returns when nothing of it is left.
+/// Runs one command under confinement as [`run_attended`] does: nothing is required of the kernel, and output is told
+/// when all is over.
 ///
-/// - `interrupt`: set by the caller's signal handler; looked at every 100 ms at least.
+/// # Errors
+///
+/// Those of [`run_attended`].
+pub fn run(spec: &SandboxSpec, interrupt: &AtomicBool) -> Result<Confined, SandboxError> {
+    run_attended(spec, Attendance { required: &[], interrupt, on_output: &mut |_, _| {} })
+}
+
+/// Runs one command under confinement and returns when nothing of it is left.
 ///
 /// # Errors
 ///
 /// [`SandboxError`] says why nothing was started; each has a hint where one helps. A command that fails, is
 /// killed, meets a limit or is interrupted is no error but an [`Outcome`](carnet_core::Outcome).
-pub fn run(spec: &SandboxSpec, interrupt: &AtomicBool) -> Result<Confined, SandboxError> {
-    run_requiring(spec, &[], interrupt)
-}
-
-/// Runs one command as [`run`] does, unless the kernel cannot give what is `required`.
-///
-/// # Errors
-///
-/// [`SandboxError::Requirement`] names the first requirement that is not met; the others are those of [`run`].
-pub fn run_requiring(
+pub fn run_attended(
     spec: &SandboxSpec,
-    required: &[Requirement],
-    interrupt: &AtomicBool,
+    attendance: Attendance<'_>,
 ) -> Result<Confined, SandboxError> {
     spec.check()?;
     let probe = super::probe();
-    Requirement::check_all(required, &probe)?;
+    Requirement::check_all(attendance.required, &probe)?;
     let bwrap = probe.bwrap.clone()?;
     probe.user_namespaces.clone()?;
     let account = account_to_become(spec)?;
@@ -103,8 +102,8 @@ pub fn run_requiring(
 
     let mut limits = limits::choose(&probe, &spec.quota);
     let launched = launch(&bwrap, spec, account)?;
-    let mut supervisor = Supervisor::new(launched, spec.quota.output_bytes, interrupt)?;
-    supervisor.assign(spec, &probe, limits.as_ref())?;
+    let mut supervisor = Supervisor::new(launched, spec.quota.output_bytes, attendance)?;
+    supervisor.assign(spec, account, &probe, limits.as_ref())?;
     let facts = supervisor.await_ready()?;
     let (init, outside) = supervisor.verify_outside(uid, account.is_some())?;
     let overlay = supervisor.open_overlay(&facts)?;
@@ -177,7 +176,7 @@ struct Supervisor<'a> {
     launched: Launched,
     control: Control,
     streams: Streams,
-    interrupt: &'a AtomicBool,
+    attendance: Attendance<'a>,
     has_ended: bool,
 }
 
@@ -185,7 +184,7 @@ impl<'a> Supervisor<'a> {
     fn new(
         mut launched: Launched,
         bytes_max: u64,
-        interrupt: &'a AtomicBool,
+        attendance: Attendance<'a>,
     ) -> Result<Supervisor<'a>, SandboxError> {
         let failed = |source| SandboxError::Io { doing: "set up the pipes", source };
         let (Some(control), Some((stdout, stderr))) =
@@ -195,13 +194,14 @@ impl<'a> Supervisor<'a> {
         };
         let streams = Streams::new(stdout, stderr, bytes_max).map_err(failed)?;
         let control = Control::new(control);
-        Ok(Supervisor { launched, control, streams, interrupt, has_ended: false })
+        Ok(Supervisor { launched, control, streams, attendance, has_ended: false })
     }
 
     /// Sends the assignment; a bwrap that has failed meanwhile is noticed by [`Supervisor::await_ready`].
     fn assign(
         &mut self,
         spec: &SandboxSpec,
+        account: Option<ServiceAccount>,
         probe: &Probe,
         limits: &dyn Limits,
     ) -> Result<(), SandboxError> {
@@ -209,6 +209,11 @@ impl<'a> Supervisor<'a> {
             BASE_ENVIRONMENT.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
         let mut env: BTreeMap<String, String> = base.collect();
         env.extend(spec.env.clone());
+        let numbered = spec.secrets.iter().zip(FIRST_SECRET..);
+        env.extend(numbered.map(|(secret, number)| (secret.variable(), number.to_string())));
+        let descriptors = descriptors_for(spec, account)
+            .map_err(|source| SandboxError::Io { doing: "hand over secrets and input", source })?;
+        let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
         let tool = spec.tool.to_string_lossy().into_owned();
         let assignment = Assignment {
             tool,
@@ -217,10 +222,12 @@ impl<'a> Supervisor<'a> {
             rlimits: limits.process_limits(),
             landlock_abi: probe.landlock_abi,
             has_seccomp: probe.seccomp,
+            n_secrets: spec.secrets.len(),
         };
         let stream = &self.control.stream;
         let sent = stream
             .set_write_timeout(Some(SETUP_MAX))
+            .and_then(|()| rights::send(stream, b"d", &borrowed))
             .and_then(|()| wire::send(stream, &assignment));
         match sent {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
@@ -234,7 +241,7 @@ impl<'a> Supervisor<'a> {
         let deadline = Instant::now() + SETUP_MAX;
         loop {
             let has_ended = self.has_ended;
-            self.streams.read();
+            self.streams.read(&mut |_, _| {});
             match self.control.next() {
                 Some(Report::Ready(facts)) => return Ok(facts),
                 Some(Report::Refused { layer, found }) => {
@@ -248,7 +255,7 @@ impl<'a> Supervisor<'a> {
                 None if has_ended => return Err(self.complaint()),
                 None => {}
             }
-            if self.interrupt.load(Ordering::Relaxed) {
+            if self.attendance.interrupt.load(Ordering::Relaxed) {
                 return Err(SandboxError::Interrupted);
             }
             if Instant::now() >= deadline {
@@ -361,12 +368,12 @@ impl<'a> Supervisor<'a> {
             let next =
                 next_check.saturating_duration_since(now).min(until_deadline).min(GLANCE_MAX);
             self.wait(if is_over { GLANCE_MAX } else { next });
-            self.streams.read();
+            self.streams.read(self.attendance.on_output);
             self.take_reports(&mut end);
         }
         self.take_reports(&mut end);
         self.launched.await_init(KILL_MAX);
-        self.streams.drain();
+        self.streams.drain(self.attendance.on_output);
         if end.cause.is_none() && self.streams.is_over() {
             end.cause = Some(Cause::Limit(LimitKind::Output));
         }
@@ -385,7 +392,7 @@ impl<'a> Supervisor<'a> {
         if is_done {
             return None;
         }
-        if self.interrupt.load(Ordering::Relaxed) {
+        if self.attendance.interrupt.load(Ordering::Relaxed) {
             return Some(Cause::Interrupt);
         }
         deadline.is_some_and(|deadline| now >= deadline).then_some(Cause::Deadline)
@@ -431,6 +438,19 @@ pub(super) fn wait_readable(watched: &[BorrowedFd<'_>], at_most: Duration) -> bo
     // Interrupted or not: the caller looks at everything again.
     let _ = poll(&mut polled, timeout.as_ref());
     polled.first().is_some_and(|first| !first.revents().is_empty())
+}
+
+/// Returns what the command is handed: its secrets in order, then its standard input.
+fn descriptors_for(
+    spec: &SandboxSpec,
+    account: Option<ServiceAccount>,
+) -> io::Result<Vec<OwnedFd>> {
+    let secrets = spec.secrets.iter().map(|secret| handed::sealed(secret, account));
+    let mut descriptors: Vec<OwnedFd> = secrets.collect::<io::Result<_>>()?;
+    if let Some(stdin) = &spec.stdin {
+        descriptors.push(handed::piped(stdin.try_clone()?, account)?);
+    }
+    Ok(descriptors)
 }
 
 fn is_own_namespace(init: i32, namespace: &str) -> bool {

@@ -9,7 +9,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::Captured;
+use crate::{Captured, OutputStream};
 
 /// Bytes read from one stream before the supervisor looks at its other duties.
 const TURN_BYTES_MAX: usize = 1 << 20;
@@ -49,9 +49,10 @@ impl Streams {
         self.streams.iter().filter_map(|stream| stream.pipe.as_ref())
     }
 
-    /// Reads what is there, at most a turn's worth of each stream.
-    pub fn read(&mut self) {
-        for stream in &mut self.streams {
+    /// Reads what is there, at most a turn's worth of each stream; `kept` is told of what is kept.
+    pub fn read(&mut self, kept: &mut dyn FnMut(OutputStream, &[u8])) {
+        let names = [OutputStream::Stdout, OutputStream::Stderr];
+        for (stream, name) in self.streams.iter_mut().zip(names) {
             let mut turn = 0;
             while turn < TURN_BYTES_MAX {
                 let Some(pipe) = &stream.pipe else { break };
@@ -59,9 +60,12 @@ impl Streams {
                     Ok(0) => stream.pipe = None,
                     Ok(n_read) => {
                         let room = self.bytes_max.saturating_sub(self.n_bytes);
-                        let kept = usize::try_from(room).unwrap_or(usize::MAX).min(n_read);
-                        stream.captured.bytes.extend_from_slice(&self.buffer[..kept]);
-                        stream.captured.truncated |= kept < n_read;
+                        let n_kept = usize::try_from(room).unwrap_or(usize::MAX).min(n_read);
+                        stream.captured.bytes.extend_from_slice(&self.buffer[..n_kept]);
+                        stream.captured.truncated |= n_kept < n_read;
+                        if n_kept > 0 {
+                            kept(name, &self.buffer[..n_kept]);
+                        }
                         self.n_bytes += n_read as u64;
                         turn += n_read;
                     }
@@ -74,10 +78,10 @@ impl Streams {
     }
 
     /// Reads what a pipe can still hold after its last writer has gone.
-    pub fn drain(&mut self) {
+    pub fn drain(&mut self, kept: &mut dyn FnMut(OutputStream, &[u8])) {
         // A pipe holds at most 1 MiB for ordinary users (fs.pipe-max-size), so two turns reach its end.
-        self.read();
-        self.read();
+        self.read(kept);
+        self.read(kept);
     }
 
     /// Tells whether more was written than may be kept.
@@ -92,7 +96,7 @@ impl Streams {
 
     /// Returns the beginning of standard error as text, after reading what is left of it.
     pub fn complaint(&mut self, bytes_max: usize) -> String {
-        self.drain();
+        self.drain(&mut |_, _| {});
         let bytes = &self.streams[1].captured.bytes;
         String::from_utf8_lossy(&bytes[..bytes.len().min(bytes_max)]).trim().to_owned()
     }
@@ -116,11 +120,15 @@ mod tests {
         let (err_reader, mut err) = io::pipe().unwrap();
         let mut streams = Streams::new(out_reader.into(), err_reader.into(), 5).unwrap();
         out.write_all(b"abc").unwrap();
-        streams.read();
+        let mut told = Vec::new();
+        streams.read(&mut |name, bytes| told.push((name, bytes.to_vec())));
         assert!(!streams.is_over());
         err.write_all(b"defg").unwrap();
         drop((out, err));
-        streams.drain();
+        streams.drain(&mut |name, bytes| told.push((name, bytes.to_vec())));
+        let expect =
+            [(OutputStream::Stdout, b"abc".to_vec()), (OutputStream::Stderr, b"de".to_vec())];
+        assert_eq!(told, expect, "what is not kept is not told");
         assert!(streams.is_over());
         assert_eq!((streams.n_bytes(), streams.open_pipes().count()), (7, 0));
         let (stdout, stderr) = streams.finish();
@@ -135,7 +143,7 @@ mod tests {
         let mut streams = Streams::new(out_reader.into(), err_reader.into(), 3).unwrap();
         out.write_all(b"abc").unwrap();
         drop(out);
-        streams.drain();
+        streams.drain(&mut |_, _| {});
         assert!(!streams.is_over());
         assert!(!streams.finish().0.truncated);
     }

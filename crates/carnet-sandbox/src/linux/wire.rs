@@ -25,7 +25,12 @@ pub(super) struct Assignment {
     pub landlock_abi: Option<u32>,
     /// Whether the seccomp filter is to be applied.
     pub has_seccomp: bool,
+    /// Secrets among the descriptors that came first; standard input is the one after them, where there is one.
+    pub n_secrets: usize,
 }
+
+/// The number of the first secret's descriptor; the others follow.
+pub(super) const FIRST_SECRET: i32 = 3;
 
 /// Supervisor to inner stage, once, when everything was verified from outside.
 #[derive(Debug, Serialize, Deserialize)]

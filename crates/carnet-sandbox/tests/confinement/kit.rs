@@ -62,6 +62,8 @@ impl Bench {
             quota: self.quota,
             inner_exe: File::open(trial()).unwrap(),
             service_account: is_root().then_some(NOBODY),
+            stdin: None,
+            secrets: vec![],
         }
     }
 

@@ -3,7 +3,8 @@
 use std::{fs, fs::File, os::unix::fs::PermissionsExt, process::Command, sync::atomic::AtomicBool};
 
 use carnet_sandbox::{
-    INNER_ARGUMENT, Requirement, SandboxError, SandboxSpec, ServiceAccount, SpecError, Workspace,
+    Attendance, INNER_ARGUMENT, Requirement, SandboxError, SandboxSpec, ServiceAccount, SpecError,
+    Workspace,
 };
 
 use crate::kit::{bench, is_root, trial};
@@ -101,7 +102,9 @@ fn a_floor_above_this_kernel_is_refused_and_one_within_it_is_run() {
     let Some(bench) = bench() else { return };
     let spec = bench.spec(&["/bin/sh", "-c", "echo > started"]);
     let run = |required: &[Requirement]| {
-        carnet_sandbox::run_requiring(&spec, required, &AtomicBool::new(false))
+        let interrupt = &AtomicBool::new(false);
+        let attendance = Attendance { required, interrupt, on_output: &mut |_, _| {} };
+        carnet_sandbox::run_attended(&spec, attendance)
     };
     let beyond = Requirement::Landlock { abi_min: u32::MAX };
     let error = run(&[beyond]).unwrap_err();
