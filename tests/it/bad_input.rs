@@ -240,13 +240,13 @@ fn a_full_disk_is_said_and_leaves_the_ledger_as_it_was() {
     let walk = Walk::initialised("echo hello >README", everyone()[0]);
     walk.carnet(&["run", "--", "true"]).expect_code(0);
     let before = walk.ask(&["for-each-ref"]);
-    let objects = walk.repo.path().join(".git/objects");
-    // The object store moves to a file system with no room left.
+    let git_dir = walk.repo.path().join(".git");
+    // The repository moves to a file system with no room left: not even the journal can be written, so nothing starts.
     let script = format!(
-        "set -e; cd '{0}'; mkdir ../full; mount -t tmpfs -o size=256k,mode=755 none ../full; cp -r . ../full/; \
+        "set -e; cd '{0}'; mkdir ../full; mount -t tmpfs -o size=2m,mode=755 none ../full; cp -r . ../full/; \
          mount --bind ../full '{0}'; dd if=/dev/zero of=../full/filler bs=4k 2>/dev/null || true; \
          cd '{1}'; set +e; '{2}' run -- true; code=$?; umount '{0}'; umount '{0}/../full'; exit $code",
-        objects.display(),
+        git_dir.display(),
         walk.repo.path().display(),
         carnet_path().display()
     );

@@ -6,6 +6,7 @@ mod architecture;
 mod attest;
 mod bad_input;
 mod command_line;
+mod endings;
 mod findings;
 mod hooks;
 mod push;

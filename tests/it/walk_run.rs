@@ -11,8 +11,9 @@ const MAKEFILE: &str = "printf 'out/a.txt:\\n\\tmkdir -p out && echo made >out/a
 fn a_run_is_recorded_and_read_back_by_carnet_and_by_git_alone() {
     for who in everyone() {
         let walk = Walk::initialised(MAKEFILE, *who);
-        let ran =
-            walk.carnet(&["run", "--output", "out/*", "--", "make", "out/a.txt"]).expect_code(0);
+        let ran = walk
+            .carnet(&["run", "--validate", "--output", "out/*", "--", "make", "out/a.txt"])
+            .expect_code(0);
         assert!(ran.stdout.ends_with("building\n"), "{}", ran.stdout);
         let run = walk.newest_run();
 

@@ -51,12 +51,20 @@ pub enum Outcome {
     },
     /// carnet itself was stopped before the command ended.
     Interrupted,
+    /// carnet ended before the command did, and could not say how: killed, or the machine went down. Found and
+    /// recorded at the next start.
+    Crashed,
 }
 
 impl Outcome {
     /// Tells whether the command ran to its end and exited with zero.
     pub fn is_success(&self) -> bool {
         matches!(self, Outcome::Exited { exit_code: 0 })
+    }
+
+    /// Tells whether the command ran to an end of its own or of its limits, so that there is something to compare with.
+    pub fn has_ended(&self) -> bool {
+        !matches!(self, Outcome::Refused { .. } | Outcome::Interrupted | Outcome::Crashed)
     }
 
     /// Returns the exit code that `carnet run` ends with.
@@ -67,7 +75,7 @@ impl Outcome {
             Outcome::TimedOut { .. } => ExitCode::OutOfTime,
             Outcome::OutOfQuota { .. } => ExitCode::OutOfQuota,
             Outcome::Refused { .. } => ExitCode::Refused,
-            Outcome::Interrupted => ExitCode::Incomplete,
+            Outcome::Interrupted | Outcome::Crashed => ExitCode::Incomplete,
         }
     }
 }

@@ -87,8 +87,12 @@ pub struct Passport {
     pub finished_at: Timestamp,
     /// How it ended.
     pub outcome: Outcome,
-    /// Whether the run succeeded, everything declared was collected, and nothing was withheld.
+    /// Whether the run was asked to validate, succeeded, and nothing declared was withheld. Such a run is locked.
     pub validation_pass: bool,
+    /// What the passport could not be told, as a lowercase fragment: the run crashed, or recording it failed. Such a run
+    /// never locks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incomplete: Option<String>,
 }
 
 /// Which run a passport belongs to.
@@ -132,6 +136,9 @@ pub struct Request {
     pub argv: Vec<String>,
     /// Globs of outputs to collect, relative to the workspace.
     pub outputs: Vec<String>,
+    /// Whether success shall count as validation, and lock the run.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub validate: bool,
 }
 
 /// What a run saw as its workspace.
@@ -140,8 +147,11 @@ pub struct Request {
 pub struct Source {
     /// The commit.
     pub commit: GitOid,
-    /// Its tree.
+    /// The tree that ran: the commit's own, or what the work tree held.
     pub tree: GitOid,
+    /// Whether the tree holds uncommitted changes.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub dirty: bool,
     /// The hash those ids were made with.
     pub object_format: ObjectFormat,
     /// Digest of the whole tree's content, independent of git's hash.
@@ -228,6 +238,11 @@ pub struct Log {
     pub n_redactions: u32,
     /// Whether output beyond the bound was dropped.
     pub truncated: bool,
+}
+
+/// Members that are left out when they say nothing.
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Statement {

@@ -21,6 +21,7 @@ mod staged;
 
 mod checkout;
 mod tree;
+mod work_tree;
 mod write;
 
 mod chain;
@@ -43,6 +44,7 @@ pub use program::{LOCAL_ENV_VARS, ProgramError, git_program, git_version, scrubb
 pub use refs::{RefError, RefUpdateError};
 pub use staged::{StagedEntry, StagedError};
 pub use tree::{EntryMode, TreeEntry};
+pub use work_tree::{WorkFile, WorkTreeError};
 pub use write::{CommitSpec, TreeSpec, WriteError};
 
 /// What a failure comes from, when only its text is of use.

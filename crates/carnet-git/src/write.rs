@@ -181,8 +181,10 @@ impl Repo {
             let path = self.loose_path(id);
             let file = match File::open(&path) {
                 Ok(file) => file,
-                // Someone packed it meanwhile, and git flushes packs itself.
-                Err(err) if err.kind() == io::ErrorKind::NotFound => continue,
+                // Someone packed it meanwhile, and git flushes packs itself; or took it for garbage, and it is gone.
+                Err(err) if err.kind() == io::ErrorKind::NotFound && self.has_object(id) => {
+                    continue;
+                }
                 Err(source) => return Err(WriteError::Sync { path, source }),
             };
             file.sync_all().map_err(|source| WriteError::Sync { path: path.clone(), source })?;

@@ -3,7 +3,7 @@
 //! No IO. The envelope carries the recorded signature; the provenance is derived, and signed by whoever derives it.
 
 use carnet_core::{
-    Outcome, Timestamp,
+    Timestamp,
     passport::{STATEMENT_TYPE, Statement, Subject},
 };
 use serde::Serialize;
@@ -57,15 +57,15 @@ struct Metadata {
     finished_on: Timestamp,
 }
 
-/// Returns SLSA provenance for the artifacts of a run; `None` for a run that was refused or interrupted, which built
-/// nothing.
+/// Returns SLSA provenance for the artifacts of a run; `None` for a run that was refused, interrupted or crashed, which
+/// built nothing.
 ///
 /// # Source
 ///
 /// SLSA v1.0, "Provenance": `buildDefinition` says what was asked and on what, `runDetails` by whom and when.
 pub fn provenance(statement: &Statement) -> Option<Provenance> {
     let passport = &statement.predicate;
-    if matches!(passport.outcome, Outcome::Refused { .. } | Outcome::Interrupted) {
+    if !passport.outcome.has_ended() {
         return None;
     }
     let mut resolved_dependencies = vec![json!({

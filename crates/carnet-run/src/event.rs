@@ -108,6 +108,7 @@ pub fn describe(outcome: &Outcome) -> String {
         Outcome::OutOfQuota { limit } => format!("out of quota: {limit:?}").to_lowercase(),
         Outcome::Refused { rule, .. } => format!("refused by {rule}"),
         Outcome::Interrupted => "interrupted".to_owned(),
+        Outcome::Crashed => "crashed".to_owned(),
     }
 }
 

@@ -25,8 +25,9 @@ use carnet_sandbox::{Captured, Confined, SandboxError, SandboxSpec, ServiceAccou
 
 use crate::{
     checkouts::{CheckoutsError, Wanted, check_out, write_out},
-    collect::{GlobError, Output, Outputs, collect, media_type},
-    record::{FinishedRun, RecordError, RecordedRun, record},
+    collect::{Collected, GlobError, Output, Outputs, collect, media_type},
+    journal::{self, OpenRun},
+    record::{FinishedRun, RecordError, RecordedRun, describe_chain, record},
     scratch::{Scratch, ScratchError},
     slots::take_slot,
     tools::{self, ToolError},
@@ -69,6 +70,8 @@ pub struct RunRequest {
     pub kind: RunKind,
     /// The run that this one repeats.
     pub replay_of: Option<RunId>,
+    /// Whether success shall count as validation, and lock the run.
+    pub validate: bool,
 }
 
 /// What will be done, decided and not yet done.
@@ -76,8 +79,10 @@ pub struct RunRequest {
 pub struct RunPlan {
     /// The request.
     pub request: RunRequest,
-    /// The tree of the commit.
+    /// The tree that will run: the commit's, unless [`RunPlan::on_uncommitted`] named another.
     pub tree: GitOid,
+    /// Whether that tree holds uncommitted changes.
+    pub dirty: bool,
     /// The lane as the policy in force defines it.
     pub lane: Lane,
     /// What the lane says to the command.
@@ -145,9 +150,15 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
-    /// The run ran, and could not be recorded.
+    /// The run ran, and could not be recorded; the journal keeps its end.
     #[error("the command ran and could not be recorded")]
-    Record(#[from] RecordError),
+    Record {
+        /// What was to be recorded.
+        run: Box<UnrecordedRun>,
+        /// Why it was not.
+        #[source]
+        source: RecordError,
+    },
     /// The system's random source failed.
     #[error("the system's random source failed: {0}")]
     Random(getrandom::Error),
@@ -176,7 +187,33 @@ pub fn plan(repo: &Repo, policy: &PolicyInForce, request: RunRequest) -> Result<
         *name = name.rsplit('/').next().unwrap_or(name).to_owned();
     }
     let policy_origin = policy.origin.clone();
-    Ok(RunPlan { request, tree, lane, admission, policy_origin, policy_files, outputs })
+    Ok(RunPlan {
+        request,
+        tree,
+        dirty: false,
+        lane,
+        admission,
+        policy_origin,
+        policy_files,
+        outputs,
+    })
+}
+
+impl RunPlan {
+    /// Runs on `tree`, what a work tree held beyond the commit.
+    #[must_use]
+    pub fn on_uncommitted(self, tree: GitOid) -> RunPlan {
+        RunPlan { tree, dirty: true, ..self }
+    }
+}
+
+/// A run that was done and could not be recorded.
+#[derive(Debug)]
+pub struct UnrecordedRun {
+    /// The passport that it would have had.
+    pub passport: Passport,
+    /// Standard output and standard error as they would have been stored.
+    pub logs: Vec<(&'static str, Vec<u8>)>,
 }
 
 /// A run that was recorded, with what it left for the person and for a comparison.
@@ -193,7 +230,8 @@ pub struct ExecutedRun {
 ///
 /// # Errors
 ///
-/// [`RunError`]; only [`RunError::Record`] means that the command was started.
+/// [`RunError`]; only [`RunError::Record`], and [`RunError::Io`] while collecting, mean that the command was started; the journal has
+/// it then.
 pub fn execute(ctx: &RunContext<'_>, plan: &RunPlan) -> Result<ExecutedRun, RunError> {
     for (arg_idx, arg) in plan.request.argv.iter().enumerate() {
         if let Some(rule) = ctx.guard.examine_argument(arg, (ctx.now)()) {
@@ -203,25 +241,24 @@ pub fn execute(ctx: &RunContext<'_>, plan: &RunPlan) -> Result<ExecutedRun, RunE
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(RunError::Random)?;
     let id = RunId::from_random(random);
-    let draft = if plan.admission.verdict.is_allowed() {
-        run_confined(ctx, plan, id)?
+    if plan.admission.verdict.is_allowed() {
+        let (draft, open) = run_confined(ctx, plan, id)?;
+        finish(ctx, plan, draft, Some(open))
     } else {
-        refused(ctx, plan)?
-    };
-    finish(ctx, plan, id, draft)
+        finish(ctx, plan, refused(ctx, plan, id)?, None)
+    }
 }
 
 /// What a run came to, before it is written down.
 struct Draft {
-    tree_sha256: Digest,
-    tools: Vec<Tool>,
-    started_at: Timestamp,
+    /// The passport as it stood before the command started.
+    passport: Passport,
     confined: Confined,
     outputs: Vec<Output>,
     withheld: Vec<Withheld>,
 }
 
-fn refused(ctx: &RunContext<'_>, plan: &RunPlan) -> Result<Draft, RunError> {
+fn refused(ctx: &RunContext<'_>, plan: &RunPlan, id: RunId) -> Result<Draft, RunError> {
     let commit = plan.request.commit;
     let tree_sha256 =
         ctx.repo.tree_digest(&plan.tree).map_err(|source| RunError::Commit { commit, source })?;
@@ -238,18 +275,15 @@ fn refused(ctx: &RunContext<'_>, plan: &RunPlan) -> Result<Draft, RunError> {
         stderr: Captured::default(),
         overlay: None,
     };
-    let started_at = (ctx.now)();
-    Ok(Draft {
-        tree_sha256,
-        tools: vec![],
-        started_at,
-        confined,
-        outputs: vec![],
-        withheld: vec![],
-    })
+    let passport = passport_of_a_crash(ctx, plan, id, tree_sha256, vec![]);
+    Ok(Draft { passport, confined, outputs: vec![], withheld: vec![] })
 }
 
-fn run_confined(ctx: &RunContext<'_>, plan: &RunPlan, id: RunId) -> Result<Draft, RunError> {
+fn run_confined(
+    ctx: &RunContext<'_>,
+    plan: &RunPlan,
+    id: RunId,
+) -> Result<(Draft, OpenRun), RunError> {
     let io = |doing| move |source| RunError::Io { doing, source };
     let request = &plan.request;
     let tool = tools::resolve(&request.argv[0])?;
@@ -284,18 +318,29 @@ fn run_confined(ctx: &RunContext<'_>, plan: &RunPlan, id: RunId) -> Result<Draft
         stdin: None,
         secrets: vec![],
     };
-    let started_at = (ctx.now)();
-    let mut confined = match carnet_sandbox::run(&spec, ctx.interrupted) {
+    let passport = passport_of_a_crash(ctx, plan, id, checkout.tree_sha256, vec![tool]);
+    // No passport, no run: what a crash would leave is on the disk before the command starts.
+    let open = journal::open(ctx.repo, &passport, &plan.policy_files)
+        .map_err(io("write the run into the journal"))?;
+    let ended = match carnet_sandbox::run(&spec, ctx.interrupted) {
         Err(SandboxError::Overlay { step, source }) => {
-            write_out(&wanted, &workspace)?;
-            spec.workspace = Workspace::Directory(workspace.clone());
-            let mut confined = carnet_sandbox::run(&spec, ctx.interrupted)?;
-            for held in confined.enforcement.iter_mut().filter(|it| it.mechanism == "overlay") {
-                held.detail = format!("a copy instead: this machine cannot {step}: {source}");
-            }
-            confined
+            write_out(&wanted, &workspace).map_err(RunError::from).and_then(|_| {
+                spec.workspace = Workspace::Directory(workspace.clone());
+                let mut confined = carnet_sandbox::run(&spec, ctx.interrupted)?;
+                for held in confined.enforcement.iter_mut().filter(|it| it.mechanism == "overlay") {
+                    held.detail = format!("a copy instead: this machine cannot {step}: {source}");
+                }
+                Ok(confined)
+            })
         }
-        ended => ended?,
+        ended => ended.map_err(RunError::from),
+    };
+    let mut confined = match ended {
+        Ok(confined) => confined,
+        Err(not_started) => {
+            open.close(ctx.repo);
+            return Err(not_started);
+        }
     };
     confined.enforcement.retain(|it| it.mechanism != "parallel");
     confined.enforcement.push(Enforcement {
@@ -305,14 +350,8 @@ fn run_confined(ctx: &RunContext<'_>, plan: &RunPlan, id: RunId) -> Result<Draft
     });
     let left = confined.overlay.as_ref().map_or(workspace, |overlay| overlay.merged());
     let collected = collect(&left, &plan.outputs).map_err(io("collect the outputs"))?;
-    Ok(Draft {
-        tree_sha256: checkout.tree_sha256,
-        tools: vec![tool],
-        started_at,
-        confined,
-        outputs: collected.outputs,
-        withheld: collected.withheld,
-    })
+    let Collected { outputs, withheld } = collected;
+    Ok((Draft { passport, confined, outputs, withheld }, open))
 }
 
 /// The time that every file of a workspace has, so that archives made in a replay are the same bytes.
@@ -320,11 +359,63 @@ fn pinned_mtime() -> Timestamp {
     Timestamp::from_millis(1_000_000_000_000)
 }
 
-fn finish(
+/// The passport that is recorded when carnet does not live to say how the run ended.
+fn passport_of_a_crash(
     ctx: &RunContext<'_>,
     plan: &RunPlan,
     id: RunId,
+    tree_sha256: Digest,
+    tools: Vec<Tool>,
+) -> Passport {
+    let started_at = (ctx.now)();
+    let request = &plan.request;
+    Passport {
+        run: RunIdentity {
+            id,
+            kind: request.kind,
+            writer: ctx.key.public().writer(),
+            replay_of: request.replay_of,
+            carnet_version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+        lane: request.lane.clone(),
+        request: Request {
+            argv: request.argv.clone(),
+            outputs: request.outputs.clone(),
+            validate: request.validate,
+        },
+        source: Source {
+            commit: request.commit,
+            tree: plan.tree,
+            dirty: plan.dirty,
+            object_format: ctx.repo.object_format(),
+            tree_sha256,
+        },
+        environment: environment(tools, plan),
+        policy: PolicyRef {
+            origin: plan.policy_origin.clone(),
+            lane_sha256: plan.lane.digest(),
+            rule: plan.admission.rule.as_ref().map_or_else(String::new, |rule| rule.id.clone()),
+            scan_rules_sha256: ctx.guard.rules_digest(),
+        },
+        enforcement: vec![],
+        quota: plan.lane.quota(),
+        usage: Usage::default(),
+        artifacts: vec![],
+        withheld: vec![],
+        logs: vec![],
+        started_at,
+        finished_at: started_at,
+        outcome: Outcome::Crashed,
+        validation_pass: false,
+        incomplete: Some("carnet ended before the command did".to_owned()),
+    }
+}
+
+fn finish(
+    ctx: &RunContext<'_>,
+    plan: &RunPlan,
     mut draft: Draft,
+    open: Option<OpenRun>,
 ) -> Result<ExecutedRun, RunError> {
     let finished_at = (ctx.now)();
     let mut n_findings = 0;
@@ -358,45 +449,41 @@ fn finish(
     }
     draft.withheld.sort_by(|a, b| a.name.cmp(&b.name));
     let artifacts = outputs.iter().map(artifact).collect();
-    let validation_pass = draft.confined.outcome.is_success() && draft.withheld.is_empty();
+    let succeeded = draft.confined.outcome.is_success() && draft.withheld.is_empty();
     let passport = Passport {
-        run: RunIdentity {
-            id,
-            kind: plan.request.kind,
-            writer: ctx.key.public().writer(),
-            replay_of: plan.request.replay_of,
-            carnet_version: env!("CARGO_PKG_VERSION").to_owned(),
-        },
-        lane: plan.request.lane.clone(),
-        request: Request { argv: plan.request.argv.clone(), outputs: plan.request.outputs.clone() },
-        source: Source {
-            commit: plan.request.commit,
-            tree: plan.tree,
-            object_format: ctx.repo.object_format(),
-            tree_sha256: draft.tree_sha256,
-        },
-        environment: environment(draft.tools, plan),
-        policy: PolicyRef {
-            origin: plan.policy_origin.clone(),
-            lane_sha256: plan.lane.digest(),
-            rule: plan.admission.rule.as_ref().map_or_else(String::new, |rule| rule.id.clone()),
-            scan_rules_sha256: ctx.guard.rules_digest(),
-        },
         enforcement: draft.confined.enforcement,
-        quota: plan.lane.quota(),
         usage: draft.confined.usage,
         artifacts,
         withheld: draft.withheld,
         logs,
-        started_at: draft.started_at,
-        finished_at,
+        // The clock may have gone backwards meanwhile.
+        finished_at: finished_at.max(draft.passport.started_at),
         outcome: draft.confined.outcome,
-        validation_pass,
+        validation_pass: plan.request.validate && succeeded,
+        incomplete: None,
+        ..draft.passport
     };
     let policy_files = plan.policy_files.clone();
-    let run = FinishedRun { passport, logs: stored_logs.clone(), outputs, policy_files };
-    let recorded = record(ctx.repo, ctx.key, run)?;
-    Ok(ExecutedRun { recorded, logs: stored_logs, n_findings })
+    let run = FinishedRun {
+        passport: passport.clone(),
+        logs: stored_logs.clone(),
+        outputs,
+        policy_files,
+    };
+    match record(ctx.repo, ctx.key, run) {
+        Ok(recorded) => {
+            open.into_iter().for_each(|open| open.close(ctx.repo));
+            Ok(ExecutedRun { recorded, logs: stored_logs, n_findings })
+        }
+        Err(source) => {
+            if let Some(open) = open {
+                // When even this fails, the journal says that the run crashed.
+                drop(open.note_unrecorded(&passport, &describe_chain(&source)));
+            }
+            let run = Box::new(UnrecordedRun { passport, logs: stored_logs });
+            Err(RunError::Record { run, source })
+        }
+    }
 }
 
 fn artifact(output: &Output) -> Artifact {

@@ -17,6 +17,8 @@ pub enum Ending {
     Refused,
     /// Stopped from outside.
     Interrupted,
+    /// Ended with carnet itself.
+    Crashed,
 }
 
 impl Ending {
@@ -28,6 +30,7 @@ impl Ending {
             Outcome::TimedOut { .. } | Outcome::OutOfQuota { .. } => Ending::Limited,
             Outcome::Refused { .. } => Ending::Refused,
             Outcome::Interrupted => Ending::Interrupted,
+            Outcome::Crashed => Ending::Crashed,
         }
     }
 }

@@ -12,9 +12,11 @@ pub mod checkouts;
 pub mod collect;
 pub mod scratch;
 pub mod slots;
+pub mod snapshot;
 pub mod tools;
 
 pub mod event;
+pub mod journal;
 pub mod manifest;
 pub mod record;
 

@@ -126,7 +126,7 @@ pub fn ledger_ref(writer: &str, at: Timestamp) -> String {
     format!("refs/carnet/ledger/{writer}/{}", at.day())
 }
 
-fn author(writer: &str) -> Author {
+pub(crate) fn author(writer: &str) -> Author {
     Author { name: "carnet".to_owned(), email: format!("{writer}@carnet.invalid") }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use carnet_core::{
-    Digest, GitOid, Outcome, RunId,
+    Digest, GitOid, RunId,
     passport::{Passport, RunKind},
 };
 use carnet_git::Repo;
@@ -77,7 +77,7 @@ pub fn plan_replay(repo: &Repo, entry: &LedgerEntry) -> Result<ReplayPlan, Repla
     let run_commit = entry.event().commit;
     let passport = read_passport(repo, run_commit)?.predicate;
     let run = passport.run.id;
-    if matches!(passport.outcome, Outcome::Refused { .. } | Outcome::Interrupted) {
+    if !passport.outcome.has_ended() {
         return Err(ReplayError::NotReplayable { run, outcome: describe(&passport.outcome) });
     }
     let policy = recorded_policy(repo, run_commit, &passport)?;
@@ -88,8 +88,12 @@ pub fn plan_replay(repo: &Repo, entry: &LedgerEntry) -> Result<ReplayPlan, Repla
         commit: passport.source.commit,
         kind: RunKind::Replay,
         replay_of: Some(run),
+        validate: false,
     };
-    let run_plan = plan(repo, &policy, request)?;
+    let mut run_plan = plan(repo, &policy, request)?;
+    if passport.source.dirty {
+        run_plan = run_plan.on_uncommitted(passport.source.tree);
+    }
     if run_plan.lane.digest() != passport.policy.lane_sha256 {
         return Err(ReplayError::PolicyDigest { run });
     }

@@ -51,7 +51,7 @@ pub enum Command {
     Hook(HookArgs),
     /// Run a command in a lane: allow-listed, confined, recorded.
     #[command(
-        after_help = "Examples:\n  carnet run -- make test\n  carnet run --lane code-impl --output 'dist/*' -- make dist\n\nThe command sees a checkout of the commit in /workspace, no network, and an empty environment.\nIts exit code is recorded; carnet exits with 0 or 10."
+        after_help = "Examples:\n  carnet run -- make test\n  carnet run --lane code-impl --output 'dist/*' -- make dist\n  carnet run --dirty -- make test      with uncommitted changes\n  carnet run --validate -- make test   success locks the run\n\nThe command sees a checkout of the commit in /workspace, no network, and an empty environment.\nIts exit code is recorded; carnet exits with 0 or 10."
     )]
     Run(RunArgs),
     /// List recorded runs, newest first.
@@ -239,6 +239,13 @@ pub struct RunArgs {
     /// The commit to run on.
     #[arg(long, value_name = "REV", default_value = "HEAD")]
     pub commit: String,
+    /// Run on the work tree as it is: uncommitted changes and untracked files that git does not ignore are recorded as
+    /// part of the run, after the guard has seen them; neither index nor work tree is touched.
+    #[arg(long, conflicts_with = "commit")]
+    pub dirty: bool,
+    /// Let success count as validation: the passport says `validationPass`, and the run is locked for good.
+    #[arg(long)]
+    pub validate: bool,
     /// Write the passport as JSON instead of the command's output.
     #[arg(long)]
     pub json: bool,
@@ -289,6 +296,8 @@ pub enum EndingArg {
     Refused,
     /// Stopped from outside.
     Interrupted,
+    /// Ended with carnet itself: killed, or the machine went down.
+    Crashed,
 }
 
 /// Kinds by which runs can be asked for.

@@ -7,7 +7,7 @@ use carnet_run::{
 };
 use serde::Serialize;
 
-use super::run::World;
+use super::run::{World, close_abandoned_runs};
 use crate::{
     cli::ReplayArgs,
     error::{CommandError, CommandResult},
@@ -71,6 +71,7 @@ pub fn replay(ui: &Ui, args: &ReplayArgs) -> CommandResult {
         return Ok(ExitCode::Done);
     }
     let key = workspace.key()?;
+    close_abandoned_runs(ui, &workspace);
     let guard = workspace.guard(&key)?;
     let world = World::new(repo)?;
     let replayed = run_again(&world.context(repo, &key, &guard), &plan)?;

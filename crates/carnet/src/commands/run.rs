@@ -7,19 +7,28 @@ use std::{
 };
 
 use carnet_access::keys::SigningKey;
-use carnet_core::{ExitCode, LaneName, Outcome, passport::RunKind};
-use carnet_git::{Head, HeadError, Repo};
+use carnet_core::{
+    ExitCode, LaneName, Outcome,
+    passport::{RunKind, Statement},
+};
+use carnet_git::{Head, HeadError, Repo, WorkTreeError};
 use carnet_guard::{Guard, PolicyInForce};
 use carnet_policy::LoadLaneError;
 use carnet_run::{
     checkouts::CheckoutsError,
     event::describe,
-    execute::{ExecutedRun, RunContext, RunError, RunRequest, execute, plan},
+    execute::{
+        ExecutedRun, RunContext, RunError, RunPlan, RunRequest, UnrecordedRun, execute, plan,
+    },
+    journal,
+    record::RecordError,
     scratch,
+    snapshot::{self, SnapshotError},
     tools::ToolError,
 };
 use carnet_sandbox::{SandboxError, ServiceAccount};
 
+use super::report::count;
 use crate::{
     cli::RunArgs,
     error::{CommandError, CommandResult},
@@ -48,13 +57,17 @@ pub fn run(ui: &Ui, args: RunArgs) -> CommandResult {
         commit,
         kind: RunKind::Baseline,
         replay_of: None,
+        validate: args.validate,
     };
-    let plan = plan(repo, &policy, request)?;
+    let mut plan = plan(repo, &policy, request)?;
     let guard = workspace.guard(&key)?;
     let world = World::new(repo)?;
-    if args.commit == "HEAD" && has_uncommitted_changes(repo) {
+    close_abandoned_runs(ui, &workspace);
+    if args.dirty {
+        plan = with_uncommitted(ui, &workspace, plan)?;
+    } else if args.commit == "HEAD" && has_uncommitted_changes(repo) {
         ui.err(
-            "carnet: uncommitted changes are not part of this run; it sees the commit as it is\n",
+            "carnet: uncommitted changes are not part of this run; it sees the commit as it is. With `--dirty` they are\n",
         );
     }
     if plan.admission.verdict.is_allowed() {
@@ -64,13 +77,16 @@ pub fn run(ui: &Ui, args: RunArgs) -> CommandResult {
             plan.lane.quota().wall_ms / 1000
         ));
     }
-    let executed = execute(&world.context(repo, &key, &guard), &plan)?;
+    let executed = match execute(&world.context(repo, &key, &guard), &plan) {
+        Err(RunError::Record { run, source }) => {
+            return Ok(unrecorded(ui, args.json, *run, &source));
+        }
+        other => other?,
+    };
     if args.json {
         ui.json(&executed.recorded.statement);
     } else {
-        for (name, bytes) in &executed.logs {
-            if *name == "stdout" { ui.out_bytes(bytes) } else { ui.err_bytes(bytes) }
-        }
+        write_logs(ui, &executed.logs);
         if !matches!(executed.recorded.statement.predicate.outcome, Outcome::Refused { .. }) {
             ui.err(&summary(&executed));
         }
@@ -84,6 +100,64 @@ pub fn run(ui: &Ui, args: RunArgs) -> CommandResult {
         return Err(refusal.hint(format!("The refusal is recorded: `carnet show {}`.", id.short())));
     }
     Ok(outcome.exit_code())
+}
+
+fn write_logs(ui: &Ui, logs: &[(&str, Vec<u8>)]) {
+    for (name, bytes) in logs {
+        if *name == "stdout" { ui.out_bytes(bytes) } else { ui.err_bytes(bytes) }
+    }
+}
+
+/// A run that was done and not recorded: what it came to counts all the same, and its passport will be incomplete.
+fn unrecorded(ui: &Ui, json: bool, run: UnrecordedRun, source: &RecordError) -> ExitCode {
+    if json {
+        ui.json(&Statement::new(run.passport.clone()));
+    } else {
+        write_logs(ui, &run.logs);
+    }
+    let why = CommandError::of(ExitCode::Io, source);
+    let causes: Vec<_> = std::iter::once(why.message).chain(why.causes).collect();
+    ui.err(&format!(
+        "carnet: warning: run {} {} and could not be recorded: {}\n\
+         carnet: make room or mend the repository; the next `carnet run` records it, incomplete: logs and artifacts are lost\n",
+        run.passport.run.id.short(),
+        describe(&run.passport.outcome),
+        causes.join(": ")
+    ));
+    run.passport.outcome.exit_code()
+}
+
+/// Records what was left by a carnet that was killed, and says so.
+pub fn close_abandoned_runs(ui: &Ui, workspace: &Workspace) {
+    let Ok(key) = workspace.key() else { return };
+    let closed = journal::close_abandoned(&workspace.repo, &key, now());
+    for run in &closed.runs {
+        let id = run.short();
+        ui.err(&format!(
+            "carnet: run {id} had been left unrecorded; it is now: carnet show {id}\n"
+        ));
+    }
+    for problem in &closed.problems {
+        ui.err(&format!("carnet: a run left unrecorded still is: {problem}\n"));
+    }
+}
+
+/// Takes the work tree's changes into the plan.
+fn with_uncommitted(
+    ui: &Ui,
+    workspace: &Workspace,
+    plan: RunPlan,
+) -> Result<RunPlan, CommandError> {
+    let gate = workspace.gate(now())?;
+    let Some(taken) = snapshot::take(&workspace.repo, &gate, &plan, now())? else {
+        return Ok(plan);
+    };
+    for path in &taken.hidden {
+        ui.err(&format!("carnet: {path} is hidden from this lane and left out\n"));
+    }
+    let n_paths = count(taken.n_paths, "uncommitted path");
+    ui.err(&format!("carnet: this run includes {n_paths}\n"));
+    Ok(plan.on_uncommitted(taken.tree))
 }
 
 fn commit_to_run(repo: &Repo, name: &str) -> Result<carnet_core::GitOid, CommandError> {
@@ -264,11 +338,33 @@ impl From<RunError> for CommandError {
             RunError::Commit { .. } | RunError::Checkout(CheckoutsError::Checkout(_)) => {
                 CommandError::of(ExitCode::Incomplete, &error).hint("Ask git what it thinks: `git fsck`.")
             }
-            RunError::Record(_) => CommandError::of(ExitCode::Io, &error)
-                .hint("Nothing of the run is in the ledger; make room or mend the repository, and run again."),
+            RunError::Record { .. } => CommandError::of(ExitCode::Io, &error)
+                .hint("Make room or mend the repository; the next run records this one as incomplete."),
             RunError::Scratch(_) | RunError::Checkout(_) | RunError::Io { .. } | RunError::Random(_) => {
                 CommandError::of(ExitCode::Io, &error)
             }
+        }
+    }
+}
+
+impl From<SnapshotError> for CommandError {
+    fn from(error: SnapshotError) -> CommandError {
+        match &error {
+            SnapshotError::Finding { path, rule } => {
+                CommandError::of(ExitCode::Refused, &error).hint(format!(
+                    "See it with `carnet scan {path}`; take it out, add the file to .gitignore, or accept it: `carnet:allow {rule} <reason>`."
+                ))
+            }
+            SnapshotError::WorkTree(WorkTreeError::Bare(_)) => {
+                CommandError::of(ExitCode::NothingToLookAt, &error)
+            }
+            SnapshotError::WorkTree(WorkTreeError::TooLarge { path }) => {
+                CommandError::of(ExitCode::Refused, &error)
+                    .hint(format!("Add `{path}` to .gitignore, or run on the commit."))
+            }
+            SnapshotError::WorkTree(_) => CommandError::of(ExitCode::Incomplete, &error)
+                .hint("Ask git what it thinks: `git status`, `git fsck`."),
+            SnapshotError::Hidden(_) => CommandError::of(ExitCode::Config, &error),
         }
     }
 }

@@ -43,6 +43,7 @@ struct RunLine {
 pub fn runs(ui: &Ui, args: &RunsArgs) -> CommandResult {
     let workspace = Workspace::discover()?;
     let filter = filter(&workspace, args)?;
+    super::run::close_abandoned_runs(ui, &workspace);
     let ledger = ledger::read(&workspace.repo)?;
     let wanted: Vec<_> =
         ledger.entries.iter().filter(|entry| filter.wants(entry.event())).collect();
@@ -93,6 +94,7 @@ fn filter(workspace: &Workspace, args: &RunsArgs) -> Result<RunFilter, CommandEr
         EndingArg::Limited => Ending::Limited,
         EndingArg::Refused => Ending::Refused,
         EndingArg::Interrupted => Ending::Interrupted,
+        EndingArg::Crashed => Ending::Crashed,
     });
     let kind = args.kind.map(|kind| match kind {
         KindArg::Baseline => RunKind::Baseline,
