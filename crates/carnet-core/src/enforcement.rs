@@ -14,6 +14,17 @@ pub enum EnforcementLevel {
     Full,
 }
 
+impl EnforcementLevel {
+    /// Returns its name in receipts and lanes.
+    pub fn name(self) -> &'static str {
+        match self {
+            EnforcementLevel::None => "none",
+            EnforcementLevel::Partial => "partial",
+            EnforcementLevel::Full => "full",
+        }
+    }
+}
+
 /// What truly held, for one mechanism (as in Landlock's ruleset status).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -4,18 +4,46 @@ use serde::{Deserialize, Serialize};
 
 use crate::ExitCode;
 
-/// The limit that ended a run.
+/// A limit on the whole process tree, named as in receipts and lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LimitKind {
+    /// Share of the processors. It slows a run down and never ends it.
+    Cpu,
     /// Memory of the process tree.
     Memory,
     /// Number of processes.
     Processes,
     /// Bytes added to the workspace.
     Disk,
+    /// Files and directories added to the workspace.
+    Inodes,
     /// Bytes written to standard output and error.
     Output,
+}
+
+impl LimitKind {
+    /// Every limit, in the order of receipts.
+    pub const ALL: [LimitKind; 6] = [
+        LimitKind::Cpu,
+        LimitKind::Memory,
+        LimitKind::Processes,
+        LimitKind::Disk,
+        LimitKind::Inodes,
+        LimitKind::Output,
+    ];
+
+    /// Returns its name in receipts, lanes and outcomes.
+    pub fn name(self) -> &'static str {
+        match self {
+            LimitKind::Cpu => "cpu",
+            LimitKind::Memory => "memory",
+            LimitKind::Processes => "processes",
+            LimitKind::Disk => "disk",
+            LimitKind::Inodes => "inodes",
+            LimitKind::Output => "output",
+        }
+    }
 }
 
 /// How a run ended. Every one of them is recorded; none is an error.
@@ -83,6 +111,13 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_is_stored_by_its_name() {
+        for limit in LimitKind::ALL {
+            assert_eq!(serde_json::to_string(&limit).unwrap(), format!("\"{}\"", limit.name()));
+        }
+    }
 
     #[test]
     fn outcomes_are_tagged_by_status_and_come_back() {

@@ -130,6 +130,9 @@ impl SandboxError {
             SandboxError::Requirement { required: Requirement::Seccomp, .. } => {
                 "Boot a kernel with CONFIG_SECCOMP_FILTER, on x86-64 or aarch64."
             }
+            SandboxError::Requirement { required: Requirement::Limit { .. }, .. } => {
+                "Run where the cgroup controller is given: as root, or under `systemd-run --user --scope -p Delegate=yes`."
+            }
             SandboxError::RootWithoutServiceAccount | SandboxError::ServiceAccountIsRoot { .. } => {
                 "Name a user without rights: `useradd --system carnet`, then set it as the service account."
             }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use carnet_core::{Enforcement, EnforcementLevel, LimitKind};
+
 use crate::{Probe, SandboxError};
 
 /// The least that a layer must be, where a kernel without it would otherwise still be used and reported.
@@ -15,6 +17,13 @@ pub enum Requirement {
     },
     /// The seccomp filter.
     Seccomp,
+    /// A limit held at least so far: `memory = full` in a lane.
+    Limit {
+        /// Which one.
+        limit: LimitKind,
+        /// The least that will do.
+        level_min: EnforcementLevel,
+    },
 }
 
 impl fmt::Display for Requirement {
@@ -22,6 +31,9 @@ impl fmt::Display for Requirement {
         match self {
             Requirement::Landlock { abi_min } => write!(f, "landlock ABI {abi_min}"),
             Requirement::Seccomp => f.write_str("seccomp"),
+            Requirement::Limit { limit, level_min } => {
+                write!(f, "{} = {}", limit.name(), level_min.name())
+            }
         }
     }
 }
@@ -33,11 +45,17 @@ impl fmt::Display for Requirement {
 impl Requirement {
     /// Checks every requirement against what the kernel offers and can be applied.
     ///
+    /// - `limits`: what each limit will be held by, as in the receipt.
+    ///
     /// # Errors
     ///
     /// [`SandboxError::Requirement`] names the first that is not met.
-    pub(crate) fn check_all(required: &[Requirement], probe: &Probe) -> Result<(), SandboxError> {
-        let unmet = required.iter().find_map(|it| Some((it, it.lack(probe)?)));
+    pub(crate) fn check_all(
+        required: &[Requirement],
+        probe: &Probe,
+        limits: &[Enforcement],
+    ) -> Result<(), SandboxError> {
+        let unmet = required.iter().find_map(|it| Some((it, it.lack(probe, limits)?)));
         match unmet {
             None => Ok(()),
             Some((required, offered)) => {
@@ -47,7 +65,7 @@ impl Requirement {
     }
 
     /// Returns what there is instead, where the requirement is not met.
-    fn lack(&self, probe: &Probe) -> Option<String> {
+    fn lack(&self, probe: &Probe, limits: &[Enforcement]) -> Option<String> {
         match (self, probe.usable_landlock_abi()) {
             (Requirement::Landlock { abi_min }, Some(abi)) if abi >= *abi_min => None,
             (Requirement::Landlock { .. }, _) => Some(match probe.landlock_abi {
@@ -55,6 +73,13 @@ impl Requirement {
                 None => "no landlock".to_owned(),
             }),
             (Requirement::Seccomp, _) => (!probe.seccomp).then(|| "no seccomp filters".to_owned()),
+            (Requirement::Limit { limit, level_min }, _) => {
+                match limits.iter().find(|held| held.mechanism == limit.name()) {
+                    Some(held) if held.level >= *level_min => None,
+                    Some(held) => Some(format!("{}, {}", held.level.name(), held.detail)),
+                    None => Some("nothing that holds it".to_owned()),
+                }
+            }
         }
     }
 }
@@ -75,7 +100,14 @@ mod tests {
             kernel: KernelRelease { text: String::new(), version: None },
             uid: 1000,
         };
-        let error = Requirement::check_all(required, &probe).err()?;
+        let held = |mechanism: &str, level| Enforcement {
+            mechanism: mechanism.to_owned(),
+            level,
+            detail: "polling".to_owned(),
+        };
+        let limits =
+            [held("memory", EnforcementLevel::Partial), held("output", EnforcementLevel::Full)];
+        let error = Requirement::check_all(required, &probe, &limits).err()?;
         assert!(error.hint().is_some());
         Some(error.to_string())
     }
@@ -83,6 +115,22 @@ mod tests {
     #[test]
     fn nothing_is_demanded_of_a_kernel_by_an_empty_floor() {
         assert_eq!(check(&[], None, false), None);
+    }
+
+    #[test]
+    fn a_limit_that_is_held_less_than_demanded_is_named_with_what_holds_it() {
+        let limit = |limit, level_min| Requirement::Limit { limit, level_min };
+        let (full, partial) = (EnforcementLevel::Full, EnforcementLevel::Partial);
+        let met = [limit(LimitKind::Memory, partial), limit(LimitKind::Output, full)];
+        assert_eq!(check(&met, None, false), None);
+        assert_eq!(
+            check(&[limit(LimitKind::Memory, full)], None, false).as_deref(),
+            Some("meet requirement `memory = full`: the kernel offers partial, polling")
+        );
+        assert_eq!(
+            check(&[limit(LimitKind::Inodes, partial)], None, false).as_deref(),
+            Some("meet requirement `inodes = partial`: the kernel offers nothing that holds it")
+        );
     }
 
     #[test]

@@ -167,12 +167,12 @@ pub enum CgroupMode {
     V2Delegated,
     /// cgroup v2 and we are root.
     V2Root,
-    /// cgroup v2 that this user may not write.
-    V2ReadOnly,
-    /// cgroup v2 is mounted and none of its controllers, nor one of v1, can be used.
+    /// cgroup v2 whose controllers this user may not use.
+    V2NotOurs,
+    /// cgroup v2 without controllers: it counts, freezes and kills.
     V2WithoutControllers,
-    /// cgroup v1 with these of the controllers `cpu`, `memory`, `pids` writable.
-    V1 {
+    /// Some of the controllers `cpu`, `memory`, `pids`, of v1, of v2, or of both.
+    Mixed {
         /// Their names, sorted.
         controllers: Vec<String>,
     },
@@ -306,18 +306,19 @@ impl Probe {
                 (EnforcementLevel::Full, "v2, delegated to this user".to_owned())
             }
             CgroupMode::V2Root => (EnforcementLevel::Full, "v2, root".to_owned()),
-            CgroupMode::V2ReadOnly => {
-                (EnforcementLevel::None, "v2, not writable by this user".to_owned())
+            CgroupMode::V2NotOurs => {
+                (EnforcementLevel::None, "v2, not delegated to this user".to_owned())
             }
             CgroupMode::V2WithoutControllers => {
-                (EnforcementLevel::None, "v2 without usable controllers".to_owned())
+                (EnforcementLevel::Partial, "v2 without controllers".to_owned())
             }
-            CgroupMode::V1 { controllers } => {
-                (EnforcementLevel::Partial, format!("v1: {}", controllers.join(", ")))
+            CgroupMode::Mixed { controllers } => {
+                let level = level(controllers.len() == 3, true);
+                (level, format!("controllers {}", controllers.join(", ")))
             }
             CgroupMode::None => (EnforcementLevel::None, "none".to_owned()),
         };
-        let cost = "memory and processes are held by polling and rlimits, the share of processors not at all";
+        let cost = "what no controller holds is held by polling and rlimits; `systemd-run --user --scope -p Delegate=yes` may give more";
         ProbeItem { name: "cgroups", level, found, cost }
     }
 }

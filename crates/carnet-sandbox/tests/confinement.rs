@@ -22,6 +22,8 @@ mod kernels;
 mod kit;
 #[path = "confinement/leaks.rs"]
 mod leaks;
+#[path = "confinement/limits.rs"]
+mod limits;
 #[path = "confinement/overlay.rs"]
 mod overlay;
 #[path = "confinement/refusals.rs"]

@@ -3,7 +3,10 @@
 //! ```text
 //! carnet-sandbox-trial probe
 //! carnet-sandbox-trial run WORKSPACE UID:GID|- WALL_MS TOOL [ARGUMENT…]
+//! carnet-sandbox-trial limited LIMITS WORKSPACE UID:GID|- WALL_MS TOOL [ARGUMENT…]
 //! ```
+//!
+//! LIMITS are `name=number` and `require:name=level`, with commas between: `memory=67108864,require:cpu=full`.
 
 use std::{
     collections::BTreeMap,
@@ -13,8 +16,10 @@ use std::{
     sync::atomic::AtomicBool,
 };
 
-use carnet_core::Quota;
-use carnet_sandbox::{INNER_ARGUMENT, SandboxError, SandboxSpec, ServiceAccount, Workspace};
+use carnet_core::{EnforcementLevel, LimitKind, Quota};
+use carnet_sandbox::{
+    Attendance, INNER_ARGUMENT, Requirement, SandboxError, SandboxSpec, ServiceAccount, Workspace,
+};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args_os()
@@ -26,10 +31,13 @@ fn main() -> ExitCode {
         [INNER_ARGUMENT] => return carnet_sandbox::inner_main(),
         ["probe"] => probe(),
         ["run", workspace, account, wall_ms, argv @ ..] if !argv.is_empty() => {
-            run(workspace, account, wall_ms, argv)
+            run("", workspace, account, wall_ms, argv)
+        }
+        ["limited", limits, workspace, account, wall_ms, argv @ ..] if !argv.is_empty() => {
+            run(limits, workspace, account, wall_ms, argv)
         }
         _ => Err(
-            "usage: carnet-sandbox-trial probe | run WORKSPACE UID:GID|- WALL_MS TOOL [ARGUMENT…]"
+            "usage: carnet-sandbox-trial probe | run WORKSPACE UID:GID|- WALL_MS TOOL [ARGUMENT…] | limited LIMITS …"
                 .to_owned(),
         ),
     };
@@ -53,8 +61,14 @@ fn probe() -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run(workspace: &str, account: &str, wall_ms: &str, argv: &[&str]) -> Result<ExitCode, String> {
-    let quota = Quota {
+fn run(
+    limits: &str,
+    workspace: &str,
+    account: &str,
+    wall_ms: &str,
+    argv: &[&str],
+) -> Result<ExitCode, String> {
+    let mut quota = Quota {
         cpu_pct: 80,
         memory_bytes: 2 << 30,
         wall_ms: wall_ms.parse().map_err(|_| "WALL_MS is a number")?,
@@ -63,6 +77,10 @@ fn run(workspace: &str, account: &str, wall_ms: &str, argv: &[&str]) -> Result<E
         output_bytes: 8 << 20,
         parallel: 1,
     };
+    let mut required = Vec::new();
+    for limit in limits.split(',').filter(|limit| !limit.is_empty()) {
+        read_limit(limit, &mut quota, &mut required).ok_or(format!("`{limit}` is no limit"))?;
+    }
     let inner_exe =
         std::env::current_exe().and_then(File::open).map_err(|error| error.to_string())?;
     let spec = SandboxSpec {
@@ -76,8 +94,13 @@ fn run(workspace: &str, account: &str, wall_ms: &str, argv: &[&str]) -> Result<E
         stdin: None,
         secrets: vec![],
     };
+    let attendance = Attendance {
+        required: &required,
+        interrupt: &AtomicBool::new(false),
+        on_output: &mut |_, _| {},
+    };
     let confined =
-        carnet_sandbox::run(&spec, &AtomicBool::new(false)).map_err(|error| describe(&error))?;
+        carnet_sandbox::run_attended(&spec, attendance).map_err(|error| describe(&error))?;
     let report = || -> io::Result<()> {
         io::stdout().write_all(&confined.stdout.bytes)?;
         let mut stderr = io::BufWriter::new(io::stderr());
@@ -100,6 +123,27 @@ fn parse_workspace(text: &str) -> Workspace {
             Workspace::Overlay { lower: lower.into(), mount_point: mount_point.into() }
         }
     }
+}
+
+fn read_limit(text: &str, quota: &mut Quota, required: &mut Vec<Requirement>) -> Option<()> {
+    let (name, value) = text.split_once('=')?;
+    if let Some(name) = name.strip_prefix("require:") {
+        let limit = LimitKind::ALL.into_iter().find(|limit| limit.name() == name)?;
+        let levels = [EnforcementLevel::None, EnforcementLevel::Partial, EnforcementLevel::Full];
+        let level_min = levels.into_iter().find(|level| level.name() == value)?;
+        required.push(Requirement::Limit { limit, level_min });
+        return Some(());
+    }
+    let number: u64 = value.parse().ok()?;
+    match name {
+        "cpu" => quota.cpu_pct = u32::try_from(number).ok()?,
+        "memory" => quota.memory_bytes = number,
+        "processes" => quota.processes = u32::try_from(number).ok()?,
+        "disk" => quota.disk_bytes = number,
+        "output" => quota.output_bytes = number,
+        _ => return None,
+    }
+    Some(())
 }
 
 fn parse_account(text: &str) -> Result<Option<ServiceAccount>, String> {

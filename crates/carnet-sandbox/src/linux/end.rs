@@ -27,8 +27,6 @@ pub(super) struct End {
     pub last: Option<Report>,
     /// Whether the command was executed, which it is only when it has confined itself.
     pub has_started: bool,
-    /// Processor time of the tree just before it was killed, in milliseconds: user mode, kernel.
-    pub processor_ms: (u64, u64),
 }
 
 /// Turns the end into an outcome; a limit that was met is the outcome, whatever the command did meanwhile.

@@ -52,7 +52,7 @@ pub fn probe() -> crate::Probe {
         apparmor_restricts_user_namespaces: apparmor.as_deref() == Some("1"),
         landlock_abi: sys::landlock_abi(),
         seccomp: sys::confine::has_seccomp() && seccomp::filter().is_some(),
-        cgroups: kernel::cgroup_mode(),
+        cgroups: limits::cgroup_mode(),
         kernel: kernel::release(),
         uid: rustix::process::geteuid().as_raw(),
     }

@@ -26,13 +26,6 @@ use rustix::fs::{CWD, Mode, OFlags, Timespec, Timestamps, openat};
 use super::sys::layer::{self, Layer, LayerStep};
 use crate::{OverlayAfter, SandboxError, ServiceAccount};
 
-/// Bytes of the bound for which one file may be made.
-const BYTES_PER_INODE: u64 = 4 << 10;
-/// Files, directories and links that any run may make, however small its bound of bytes.
-const INODES_MIN: u64 = 4 << 10;
-/// And at most: each takes about a kilobyte of the kernel's memory.
-const INODES_MAX: u64 = 512 << 10;
-
 /// The names in the tmpfs.
 const MERGED: &str = "merged";
 const UPPER: &str = "upper";
@@ -48,7 +41,7 @@ pub(super) struct Overlay {
 /// Returns the bound of a run's tmpfs: bytes and inodes. It lies in memory, so it is never above that quota.
 pub(super) fn bound(quota: &Quota) -> (u64, u64) {
     let bytes = quota.disk_bytes.min(quota.memory_bytes).max(4096);
-    (bytes, (bytes / BYTES_PER_INODE).clamp(INODES_MIN, INODES_MAX))
+    (bytes, quota.inodes())
 }
 
 impl Overlay {
@@ -169,8 +162,8 @@ mod tests {
             output_bytes: 1,
             parallel: 1,
         };
-        assert_eq!(bound(&quota(1 << 20, 1 << 30)), (1 << 20, INODES_MIN));
+        assert_eq!(bound(&quota(1 << 20, 1 << 30)), (1 << 20, 4 << 10));
         assert_eq!(bound(&quota(1 << 40, 1 << 30)), (1 << 30, 256 << 10));
-        assert_eq!(bound(&quota(1 << 40, 1 << 40)).1, INODES_MAX);
+        assert_eq!(bound(&quota(1 << 40, 1 << 40)).1, 512 << 10);
     }
 }

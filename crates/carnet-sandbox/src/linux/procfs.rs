@@ -28,6 +28,10 @@ pub(super) struct Status {
 pub(super) struct Stat {
     /// Its parent.
     pub parent: i32,
+    /// Whether a signal has stopped it.
+    pub is_stopped: bool,
+    /// When it began, in ticks since the machine did: with its number, its identity.
+    pub begun_ticks: u64,
     /// Its threads.
     pub n_threads: u32,
     /// Processor time in user mode, its own and that of children it reaped, in milliseconds.
@@ -67,6 +71,11 @@ pub(super) fn proportional_bytes(pid: i32) -> Option<u64> {
     parse_rollup(&fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?)
 }
 
+/// Returns the bytes that `pid`, with all that it has reaped, read from storage and wrote there.
+pub(super) fn storage_bytes(pid: i32) -> Option<(u64, u64)> {
+    parse_io(&fs::read_to_string(format!("/proc/{pid}/io")).ok()?)
+}
+
 /// Returns the names of the network interfaces this process sees.
 pub(super) fn interfaces() -> Option<Vec<String>> {
     Some(parse_interfaces(&fs::read_to_string("/proc/self/net/dev").ok()?))
@@ -98,6 +107,8 @@ fn parse_stat(text: &str) -> Option<Stat> {
         |idx: usize| Some(fields.get(idx)?.parse::<u64>().ok()?.saturating_mul(TICK_MS));
     Some(Stat {
         parent: fields.get(1)?.parse().ok()?,
+        is_stopped: *fields.first()? == "T",
+        begun_ticks: fields.get(19)?.parse().ok()?,
         user_ms: milliseconds(11)?.saturating_add(milliseconds(13)?),
         system_ms: milliseconds(12)?.saturating_add(milliseconds(14)?),
         n_threads: fields.get(17)?.parse().ok()?,
@@ -110,7 +121,15 @@ fn parse_rollup(text: &str) -> Option<u64> {
         let line = text.lines().find_map(|line| line.strip_prefix(name))?;
         line.trim().strip_suffix(" kB")?.parse().ok()
     };
-    Some((kilobytes("Pss:")? + kilobytes("SwapPss:").unwrap_or(0)) * 1024)
+    let swapped = kilobytes("SwapPss:").unwrap_or(0);
+    Some(kilobytes("Pss:")?.saturating_add(swapped).saturating_mul(1024))
+}
+
+fn parse_io(text: &str) -> Option<(u64, u64)> {
+    let number = |name: &str| -> Option<u64> {
+        text.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
+    };
+    Some((number("read_bytes:")?, number("write_bytes:")?))
 }
 
 fn parse_interfaces(text: &str) -> Vec<String> {
@@ -137,8 +156,15 @@ mod tests {
     #[test]
     fn a_name_cannot_forge_a_stat() {
         let fields = "S 7 1 1 0 -1 4194560 1 0 0 0 1 2 3 4 20 0 3 0 100 4096 55 1";
-        let honest =
-            Stat { parent: 7, n_threads: 3, user_ms: 40, system_ms: 60, resident_pages: 55 };
+        let honest = Stat {
+            parent: 7,
+            is_stopped: false,
+            begun_ticks: 100,
+            n_threads: 3,
+            user_ms: 40,
+            system_ms: 60,
+            resident_pages: 55,
+        };
         assert_eq!(parse_stat(&format!("12 (sh) {fields}")), Some(honest));
         assert_eq!(parse_stat(&format!("12 (x) S 1 1) (y\n) {fields}")), Some(honest));
         assert_eq!(parse_stat("12 (sh"), None);
@@ -151,6 +177,30 @@ mod tests {
         assert!(proportional_bytes(i32::try_from(std::process::id()).unwrap()).unwrap() > 0);
         assert_eq!(status("self").unwrap().uids.len(), 4);
         assert_eq!(stat(-1), None);
+    }
+
+    #[test]
+    fn storage_is_told_apart_from_characters() {
+        let text = "rchar: 9\nwchar: 8\nsyscr: 1\nread_bytes: 4096\nwrite_bytes: 512\ncancelled_write_bytes: 7\n";
+        assert_eq!(parse_io(text), Some((4096, 512)));
+        assert_eq!(parse_io("read_bytes: x\nwrite_bytes: 1\n"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_without_a_fall(text in "[ -~\n\t]{0,300}", numbers in proptest::collection::vec(proptest::prelude::any::<u64>(), 0..30)) {
+            let joined: String = numbers.iter().map(|number| format!("{number} ")).collect();
+            for text in [text.clone(), format!("1 ({text}) S {joined}"), format!("Pss: {joined}kB\nSwapPss: {text} kB"), format!("Pss: {} kB\nSwapPss: {} kB\n", u64::MAX, u64::MAX)] {
+                let _ = (parse_status(&text), parse_stat(&text), parse_rollup(&text), parse_io(&text), parse_interfaces(&text));
+            }
+        }
+
+        #[test]
+        fn no_name_changes_what_a_stat_says(name in "[ -~\n]{0,15}") {
+            let fields = "R 7 1 1 0 -1 4194560 1 0 0 0 1 2 3 4 20 0 3 0 100 4096 55 1";
+            let told = parse_stat(&format!("12 ({name}) {fields}"));
+            proptest::prop_assert_eq!(told, parse_stat(&format!("12 (sh) {fields}")));
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use carnet_core::{Enforcement, EnforcementLevel};
 
-use super::{landlock, overlay::bound, run::Seen, seccomp};
+use super::{landlock, run::Seen, seccomp};
 use crate::{BASE_ENVIRONMENT, Bwrap, Probe, SandboxSpec, Secret, Workspace};
 
 /// Returns the layers, each as it was seen; `limits` are those of the quota backend.
@@ -74,39 +74,21 @@ pub(super) fn receipt(
             layers.add(mechanism, None, "the command was not seen to start".to_owned());
         }
     }
-    let (overlay, limits) = overlay(spec, limits);
-    layers.0.push(overlay);
+    let (level, detail) = overlay(spec);
+    layers.add("overlay", level, detail);
     layers.0.extend(limits);
-    layers.add(
-        "wall-time",
-        Full,
-        "supervisor: the pid namespace is killed at the deadline".to_owned(),
-    );
-    layers.add("output", Full, "supervisor: both streams counted together".to_owned());
     layers.add("parallel", None, "held by the caller, not by the sandbox".to_owned());
     layers.0
 }
 
-/// Returns what lies over the workspace, and the limits: a bound of a layer's own holds for the disk as a whole.
-fn overlay(spec: &SandboxSpec, mut limits: Vec<Enforcement>) -> (Enforcement, Vec<Enforcement>) {
-    let item = |mechanism: &str, level, detail: String| Enforcement {
-        mechanism: mechanism.to_owned(),
-        level,
-        detail,
-    };
+/// Returns what lies over the workspace; its bounds are among the limits.
+fn overlay(spec: &SandboxSpec) -> (EnforcementLevel, String) {
     if matches!(spec.workspace, Workspace::Directory(_)) {
         let detail = "the workspace is bound directly: a copy of the run's own".to_owned();
-        return (item("overlay", EnforcementLevel::None, detail), limits);
-    }
-    let (bytes, inodes) = bound(&spec.quota);
-    let held = format!(
-        "tmpfs: `{bytes}` bytes and `{inodes}` inodes for workspace and /tmp together, seen from within as an overlay"
-    );
-    for limit in limits.iter_mut().filter(|limit| limit.mechanism == "disk") {
-        *limit = item("disk", EnforcementLevel::Full, held.clone());
+        return (EnforcementLevel::None, detail);
     }
     let detail = "a throw-away layer over a clean directory that stays as it is".to_owned();
-    (item("overlay", EnforcementLevel::Full, detail), limits)
+    (EnforcementLevel::Full, detail)
 }
 
 fn seccomp(probe: &Probe) -> (EnforcementLevel, String) {

@@ -93,14 +93,16 @@ pub fn run_attended(
 ) -> Result<Confined, SandboxError> {
     spec.check()?;
     let probe = super::probe();
-    Requirement::check_all(attendance.required, &probe)?;
+    let required = attendance.required;
     let bwrap = probe.bwrap.clone()?;
     probe.user_namespaces.clone()?;
     let account = account_to_become(spec)?;
     let uid = account.map_or(probe.uid, |account| account.uid);
     examine_inner_exe(spec, account)?;
 
-    let mut limits = limits::choose(&probe, &spec.quota);
+    let mut limits = limits::choose(&probe, spec);
+    let holding = |limits: &dyn Limits| [limits.enforcement(), limits::supervised()].concat();
+    Requirement::check_all(required, &probe, &holding(limits.as_ref()))?;
     let launched = launch(&bwrap, spec, account)?;
     let mut supervisor = Supervisor::new(launched, spec.quota.output_bytes, attendance)?;
     supervisor.assign(spec, account, &probe, limits.as_ref())?;
@@ -110,26 +112,32 @@ pub fn run_attended(
     limits
         .attach(init)
         .map_err(|source| SandboxError::Io { doing: "take charge of the limits", source })?;
+    // What was to hold a limit may have been found not to, only now.
+    Requirement::check_all(required, &probe, &holding(limits.as_ref()))?;
     let begin = Instant::now();
     supervisor.go()?;
 
     let deadline = begin.checked_add(Duration::from_millis(spec.quota.wall_ms));
     let end = supervisor.supervise(deadline, limits.as_mut());
     let wall_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let (user_ms, system_ms) = end.processor_ms;
     let has_started = end.has_started;
     let outcome = outcome_of(spec, end)?;
     let reaped = supervisor.launched.reap();
     let reaped = reaped.map_err(|source| SandboxError::Io { doing: "wait for bwrap", source })?;
+    let tree = limits.usage();
     let usage = Usage {
         wall_ms,
-        user_ms: reaped.user_ms.max(user_ms),
-        system_ms: reaped.system_ms.max(system_ms),
-        memory_peak_bytes: limits.memory_peak_bytes().max(reaped.largest_rss_bytes),
+        user_ms: reaped.user_ms.max(tree.user_ms),
+        system_ms: reaped.system_ms.max(tree.system_ms),
+        memory_peak_bytes: tree.memory_peak_bytes.max(reaped.largest_rss_bytes),
         output_bytes: supervisor.streams.n_bytes(),
+        io_read_bytes: reaped.read_bytes.max(tree.io_read_bytes),
+        io_write_bytes: reaped.written_bytes.max(tree.io_write_bytes),
+        processes_peak: tree.processes_peak,
+        throttled_ms: tree.throttled_ms,
     };
     let seen = Seen { facts, outside, has_started };
-    let enforcement = receipt::receipt(spec, &probe, &bwrap, &seen, limits.enforcement());
+    let enforcement = receipt::receipt(spec, &probe, &bwrap, &seen, holding(limits.as_ref()));
     let (stdout, stderr) = supervisor.streams.finish();
     Ok(Confined { outcome, usage, enforcement, stdout, stderr, overlay })
 }
@@ -339,7 +347,7 @@ impl<'a> Supervisor<'a> {
 
     /// Watches the run until nothing of it is left.
     fn supervise(&mut self, deadline: Option<Instant>, limits: &mut dyn Limits) -> End {
-        let mut end = End { cause: None, last: None, has_started: false, processor_ms: (0, 0) };
+        let mut end = End { cause: None, last: None, has_started: false };
         let mut next_check = Instant::now() + limits.interval();
         let mut killed_at: Option<Instant> = None;
         while !self.has_ended {
@@ -353,7 +361,7 @@ impl<'a> Supervisor<'a> {
             }
             match killed_at {
                 None if end.cause.is_some() => {
-                    end.processor_ms = limits.processor_ms();
+                    limits.usage();
                     self.launched.kill();
                     killed_at = Some(now);
                 }
@@ -376,6 +384,9 @@ impl<'a> Supervisor<'a> {
         self.streams.drain(self.attendance.on_output);
         if end.cause.is_none() && self.streams.is_over() {
             end.cause = Some(Cause::Limit(LimitKind::Output));
+        }
+        if end.cause.is_none() {
+            end.cause = limits.last_look().map(Cause::Limit);
         }
         end
     }

@@ -26,7 +26,7 @@ const LANDLOCK_CREATE_RULESET_VERSION: libc::c_ulong = 1;
 const KEYCTL_JOIN_SESSION_KEYRING: libc::c_ulong = 1;
 
 /// A child that has ended, with all that it had reaped itself.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(in crate::linux) struct Reaped {
     /// Processor time in user mode, in milliseconds.
     pub user_ms: u64,
@@ -34,6 +34,10 @@ pub(in crate::linux) struct Reaped {
     pub system_ms: u64,
     /// Largest resident set of one process, in bytes.
     pub largest_rss_bytes: u64,
+    /// Bytes read from storage.
+    pub read_bytes: u64,
+    /// Bytes written to storage, or on their way there.
+    pub written_bytes: u64,
 }
 
 /// Lets the program that `command` starts keep `descriptors` under their present numbers.
@@ -69,7 +73,7 @@ pub(in crate::linux) fn wait4(pid: Pid, block: bool) -> io::Result<Option<Reaped
                 let error = io::Error::last_os_error();
                 // The caller ignores SIGCHLD, so the kernel has reaped the child and kept no account.
                 if error.raw_os_error() == Some(libc::ECHILD) {
-                    return Ok(Some(Reaped { user_ms: 0, system_ms: 0, largest_rss_bytes: 0 }));
+                    return Ok(Some(Reaped::default()));
                 }
                 if error.kind() != io::ErrorKind::Interrupted {
                     return Err(error);
@@ -82,6 +86,9 @@ pub(in crate::linux) fn wait4(pid: Pid, block: bool) -> io::Result<Option<Reaped
         user_ms: milliseconds(usage.ru_utime),
         system_ms: milliseconds(usage.ru_stime),
         largest_rss_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0).saturating_mul(1024),
+        // Counted in blocks of 512 bytes (getrusage(2)).
+        read_bytes: u64::try_from(usage.ru_inblock).unwrap_or(0).saturating_mul(512),
+        written_bytes: u64::try_from(usage.ru_oublock).unwrap_or(0).saturating_mul(512),
     }))
 }
 
@@ -164,7 +171,7 @@ mod tests {
         let writer = OwnedFd::from(writer);
         let number = writer.as_raw_fd();
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", &format!("echo kept >&{number}")]);
+        command.args(["-c", &format!("echo kept >/proc/self/fd/{number}")]);
         inherit(&mut command, vec![writer.try_clone().unwrap(), writer]);
         assert!(command.status().unwrap().success());
         drop(command);

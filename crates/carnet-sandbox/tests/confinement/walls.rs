@@ -238,9 +238,11 @@ fn the_receipt_names_every_layer_and_claims_no_absent_one() {
     ] {
         assert_eq!(level(full), Some(EnforcementLevel::Full), "{full}");
     }
-    for absent in ["overlay", "cpu", "parallel"] {
+    for absent in ["overlay", "parallel"] {
         assert_eq!(level(absent), Some(EnforcementLevel::None), "{absent}");
     }
-    assert_eq!(level("memory"), Some(EnforcementLevel::Partial));
+    for limit in ["cpu", "memory", "processes", "disk", "inodes"] {
+        assert!(level(limit) >= Some(EnforcementLevel::Partial), "{limit}");
+    }
     assert!(receipt.iter().all(|held| !held.detail.is_empty()));
 }

@@ -53,6 +53,16 @@ fn page(ui: &Ui, entry: &LedgerEntry, passport: &Passport) -> String {
             passport.usage.memory_peak_bytes / 1024
         ),
     );
+    row(
+        "",
+        format!(
+            "{} KiB read, {} KiB written, {} processes at most, {} ms throttled",
+            passport.usage.io_read_bytes / 1024,
+            passport.usage.io_write_bytes / 1024,
+            passport.usage.processes_peak,
+            passport.usage.throttled_ms
+        ),
+    );
     for tool in &passport.environment.tools {
         row("tool", format!("{} sha256 {}", tool.path, &tool.sha256.to_string()[..16]));
     }

@@ -3,6 +3,7 @@
 //! Memory is the sum of resident sets while that is below the quota, since it is never too low; above it the
 //! proportional sets decide, so that shared pages count once. Pages of `/tmp` and `/dev/shm` are added.
 //! Not seen: memory of unmapped memfds, of pipes and of sockets; the receipt says partial for that.
+//! Above its share of the processors the tree is stopped for a moment: frozen where a group can be, else by signals.
 
 use std::{
     io,
@@ -11,99 +12,244 @@ use std::{
 };
 
 use carnet_core::{Enforcement, EnforcementLevel, LimitKind, Quota};
-use rustix::fs::{CWD, Mode, OFlags, fstatvfs, openat};
+use rustix::{
+    fs::{CWD, Mode, OFlags, StatVfs, fstatvfs, openat},
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
 
-use super::Limits;
-use crate::linux::{procfs, sys, wire::ProcessLimit};
+use super::{Limits, TreeUsage, cgroup::Tree, disk::Disk, item, processors, throttle::Throttle};
+use crate::linux::{overlay, procfs, sys, wire::ProcessLimit};
 
 /// Time between two looks while the tree is small.
 const INTERVAL_MIN: Duration = Duration::from_millis(20);
 /// Time between two looks at most: a kill comes no later than 150 ms after the limit was passed.
 const INTERVAL_MAX: Duration = Duration::from_millis(100);
+/// Time for which a tree is stopped at once, at most: a supervisor that is late lets it starve no longer.
+const HELD_MAX: Duration = Duration::from_secs(1);
 /// A look may take one part in this many of the time.
 const LOOK_SHARE: u32 = 20;
 /// Processes looked at; far above any quota's reach, since the kernel refuses to fork earlier.
 const WALK_MAX: usize = 1 << 16;
+/// Walks in which those are stopped that were forked during the one before.
+const STOPS_MAX: usize = 4;
 /// Descriptors of one process.
 const DESCRIPTORS_MAX: u64 = 4096;
 
+/// Which limits are held by looking, because nothing else holds them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Duties {
+    pub cpu: bool,
+    pub memory: bool,
+    pub processes: bool,
+}
+
 /// The backend.
 pub(super) struct Polling {
+    /// What is to be held.
+    pub duties: Duties,
+    /// A group that counts and freezes, where there is one.
+    pub tree: Option<Tree>,
     quota: Quota,
     /// Whether RLIMIT_NPROC counts per user namespace (since Linux 5.14), so that only this run is counted.
     counts_processes: bool,
     init: i32,
     scratch: Vec<OwnedFd>,
     page_bytes: u64,
-    memory_peak_bytes: u64,
+    /// The watch over the workspace; `None` where that and `/tmp` share a bounded file system.
+    disk: Option<Disk>,
+    seen: TreeUsage,
     interval: Duration,
+    throttle: Throttle,
+    held: Hold,
+    /// When time was booked last, and the tree's processor time then.
+    booked: (Instant, Duration),
+}
+
+/// Whether the tree is stopped.
+enum Hold {
+    /// It runs.
+    No,
+    /// It is frozen until then.
+    Frozen { until: Instant },
+    /// These were stopped until then.
+    Stopped { until: Instant, processes: Vec<OwnedFd> },
 }
 
 impl Polling {
-    pub(super) fn new(quota: Quota, counts_processes: bool) -> Polling {
+    pub(super) fn new(quota: Quota, counts_processes: bool, disk: Option<Disk>) -> Polling {
         Polling {
+            duties: Duties { cpu: true, memory: true, processes: true },
+            tree: None,
             quota,
             counts_processes,
             init: 0,
             scratch: Vec::new(),
             page_bytes: sys::page_bytes(),
-            memory_peak_bytes: 0,
+            disk,
+            seen: TreeUsage::default(),
             interval: INTERVAL_MIN,
+            throttle: Throttle::new(quota.cpu_pct, processors()),
+            held: Hold::No,
+            booked: (Instant::now(), Duration::ZERO),
         }
     }
 
-    fn scratch_bytes(&self) -> u64 {
-        let used = |directory: &OwnedFd| {
-            fstatvfs(directory)
-                .map_or(0, |stat| (stat.f_blocks - stat.f_bfree.min(stat.f_blocks)) * stat.f_frsize)
-        };
-        self.scratch.iter().map(used).sum()
+    /// `/tmp` and shared memory, as they are now.
+    fn scratch(&self) -> Vec<StatVfs> {
+        self.scratch.iter().filter_map(|directory| fstatvfs(directory).ok()).collect()
+    }
+
+    /// Looks at the disk. What lies in shared memory is memory only; `/tmp` is disk as well.
+    fn look_at_disk(&mut self, scratch: &[StatVfs]) -> Option<LimitKind> {
+        let tmp = scratch.first()?;
+        match &mut self.disk {
+            Some(disk) => disk.check((used_bytes(tmp), tmp.f_files - tmp.f_ffree.min(tmp.f_files))),
+            None if tmp.f_bfree == 0 => Some(LimitKind::Disk),
+            None if tmp.f_ffree == 0 => Some(LimitKind::Inodes),
+            None => None,
+        }
     }
 
     fn look(&mut self) -> Option<LimitKind> {
-        let tree = walk(self.init);
-        let scratch_bytes = self.scratch_bytes();
-        let resident = tree.iter().map(|process| process.stat.resident_pages * self.page_bytes);
-        let mut memory_bytes = resident.sum::<u64>() + scratch_bytes;
-        if memory_bytes > self.quota.memory_bytes {
-            let proportional = || -> u64 {
-                tree.iter().map(|process| process.proportional_bytes(self.page_bytes)).sum()
-            };
-            memory_bytes = proportional() + scratch_bytes;
-            // The sets are read one after another, and what a process shares becomes the others' when it ends: a sum
-            // that was above because of that is not above again.
-            if memory_bytes > self.quota.memory_bytes {
-                memory_bytes = memory_bytes.min(proportional() + scratch_bytes);
-            }
+        let scratch = self.scratch();
+        let passed = self.look_at_disk(&scratch);
+        let needs_tree =
+            self.duties.memory || self.duties.processes || self.duties.cpu && self.tree.is_none();
+        if !needs_tree {
+            self.hold_share(None);
+            return passed;
         }
-        self.memory_peak_bytes = self.memory_peak_bytes.max(memory_bytes);
+        let tree = walk(self.init);
+        let memory_bytes = self.memory_bytes(&tree, scratch.iter().map(used_bytes).sum());
         let n_threads: u64 =
             tree.iter().skip(1).map(|process| u64::from(process.stat.n_threads)).sum();
-        if memory_bytes > self.quota.memory_bytes {
+        let (user_ms, system_ms) = times_ms(&tree);
+        let (memory_peak_bytes, processes_peak) = (memory_bytes, n_threads);
+        let now = TreeUsage {
+            user_ms,
+            system_ms,
+            memory_peak_bytes,
+            processes_peak,
+            ..TreeUsage::default()
+        };
+        self.seen = self.seen.max(now);
+        self.hold_share(Some(Duration::from_millis(user_ms + system_ms)));
+        if self.duties.memory && memory_bytes > self.quota.memory_bytes {
             Some(LimitKind::Memory)
-        } else if n_threads > u64::from(self.quota.processes) {
+        } else if self.duties.processes && n_threads > u64::from(self.quota.processes) {
             Some(LimitKind::Processes)
         } else {
-            None
+            passed
+        }
+    }
+
+    fn memory_bytes(&self, tree: &[Process], scratch_bytes: u64) -> u64 {
+        let resident = tree.iter().map(|process| process.stat.resident_pages * self.page_bytes);
+        let memory_bytes = resident.sum::<u64>() + scratch_bytes;
+        if !self.duties.memory || memory_bytes <= self.quota.memory_bytes {
+            return memory_bytes;
+        }
+        let proportional = || -> u64 {
+            tree.iter().map(|process| process.proportional_bytes(self.page_bytes)).sum()
+        };
+        let memory_bytes = proportional() + scratch_bytes;
+        if memory_bytes <= self.quota.memory_bytes {
+            return memory_bytes;
+        }
+        // The sets are read one after another, and what a process shares becomes the others' when it ends: a sum
+        // that was above because of that is not above again.
+        memory_bytes.min(proportional() + scratch_bytes)
+    }
+
+    /// Holds the share of the processors, where that is a duty.
+    ///
+    /// - `walked`: the processor time of the tree as it was walked.
+    fn hold_share(&mut self, walked: Option<Duration>) {
+        if !self.duties.cpu || self.quota.cpu_pct >= 100 {
+            return;
+        }
+        let now = Instant::now();
+        match &self.held {
+            Hold::Frozen { until } | Hold::Stopped { until, .. } if now < *until => return,
+            _ => self.release(),
+        }
+        let counted = self.tree.as_ref().and_then(Tree::times_us);
+        let counted = counted.map(|(user, system)| Duration::from_micros(user + system));
+        let Some(total) = counted.or(walked) else { return };
+        let (booked_at, booked) = self.booked;
+        // A process that no one waits for takes its time with it; what was booked stays booked.
+        let used = total.saturating_sub(booked);
+        self.booked = (now, total.max(booked));
+        if let Some(hold) = self.throttle.book(now - booked_at, used) {
+            let until = now + hold.min(HELD_MAX);
+            self.held = self.stop(until);
+            let held_ms = u64::try_from((until - now).as_millis()).unwrap_or(0);
+            self.seen.throttled_ms = self.seen.throttled_ms.saturating_add(held_ms);
+        }
+    }
+
+    fn stop(&self, until: Instant) -> Hold {
+        if self.tree.as_ref().is_some_and(|tree| tree.freeze(true).is_ok()) {
+            return Hold::Frozen { until };
+        }
+        let mut stopped: Vec<(i32, u64, OwnedFd)> = Vec::new();
+        for _ in 0..STOPS_MAX {
+            let n_before = stopped.len();
+            for process in walk(self.init).into_iter().skip(1) {
+                let (pid, begun) = (process.pid, process.stat.begun_ticks);
+                // What the command has stopped itself stays stopped.
+                let is_known = stopped.iter().any(|(it, when, _)| (*it, *when) == (pid, begun));
+                if is_known || process.stat.is_stopped {
+                    continue;
+                }
+                if let Some(handle) = process.handle()
+                    && pidfd_send_signal(&handle, Signal::STOP).is_ok()
+                {
+                    stopped.push((pid, begun, handle));
+                }
+            }
+            if stopped.len() == n_before {
+                break;
+            }
+        }
+        Hold::Stopped {
+            until,
+            processes: stopped.into_iter().map(|(_, _, handle)| handle).collect(),
+        }
+    }
+
+    fn release(&mut self) {
+        match std::mem::replace(&mut self.held, Hold::No) {
+            Hold::No => {}
+            Hold::Frozen { .. } => {
+                if let Some(tree) = &self.tree {
+                    let _ = tree.freeze(false);
+                }
+            }
+            Hold::Stopped { processes, .. } => {
+                for process in processes {
+                    let _ = pidfd_send_signal(&process, Signal::CONT);
+                }
+            }
         }
     }
 }
 
 impl Limits for Polling {
     fn process_limits(&self) -> Vec<(ProcessLimit, u64)> {
-        let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
         let wall_seconds = self.quota.wall_ms.div_ceil(1_000);
         let mut limits = vec![
             // Twice the quota: what is reserved and never touched does not count, but has an end.
             (ProcessLimit::Data, self.quota.memory_bytes.saturating_mul(2)),
-            (ProcessLimit::Cpu, wall_seconds.saturating_mul(processors).saturating_add(1)),
+            (ProcessLimit::Cpu, wall_seconds.saturating_mul(processors()).saturating_add(1)),
             (ProcessLimit::Core, 0),
             (ProcessLimit::Fsize, self.quota.disk_bytes),
             (ProcessLimit::Nofile, DESCRIPTORS_MAX),
         ];
         if self.counts_processes {
-            // One for the inner stage, and one more than granted, so that the excess is seen and not only refused.
-            limits.push((ProcessLimit::Nproc, u64::from(self.quota.processes).saturating_add(2)));
+            // One for the inner stage, and two more than granted: the excess must be seen and not only refused, also
+            // when the one whose fork was refused has given up.
+            limits.push((ProcessLimit::Nproc, u64::from(self.quota.processes).saturating_add(3)));
         }
         limits
     }
@@ -118,6 +264,11 @@ impl Limits for Polling {
             let path = format!("/proc/{init}/root/{directory}");
             self.scratch.push(openat(CWD, path, flags, Mode::empty())?);
         }
+        if let Some(disk) = &mut self.disk {
+            disk.begin();
+        }
+        let used = self.tree.as_ref().and_then(Tree::times_us).unwrap_or((0, 0));
+        self.booked = (Instant::now(), Duration::from_micros(used.0 + used.1));
         Ok(())
     }
 
@@ -129,39 +280,69 @@ impl Limits for Polling {
     }
 
     fn interval(&self) -> Duration {
-        self.interval
+        match &self.held {
+            Hold::No => self.interval,
+            Hold::Frozen { until } | Hold::Stopped { until, .. } => {
+                self.interval.min(until.saturating_duration_since(Instant::now()))
+            }
+        }
     }
 
-    fn memory_peak_bytes(&self) -> u64 {
-        self.memory_peak_bytes
+    fn last_look(&mut self) -> Option<LimitKind> {
+        match &mut self.disk {
+            Some(disk) => disk.last_look(),
+            None => self.look_at_disk(&self.scratch()),
+        }
     }
 
-    fn processor_ms(&self) -> (u64, u64) {
+    fn usage(&mut self) -> TreeUsage {
         let tree = walk(self.init);
-        tree.iter().fold((0, 0), |(user, system), process| {
-            (user + process.stat.user_ms, system + process.stat.system_ms)
-        })
+        let (user_ms, system_ms) = times_ms(&tree);
+        let (mut io_read_bytes, mut io_write_bytes) = (0, 0);
+        for (read, written) in tree.iter().filter_map(|process| procfs::storage_bytes(process.pid))
+        {
+            io_read_bytes += read;
+            io_write_bytes += written;
+        }
+        let now =
+            TreeUsage { user_ms, system_ms, io_read_bytes, io_write_bytes, ..TreeUsage::default() };
+        self.seen = self.seen.max(now);
+        self.seen
     }
 
     fn enforcement(&self) -> Vec<Enforcement> {
-        use EnforcementLevel::{Full, None, Partial};
-        let item = |mechanism: &str, level, detail: String| Enforcement {
-            mechanism: mechanism.to_owned(),
-            level,
-            detail,
-        };
+        use EnforcementLevel::{Full, Partial};
         let every = INTERVAL_MIN.as_millis();
+        let cpu = match self.tree {
+            Some(_) => {
+                "cgroup v2 without controller: counted exactly, and frozen for a moment above the share"
+            }
+            None => {
+                "polling: counted every look, and stopped by signals for a moment above the share"
+            }
+        };
         let processes = if self.counts_processes {
-            let detail = "rlimits: no more can be forked than one above the quota, and that one ends the run";
+            let detail =
+                "rlimits: no more can be forked than two above the quota, and those end the run";
             item("processes", Full, detail.to_owned())
         } else {
-            item(
-                "processes",
-                Partial,
-                format!("polling: counted every {every} ms; this kernel cannot count per run"),
-            )
+            let detail =
+                format!("polling: counted every {every} ms; this kernel cannot count per run");
+            item("processes", Partial, detail)
+        };
+        let (bytes_max, inodes_max) = overlay::bound(&self.quota);
+        let [disk, inodes] = if self.disk.is_some() {
+            let how = "rlimits for each file, polling for /workspace and /tmp together; not what is open and unlinked";
+            let bound = format!("polling: at most {inodes_max} new ones in /workspace and /tmp");
+            [item("disk", Partial, how.to_owned()), item("inodes", Partial, bound)]
+        } else {
+            let tmpfs = |bound: u64| {
+                format!("tmpfs: {bound} for /workspace and /tmp together; a full one ends the run")
+            };
+            [item("disk", Full, tmpfs(bytes_max)), item("inodes", Full, tmpfs(inodes_max))]
         };
         vec![
+            item("cpu", Partial, cpu.to_owned()),
             item(
                 "memory",
                 Partial,
@@ -170,16 +351,8 @@ impl Limits for Polling {
                 ),
             ),
             processes,
-            item(
-                "disk",
-                Partial,
-                "rlimits: each file, and the size of /tmp; not the workspace as a whole".to_owned(),
-            ),
-            item(
-                "cpu",
-                None,
-                "rlimits: an end to each process's time, not a share; needs cgroups".to_owned(),
-            ),
+            disk,
+            inodes,
         ]
     }
 }
@@ -196,6 +369,23 @@ impl Process {
         let resident = || procfs::stat(self.pid).map_or(0, |stat| stat.resident_pages * page_bytes);
         procfs::proportional_bytes(self.pid).unwrap_or_else(resident)
     }
+
+    /// A handle of this very process; `None` where it has ended and its number may be another's.
+    fn handle(&self) -> Option<OwnedFd> {
+        let handle = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
+        let is_same = procfs::stat(self.pid)?.begun_ticks == self.stat.begun_ticks;
+        is_same.then_some(handle)
+    }
+}
+
+fn used_bytes(stat: &StatVfs) -> u64 {
+    (stat.f_blocks - stat.f_bfree.min(stat.f_blocks)) * stat.f_frsize
+}
+
+fn times_ms(tree: &[Process]) -> (u64, u64) {
+    tree.iter().fold((0, 0), |(user, system), process| {
+        (user + process.stat.user_ms, system + process.stat.system_ms)
+    })
 }
 
 /// Returns `init` and all its descendants; the first is `init`.
@@ -249,12 +439,12 @@ mod tests {
             parallel: 1,
         };
         let nproc = |counts| {
-            let limits = Polling::new(quota, counts).process_limits();
+            let limits = Polling::new(quota, counts, None).process_limits();
             limits
                 .into_iter()
                 .find(|(limit, _)| *limit == ProcessLimit::Nproc)
                 .map(|(_, value)| value)
         };
-        assert_eq!((nproc(true), nproc(false)), (Some(66), None));
+        assert_eq!((nproc(true), nproc(false)), (Some(67), None));
     }
 }
