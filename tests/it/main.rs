@@ -9,6 +9,7 @@ mod command_line;
 mod endings;
 mod findings;
 mod hooks;
+mod messages;
 mod push;
 mod scan;
 mod scan_forms;

@@ -116,3 +116,23 @@ fn a_file_name_cannot_wipe_the_line_that_tells_of_it() {
     assert!(said.contains("a\\u{1b}[2K\\u{d}.py:1:8"), "{said}");
     assert!(!said.contains('\x1b') && !said.contains('\r'), "{said:?}");
 }
+
+#[test]
+fn junit_has_a_failed_case_for_what_refuses_and_a_skipped_one_for_what_was_accepted() {
+    let walk = staged();
+    let allow =
+        format!("t: {} # carnet:allow {} revoked\n", github_token(), rule_of_github_token());
+    walk.write("b.yml", allow);
+    walk.git(&["add", "b.yml"]).expect_code(0);
+    let document = scan(&walk, "junit");
+    let parse = "import sys, xml.dom.minidom as m; d = m.parse(sys.stdin)\n\
+                 for t in 'testcase', 'failure', 'skipped': print(len(d.getElementsByTagName(t)))";
+    let python = walk.runner(&crate::support::which("python3")).args(["-c", parse]);
+    let counted = python.stdin(document.as_bytes()).run().expect_code(0).stdout;
+    let counts: Vec<&str> = counted.lines().collect();
+    assert_eq!(counts, ["3", "2", "1"], "{document}");
+    assert!(document.contains("name=\"dir/é 1.py:2\"><failure "), "{document}");
+    assert!(document.contains("name=\".env\"><failure "), "{document}");
+    assert!(document.contains("name=\"b.yml:1\"><skipped message=\"accepted\"/>"), "{document}");
+    assert!(!document.contains(&aws_key()) && !document.contains(&github_token()));
+}

@@ -15,6 +15,8 @@ pub enum Origin {
     Committed(RepoPath),
     /// A file outside git's view, named as the user named it.
     File(String),
+    /// The message of a commit or a tag, by the name that reports use.
+    Message(String),
     /// Standard input.
     Stdin,
     /// Text about to be sent to a model.
@@ -30,7 +32,10 @@ impl Origin {
     pub fn name(&self) -> String {
         match self {
             Origin::Staged(path) | Origin::Committed(path) => path.to_text(),
-            Origin::File(name) | Origin::Artifact(name) | Origin::Log(name) => name.clone(),
+            Origin::File(name)
+            | Origin::Message(name)
+            | Origin::Artifact(name)
+            | Origin::Log(name) => name.clone(),
             Origin::Stdin => "<stdin>".to_owned(),
             Origin::Prompt => "<prompt>".to_owned(),
         }

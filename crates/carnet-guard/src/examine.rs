@@ -83,7 +83,7 @@ pub struct Examination {
     pub suppressed: Vec<Suppressed>,
     /// Allow, warn or deny.
     pub verdict: Verdict,
-    /// Contents looked at.
+    /// Contents looked at; messages are not counted.
     pub n_contents: usize,
     /// Bytes looked at.
     pub n_bytes: u64,
@@ -195,6 +195,15 @@ impl<'a> Guard<'a> {
         Ok(self.judged(tally, now))
     }
 
+    /// Examines the message that a commit is about to get, as git gives it to `commit-msg`.
+    ///
+    /// What follows git's scissors line is no part of it: there `git commit --verbose` shows the changes.
+    pub fn examine_message(&self, file: &[u8], now: Timestamp) -> Examination {
+        let origin = Origin::Message("message of this commit".to_owned());
+        let content = Content { origin, bytes: before_scissors(file).to_vec() };
+        self.examine(std::iter::once(content), now)
+    }
+
     /// Examines contents that the caller has.
     pub fn examine(&self, contents: impl Iterator<Item = Content>, now: Timestamp) -> Examination {
         let mut tally = Tally::default();
@@ -241,8 +250,10 @@ impl<'a> Guard<'a> {
         now: Timestamp,
         tally: &mut Tally,
     ) -> bool {
-        tally.n_contents += 1;
-        tally.n_bytes += content.bytes.len() as u64;
+        if !matches!(content.origin, Origin::Message(_)) {
+            tally.n_contents += 1;
+            tally.n_bytes += content.bytes.len() as u64;
+        }
         let met = |finding: Finding| Met {
             decision: judge(&self.policy, [&finding], now).decision,
             columns: finding.region.map(|region| TextColumns::of(&content.bytes, &region)),
@@ -271,6 +282,21 @@ impl<'a> Guard<'a> {
         let verdict = judge(&self.policy, findings.iter().map(|met| &met.finding), now);
         Examination { findings, suppressed, verdict, n_contents, n_bytes, n_known }
     }
+}
+
+/// Git cuts a message here (`wt-status.c`, after the comment character).
+const SCISSORS: &[u8] = b" ------------------------ >8 ------------------------";
+
+fn before_scissors(file: &[u8]) -> &[u8] {
+    let mut start = 0;
+    for line in file.split_inclusive(|byte| *byte == b'\n') {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        if text.strip_suffix(SCISSORS).is_some_and(|comment| !comment.contains(&b' ')) {
+            return &file[..start];
+        }
+        start += line.len();
+    }
+    file
 }
 
 /// What has been met so far.

@@ -7,8 +7,8 @@ use carnet_git::Repo;
 
 use crate::{
     examine::{BLOB_BYTES_MAX, Examination, ExamineError, Guard, Tally},
-    history::{self, ASKED_MAX, BlobReader, Change, Revisions},
-    known::{KnownHistory, LookedAt, PairKey, UncleanChange, shallow_digest},
+    history::{self, ASKED_MAX, ObjectReader, Piece, Revisions, Speaker, message_of},
+    known::{KnownHistory, LookedAt, PieceKey, UncleanPiece, shallow_digest},
 };
 
 /// How far a long examination is.
@@ -23,9 +23,10 @@ pub struct Progress {
 }
 
 impl Guard<'_> {
-    /// Examines what commits brought; each blob once under each of its paths.
+    /// Examines what commits brought: each blob once under each of its paths, and the messages.
     ///
-    /// - `tips`: objects with names, looked at besides when they are no commits: what a push brings may be a tree or a blob.
+    /// - `tips`: objects with names, looked at besides when they are no commits: what a push brings may be a tag, a tree
+    ///   or a blob.
     /// - `on_progress`: called about every 256 files.
     ///
     /// # Errors
@@ -43,8 +44,10 @@ impl Guard<'_> {
         let mut looking = Looking::new(self, repo, &mut nothing, now, on_progress)?;
         looking.walk(revisions)?;
         for change in history::named_without_commit(repo, tips)? {
-            looking.add(change)?;
+            looking.add(Piece::File(change))?;
         }
+        let ids: Vec<_> = tips.iter().map(|(id, _)| *id).collect();
+        looking.add_tags(history::tags_among(repo, &ids)?)?;
         looking.finish()
     }
 
@@ -72,16 +75,17 @@ impl Guard<'_> {
             && history::are_reachable(repo, &before.tips)?
         {
             revisions.extend(before.tips.iter().map(|tip| format!("^{tip}")));
-            again.extend(before.unclean.iter().filter_map(UncleanChange::change));
+            again.extend(before.unclean.iter().filter_map(UncleanPiece::piece));
         }
         let mut looking = Looking::new(self, repo, known, now, on_progress)?;
-        for change in again {
-            looking.add(change)?;
+        for piece in again {
+            looking.add(piece)?;
         }
         looking.walk(&Revisions { options, revisions })?;
         for change in history::named_without_commit(repo, &history::refs_without_commit(repo)?)? {
-            looking.add(change)?;
+            looking.add(Piece::File(change))?;
         }
+        looking.add_tags(history::tag_refs(repo)?)?;
         looking.flush()?;
         let unclean = std::mem::take(&mut looking.unclean);
         let examination = looking.finish()?;
@@ -97,12 +101,14 @@ struct Looking<'l, 'a> {
     known: &'l mut KnownHistory,
     now: Timestamp,
     on_progress: &'l mut dyn FnMut(Progress),
-    reader: BlobReader,
-    /// Pairs that were added already, 16 bytes each: a million files take 16 MB and some.
-    seen: HashSet<PairKey>,
-    /// Changes to read, at most [`ASKED_MAX`].
-    waiting: Vec<Change>,
-    unclean: Vec<UncleanChange>,
+    reader: ObjectReader,
+    /// Pieces that were added already, 16 bytes each: a million files take 16 MB and some.
+    seen: HashSet<PieceKey>,
+    /// Pieces to read, at most [`ASKED_MAX`].
+    waiting: Vec<Piece>,
+    unclean: Vec<UncleanPiece>,
+    /// Tags that the tags read so far name.
+    inner_tags: Vec<GitOid>,
     tally: Tally,
     n_commits: usize,
 }
@@ -121,10 +127,11 @@ impl<'l, 'a> Looking<'l, 'a> {
             known,
             now,
             on_progress,
-            reader: BlobReader::start(repo, BLOB_BYTES_MAX)?,
+            reader: ObjectReader::start(repo, BLOB_BYTES_MAX)?,
             seen: HashSet::new(),
             waiting: vec![],
             unclean: vec![],
+            inner_tags: vec![],
             tally: Tally::default(),
             n_commits: 0,
         })
@@ -132,37 +139,63 @@ impl<'l, 'a> Looking<'l, 'a> {
 
     fn walk(&mut self, revisions: &Revisions) -> Result<(), ExamineError> {
         let repo = self.repo;
-        history::each_change(repo, revisions, |change| match change {
-            Some(change) => self.add(change),
-            None => {
-                self.n_commits += 1;
-                Ok(())
-            }
+        history::each_piece(repo, revisions, |piece| {
+            self.n_commits += usize::from(matches!(piece, Piece::Message(_)));
+            self.add(piece)
         })
     }
 
-    fn add(&mut self, change: Change) -> Result<(), ExamineError> {
-        let key = self.known.key(&change);
+    /// Looks at the messages of tags, and of the tags that they name; ends, as no piece is looked at twice.
+    fn add_tags(&mut self, mut tags: Vec<GitOid>) -> Result<(), ExamineError> {
+        while !tags.is_empty() {
+            for tag in tags {
+                self.add(Piece::Message(Speaker::Tag(tag)))?;
+            }
+            self.flush()?;
+            tags = std::mem::take(&mut self.inner_tags);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, piece: Piece) -> Result<(), ExamineError> {
+        let key = self.known.key(&piece);
         if !self.seen.insert(key) {
             return Ok(());
         }
-        if self.known.is_clean(&key) {
-            self.tally.n_known += 1;
+        // A tag is read again, as only its object says whether it names another.
+        if !matches!(piece, Piece::Message(Speaker::Tag(_))) && self.known.is_clean(&key) {
+            self.tally.n_known += usize::from(matches!(piece, Piece::File(_)));
             return Ok(());
         }
-        self.waiting.push(change);
+        self.waiting.push(piece);
         if self.waiting.len() < ASKED_MAX { Ok(()) } else { self.flush() }
     }
 
     /// Reads and scans what waits.
     fn flush(&mut self) -> Result<(), ExamineError> {
-        let Looking { guard, known, now, reader, waiting, unclean, tally, .. } = self;
-        reader.read(std::mem::take(waiting), |change, bytes| {
-            let content = Content { origin: Origin::Committed(change.path.clone()), bytes };
-            if guard.look(&content, change.commit_id, *now, tally) {
-                known.add_clean(known.key(&change));
+        let Looking { guard, known, now, reader, waiting, unclean, inner_tags, tally, .. } = self;
+        reader.read(std::mem::take(waiting), |piece, bytes| {
+            let is_clean = match &piece {
+                Piece::File(change) => {
+                    let content = Content { origin: Origin::Committed(change.path.clone()), bytes };
+                    guard.look(&content, change.commit_id, *now, tally)
+                }
+                Piece::Message(speaker) => {
+                    let (message, inner_tag) = message_of(&bytes);
+                    inner_tags.extend(inner_tag);
+                    let origin = Origin::Message(speaker.message_name());
+                    let commit_id = match speaker {
+                        Speaker::Commit(id) => Some(*id),
+                        Speaker::Tag(_) => None,
+                    };
+                    let content = Content { origin, bytes: message.to_vec() };
+                    guard.look(&content, commit_id, *now, tally)
+                }
+            };
+            if is_clean {
+                known.add_clean(known.key(&piece));
             } else {
-                unclean.push(UncleanChange::of(&change));
+                unclean.push(UncleanPiece::of(&piece));
             }
             Ok::<(), ExamineError>(())
         })?;

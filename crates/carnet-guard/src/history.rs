@@ -51,21 +51,21 @@ pub enum HistoryError {
     /// A tree holds a name that is no path, such as `..`: made by hand, and refused.
     #[error("a tree holds a name that is no path")]
     Path(#[from] RepoPathError),
-    /// A blob is not there: damage, or a partial clone.
-    #[error("blob {id} of `{path}` is missing")]
+    /// An object is not there: damage, or a partial clone.
+    #[error("{what} is missing (object {id})")]
     Missing {
         /// Its id.
         id: GitOid,
-        /// A path it had.
-        path: RepoPath,
+        /// What it holds, in words.
+        what: String,
     },
-    /// A blob is too large to be examined.
-    #[error("blob {id} of `{path}` is larger than {bytes_max} bytes")]
+    /// An object is too large to be examined.
+    #[error("{what} is larger than {bytes_max} bytes (object {id})")]
     TooLarge {
         /// Its id.
         id: GitOid,
-        /// A path it had.
-        path: RepoPath,
+        /// What it holds, in words.
+        what: String,
         /// The bound.
         bytes_max: u64,
     },
@@ -78,6 +78,65 @@ pub struct Revisions {
     pub options: Vec<String>,
     /// Revisions and ranges, one each; they reach git on standard input and are never options.
     pub revisions: Vec<String>,
+}
+
+/// What a history holds for the guard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// A file.
+    File(Change),
+    /// The message of a commit or of an annotated tag.
+    Message(Speaker),
+}
+
+impl Piece {
+    fn object_id(&self) -> GitOid {
+        match self {
+            Piece::File(change) => change.blob_id,
+            Piece::Message(speaker) => speaker.id(),
+        }
+    }
+
+    fn object_type(&self) -> &'static str {
+        match self {
+            Piece::File(_) => "blob",
+            Piece::Message(Speaker::Commit(_)) => "commit",
+            Piece::Message(Speaker::Tag(_)) => "tag",
+        }
+    }
+
+    fn in_words(&self) -> String {
+        match self {
+            Piece::File(change) => format!("file `{}`", change.path),
+            Piece::Message(speaker) => speaker.message_name(),
+        }
+    }
+}
+
+/// Whose message it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speaker {
+    /// A commit's.
+    Commit(GitOid),
+    /// A tag's.
+    Tag(GitOid),
+}
+
+impl Speaker {
+    /// Returns the object that holds the message.
+    pub(crate) fn id(self) -> GitOid {
+        match self {
+            Speaker::Commit(id) | Speaker::Tag(id) => id,
+        }
+    }
+
+    /// Returns how reports name the message.
+    pub(crate) fn message_name(self) -> String {
+        match self {
+            Speaker::Commit(id) => format!("message of commit {}", id.short()),
+            Speaker::Tag(id) => format!("message of tag {}", id.short()),
+        }
+    }
 }
 
 /// One file as one commit brought it.
@@ -102,13 +161,14 @@ fn git(repo: &Repo) -> Result<Command, HistoryError> {
     Ok(command)
 }
 
-/// Calls `each` for every change of every commit, oldest commit first, without order among the files of one.
+/// Calls `each` for the message and every change of every commit, oldest commit first, the message before the changes, which
+/// have no order.
 ///
-/// Submodules and deletions are left out. `each` is called with `None` once a commit, before its changes.
-pub(crate) fn each_change<E: From<HistoryError>>(
+/// Submodules and deletions are left out.
+pub(crate) fn each_piece<E: From<HistoryError>>(
     repo: &Repo,
     revisions: &Revisions,
-    mut each: impl FnMut(Option<Change>) -> Result<(), E>,
+    mut each: impl FnMut(Piece) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut rev_list = Running::start(
         "rev-list",
@@ -118,21 +178,22 @@ pub(crate) fn each_change<E: From<HistoryError>>(
     let commits = rev_list.take_stdout()?;
     let mut command = git(repo)?;
     command.args(["diff-tree", "--stdin", "-r", "-c", "--root", "-z", "--raw", "--no-renames"]);
-    command.args(["--no-abbrev", "--no-ext-diff", "--no-textconv"]).stdin(commits);
+    command.args(["--no-abbrev", "--no-ext-diff", "--no-textconv", "--always"]).stdin(commits);
     let mut diff_tree = Running::start_with_stdin("diff-tree", &mut command)?;
     let mut tokens =
         Tokens { from: BufReader::new(diff_tree.take_stdout()?), command: "diff-tree" };
     let mut commit_id = None;
     while let Some(token) = tokens.next()? {
         if token.first() != Some(&b':') {
-            commit_id = Some(oid(&token, "diff-tree")?);
-            each(None)?;
+            let id = oid(&token, "diff-tree")?;
+            commit_id = Some(id);
+            each(Piece::Message(Speaker::Commit(id)))?;
             continue;
         }
         let path = tokens.next()?.ok_or(HistoryError::Answer { command: "diff-tree" })?;
         if let Some(blob_id) = new_blob(&token)? {
             let path = RepoPath::new(path).map_err(HistoryError::Path)?;
-            each(Some(Change { commit_id, path, blob_id }))?;
+            each(Piece::File(Change { commit_id, path, blob_id }))?;
         }
     }
     // This one first: when it fails, the other only met a closed pipe.
@@ -309,8 +370,49 @@ impl Tokens {
     }
 }
 
-/// Reads blobs through one `git cat-file --batch`.
-pub(crate) struct BlobReader {
+/// Returns the annotated tags that refs name.
+pub(crate) fn tag_refs(repo: &Repo) -> Result<Vec<GitOid>, HistoryError> {
+    let format = "--format=%(objecttype) %(objectname)";
+    let answer = answer("for-each-ref", git(repo)?.args(["for-each-ref", format]))?;
+    let tags = answer.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"tag "));
+    tags.map(|id| oid(id, "for-each-ref")).collect()
+}
+
+/// Keeps the ids of annotated tags.
+pub(crate) fn tags_among(repo: &Repo, ids: &[GitOid]) -> Result<Vec<GitOid>, HistoryError> {
+    let mut tags = vec![];
+    for some in ids.chunks(ASKED_MAX) {
+        let mut command = git(repo)?;
+        command.args(["cat-file", "--batch-check=%(objecttype)"]);
+        let mut child = Running::start("cat-file", &mut command)?;
+        child.tell_all(&some.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let mut answer = String::new();
+        let read = child.take_stdout()?.read_to_string(&mut answer);
+        read.map_err(|source| HistoryError::Io { command: "cat-file", source })?;
+        child.finish()?;
+        if answer.lines().count() != some.len() {
+            return Err(HistoryError::Answer { command: "cat-file" });
+        }
+        tags.extend(some.iter().zip(answer.lines()).filter(|(_, t)| *t == "tag").map(|(id, _)| id));
+    }
+    Ok(tags)
+}
+
+/// Splits a commit or a tag into its message and, for a tag of a tag, the tag that it names.
+///
+/// Headers end at the first empty line; signatures of commits are headers, those of tags end the message.
+pub(crate) fn message_of(object: &[u8]) -> (&[u8], Option<GitOid>) {
+    let end = object.windows(2).position(|two| two == b"\n\n").unwrap_or(object.len());
+    let header = |name: &[u8]| {
+        object[..end].split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name))
+    };
+    let inner = header(b"object ").filter(|_| header(b"type ") == Some(b"tag"));
+    let message = object.get(end + 2..).unwrap_or_default();
+    (message, inner.and_then(|id| oid(id, "cat-file").ok()))
+}
+
+/// Reads objects through one `git cat-file --batch`.
+pub(crate) struct ObjectReader {
     child: Running,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
@@ -320,48 +422,50 @@ pub(crate) struct BlobReader {
 /// Most names that are asked for at once: with their newlines they fit into a pipe, so neither side waits for the other.
 pub(crate) const ASKED_MAX: usize = 256;
 
-impl BlobReader {
-    pub(crate) fn start(repo: &Repo, bytes_max: u64) -> Result<BlobReader, HistoryError> {
+impl ObjectReader {
+    pub(crate) fn start(repo: &Repo, bytes_max: u64) -> Result<ObjectReader, HistoryError> {
         let mut child = Running::start("cat-file", git(repo)?.args(["cat-file", "--batch"]))?;
         let stdin = child.child.stdin.take().ok_or(HistoryError::Answer { command: "cat-file" })?;
         let stdout = BufReader::with_capacity(1 << 16, child.take_stdout()?);
-        Ok(BlobReader { child, stdin, stdout, bytes_max })
+        Ok(ObjectReader { child, stdin, stdout, bytes_max })
     }
 
-    /// Reads each change's blob, at most [`ASKED_MAX`] of them, and gives it away before the next is read.
+    /// Reads each piece's object, at most [`ASKED_MAX`] of them, and gives it away before the next is read.
     pub(crate) fn read<E: From<HistoryError>>(
         &mut self,
-        changes: Vec<Change>,
-        mut each: impl FnMut(Change, Vec<u8>) -> Result<(), E>,
+        pieces: Vec<Piece>,
+        mut each: impl FnMut(Piece, Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let names: String = changes.iter().map(|change| format!("{}\n", change.blob_id)).collect();
+        let names: String = pieces.iter().map(|piece| format!("{}\n", piece.object_id())).collect();
         let io = |source| HistoryError::Io { command: "cat-file", source };
         self.stdin.write_all(names.as_bytes()).and_then(|()| self.stdin.flush()).map_err(io)?;
-        for change in changes {
-            let bytes = self.read_one(&change)?;
-            each(change, bytes)?;
+        for piece in pieces {
+            let bytes = self.read_one(&piece)?;
+            each(piece, bytes)?;
         }
         Ok(())
     }
 
-    /// Reads `<id> blob <size>`, a newline, the bytes, a newline.
-    fn read_one(&mut self, change: &Change) -> Result<Vec<u8>, HistoryError> {
+    /// Reads `<id> <type> <size>`, a newline, the bytes, a newline.
+    fn read_one(&mut self, piece: &Piece) -> Result<Vec<u8>, HistoryError> {
         let io = |source| HistoryError::Io { command: "cat-file", source };
         let wrong = || HistoryError::Answer { command: "cat-file" };
-        let Change { path, blob_id, .. } = change.clone();
+        let id = piece.object_id();
         let mut head = String::new();
         self.stdout.read_line(&mut head).map_err(io)?;
         let fields: Vec<&str> = head.split_whitespace().collect();
         let size = match fields[..] {
-            [id, "blob", size] if id == blob_id.to_string() => {
+            [named, kind, size] if named == id.to_string() && kind == piece.object_type() => {
                 size.parse::<u64>().map_err(|_| wrong())?
             }
-            [_, "missing"] => return Err(HistoryError::Missing { id: blob_id, path }),
+            [_, "missing"] => {
+                return Err(HistoryError::Missing { id, what: piece.in_words() });
+            }
             _ => return Err(wrong()),
         };
         if size > self.bytes_max {
             let bytes_max = self.bytes_max;
-            return Err(HistoryError::TooLarge { id: blob_id, path, bytes_max });
+            return Err(HistoryError::TooLarge { id, what: piece.in_words(), bytes_max });
         }
         let mut bytes = Vec::with_capacity(size as usize);
         (&mut self.stdout).take(size).read_to_end(&mut bytes).map_err(io)?;

@@ -21,7 +21,10 @@ use serde::{Deserialize, Serialize};
 pub const SHIM_VERSION: u32 = 1;
 
 /// The events that carnet answers.
-pub const EVENTS: [&str; 3] = ["pre-commit", "pre-merge-commit", PRE_PUSH];
+pub const EVENTS: [&str; 4] = ["pre-commit", "pre-merge-commit", COMMIT_MSG, PRE_PUSH];
+
+/// The event that is given the file of a commit's message.
+pub const COMMIT_MSG: &str = "commit-msg";
 
 /// The event that is given refs on standard input.
 const PRE_PUSH: &str = "pre-push";
@@ -400,7 +403,7 @@ pub fn uninstall(repo: &Repo, report: &UninstallReport) -> Result<(), InstallErr
 }
 
 /// Tells what of an installation is missing now: shims that someone removed or replaced, configuration lines
-/// that are gone.
+/// that are gone, and events that an older carnet did not answer yet.
 ///
 /// # Errors
 ///
@@ -416,6 +419,14 @@ pub fn missing_parts(repo: &Repo) -> Result<Option<Vec<String>>, InstallError> {
     for line in &record.config {
         if !repo.config_get_all(&line.key).contains(&line.value) {
             missing.push(format!("configuration `{}`", line.key));
+        }
+    }
+    for event in EVENTS {
+        let by_config = format!("hook.carnet-{event}.event");
+        let is_recorded = record.hooks.iter().any(|hook| hook.event == event)
+            || record.config.iter().any(|line| line.key == by_config);
+        if !is_recorded {
+            missing.push(format!("hook `{event}`"));
         }
     }
     Ok(Some(missing))

@@ -13,19 +13,19 @@ use carnet_core::{Digest, Digester, GitOid, RepoPath};
 use carnet_git::Repo;
 use serde::{Deserialize, Serialize};
 
-use crate::history::Change;
+use crate::history::{Change, Piece, Speaker};
 
-const FORMAT: &str = "carnet/scan-cache/1";
+const FORMAT: &str = "carnet/scan-cache/2";
 const KEY_BYTES: usize = 16;
 
-/// Name of a (blob, path) pair under one rule set: the first 16 bytes of their digest.
-pub(crate) type PairKey = [u8; KEY_BYTES];
+/// Name of a (blob, path) pair or a message under one rule set: the first 16 bytes of their digest.
+pub(crate) type PieceKey = [u8; KEY_BYTES];
 
 /// What is known of a history.
 pub struct KnownHistory {
     path: PathBuf,
     rules: Digest,
-    clean: HashSet<PairKey>,
+    clean: HashSet<PieceKey>,
     looked_at: Option<LookedAt>,
 }
 
@@ -46,28 +46,39 @@ pub(crate) struct LookedAt {
     /// Digest of the file that says where a shallow clone ends.
     pub(crate) shallow: Digest,
     /// What was not clean.
-    pub(crate) unclean: Vec<UncleanChange>,
+    pub(crate) unclean: Vec<UncleanPiece>,
 }
 
-/// A change with findings, accepted or not.
+/// A piece of the history with findings, accepted or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct UncleanChange {
-    commit_id: Option<GitOid>,
-    path: Vec<u8>,
-    blob_id: GitOid,
+pub(crate) enum UncleanPiece {
+    File { commit_id: Option<GitOid>, path: Vec<u8>, blob_id: GitOid },
+    CommitMessage(GitOid),
+    TagMessage(GitOid),
 }
 
-impl UncleanChange {
-    pub(crate) fn of(change: &Change) -> UncleanChange {
-        let Change { commit_id, path, blob_id } = change;
-        let path = path.as_bytes().to_vec();
-        UncleanChange { commit_id: *commit_id, path, blob_id: *blob_id }
+impl UncleanPiece {
+    pub(crate) fn of(piece: &Piece) -> UncleanPiece {
+        match piece {
+            Piece::File(Change { commit_id, path, blob_id }) => {
+                let path = path.as_bytes().to_vec();
+                UncleanPiece::File { commit_id: *commit_id, path, blob_id: *blob_id }
+            }
+            Piece::Message(Speaker::Commit(id)) => UncleanPiece::CommitMessage(*id),
+            Piece::Message(Speaker::Tag(id)) => UncleanPiece::TagMessage(*id),
+        }
     }
 
-    /// Returns the change; `None` when the file was tampered with.
-    pub(crate) fn change(&self) -> Option<Change> {
-        let path = RepoPath::new(self.path.clone()).ok()?;
-        Some(Change { commit_id: self.commit_id, path, blob_id: self.blob_id })
+    /// Returns the piece; `None` when the file was tampered with.
+    pub(crate) fn piece(&self) -> Option<Piece> {
+        Some(match self {
+            UncleanPiece::File { commit_id, path, blob_id } => {
+                let path = RepoPath::new(path.clone()).ok()?;
+                Piece::File(Change { commit_id: *commit_id, path, blob_id: *blob_id })
+            }
+            UncleanPiece::CommitMessage(id) => Piece::Message(Speaker::Commit(*id)),
+            UncleanPiece::TagMessage(id) => Piece::Message(Speaker::Tag(*id)),
+        })
     }
 }
 
@@ -108,20 +119,24 @@ impl KnownHistory {
         fs::rename(&beside, &self.path)
     }
 
-    pub(crate) fn key(&self, change: &Change) -> PairKey {
+    pub(crate) fn key(&self, piece: &Piece) -> PieceKey {
+        // No path is empty: a message is never taken for a file.
+        let (id, path) = match piece {
+            Piece::File(change) => (change.blob_id, change.path.as_bytes()),
+            Piece::Message(speaker) => (speaker.id(), &b""[..]),
+        };
         let mut digester = Digester::new();
-        digester.field(self.rules.as_bytes()).field(change.blob_id.as_bytes());
-        digester.field(change.path.as_bytes());
-        let mut key = PairKey::default();
+        digester.field(self.rules.as_bytes()).field(id.as_bytes()).field(path);
+        let mut key = PieceKey::default();
         key.copy_from_slice(&digester.finish().as_bytes()[..KEY_BYTES]);
         key
     }
 
-    pub(crate) fn is_clean(&self, key: &PairKey) -> bool {
+    pub(crate) fn is_clean(&self, key: &PieceKey) -> bool {
         self.clean.contains(key)
     }
 
-    pub(crate) fn add_clean(&mut self, key: PairKey) {
+    pub(crate) fn add_clean(&mut self, key: PieceKey) {
         self.clean.insert(key);
     }
 
@@ -139,7 +154,7 @@ pub(crate) fn shallow_digest(repo: &Repo) -> Digest {
     Digest::of(&fs::read(repo.common_dir().join("shallow")).unwrap_or_default())
 }
 
-fn parse(bytes: &[u8], rules: Digest) -> Option<(HashSet<PairKey>, Option<LookedAt>)> {
+fn parse(bytes: &[u8], rules: Digest) -> Option<(HashSet<PieceKey>, Option<LookedAt>)> {
     let end = bytes.iter().position(|byte| *byte == b'\n')?;
     let head: Head = serde_json::from_slice(&bytes[..end]).ok()?;
     let keys = &bytes[end + 1..];
@@ -148,7 +163,7 @@ fn parse(bytes: &[u8], rules: Digest) -> Option<(HashSet<PairKey>, Option<Looked
         return None;
     }
     let keys = keys.chunks_exact(KEY_BYTES).map(|chunk| {
-        let mut key = PairKey::default();
+        let mut key = PieceKey::default();
         key.copy_from_slice(chunk);
         key
     });

@@ -28,7 +28,7 @@ pub use examine::{Examination, ExamineError, Guard, Met, Suppressed, SuppressedB
 pub use examine_history::Progress;
 pub use history::{HistoryError, Revisions};
 pub use install::{
-    ConfigLine, EVENTS, HookFile, HookStyle, InstallError, InstallPlan, SHIM_VERSION,
+    COMMIT_MSG, ConfigLine, EVENTS, HookFile, HookStyle, InstallError, InstallPlan, SHIM_VERSION,
     UninstallReport, apply_install, missing_parts, plan_install, plan_uninstall, uninstall,
 };
 pub use known::KnownHistory;

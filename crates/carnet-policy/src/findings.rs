@@ -108,7 +108,9 @@ impl Suppression {
                 Accepts::RuleAndPath { rule, paths, .. },
                 Origin::Staged(path) | Origin::Committed(path),
             ) => *rule == finding.rule_id && paths.is_match(path.to_text()),
-            (Accepts::RuleAndPath { .. }, Origin::File(_) | Origin::Stdin) => false,
+            (Accepts::RuleAndPath { .. }, Origin::File(_) | Origin::Message(_) | Origin::Stdin) => {
+                false
+            }
         }
     }
 

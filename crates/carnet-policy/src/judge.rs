@@ -62,7 +62,12 @@ fn refuse_or_except(
 fn applies(exception: &Exception, finding: &Finding) -> bool {
     let path = match &finding.origin {
         Origin::Staged(path) | Origin::Committed(path) => path.to_text(),
-        Origin::File(_) | Origin::Stdin | Origin::Prompt | Origin::Artifact(_) | Origin::Log(_) => {
+        Origin::File(_)
+        | Origin::Message(_)
+        | Origin::Stdin
+        | Origin::Prompt
+        | Origin::Artifact(_)
+        | Origin::Log(_) => {
             return false;
         }
     };
@@ -113,6 +118,9 @@ fn hint(finding: &Finding) -> String {
         (Origin::File(_), _) => {
             format!("remove the secret, and revoke it at the provider if it was shared; {inline}")
         }
+        (Origin::Message(_), _) => format!(
+            "write the message without it (`git commit --amend`), and revoke it at the provider if it was shared; {inline}"
+        ),
         (Origin::Stdin | Origin::Prompt | Origin::Artifact(_) | Origin::Log(_), _) => {
             "send it through `carnet redact`, and revoke it at the provider if it was shared"
                 .to_owned()

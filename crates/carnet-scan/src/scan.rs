@@ -185,7 +185,7 @@ fn path_of(origin: &Origin) -> Option<&[u8]> {
     match origin {
         Origin::Staged(path) | Origin::Committed(path) => Some(path.as_bytes()),
         Origin::File(name) | Origin::Artifact(name) => Some(name.as_bytes()),
-        Origin::Stdin | Origin::Prompt | Origin::Log(_) => None,
+        Origin::Message(_) | Origin::Stdin | Origin::Prompt | Origin::Log(_) => None,
     }
 }
 

@@ -146,7 +146,7 @@ pub struct ScanArgs {
     /// Files and directories, or `-` for standard input.
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// The form of the report: for people, `carnet/scan/1`, SARIF 2.1.0, or GitHub's annotations.
+    /// The form of the report: for people, `carnet/scan/1`, SARIF 2.1.0, GitHub's annotations, or JUnit.
     #[arg(long, value_enum, value_name = "FORM", default_value_t)]
     pub format: ScanFormat,
     /// The same as `--format json`.
@@ -166,6 +166,8 @@ pub enum ScanFormat {
     Sarif,
     /// Workflow commands, which GitHub Actions shows beside the lines.
     Github,
+    /// JUnit XML, for services that show test results: one failed case a finding.
+    Junit,
 }
 
 /// Verbs of `findings`.

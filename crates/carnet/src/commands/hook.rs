@@ -5,9 +5,9 @@ use std::io::{self, Read as _};
 use carnet_core::ExitCode;
 use carnet_git::{ObjectError, StagedError};
 use carnet_guard::{
-    AuditEvent, EVENTS, Examination, ExamineError, Guard, HistoryError, Met, PushError, PushGate,
-    SHIM_VERSION, SuppressionsError, append_audit, pushed_suppressions, staged_suppressions,
-    suppressions_in_force,
+    AuditEvent, COMMIT_MSG, EVENTS, Examination, ExamineError, Guard, HistoryError, Met, PushError,
+    PushGate, SHIM_VERSION, SuppressionsError, append_audit, pushed_suppressions,
+    staged_suppressions, suppressions_in_force,
 };
 use carnet_policy::Suppressions;
 
@@ -21,7 +21,7 @@ use crate::{
 
 /// The event of a server, which `carnet init` does not install: `hooks/pre-receive` is to be copied there.
 const PRE_RECEIVE: &str = "pre-receive";
-/// Most bytes that git may give to a push's hook: about 400,000 refs.
+/// Most bytes that git may give to a hook: about 400,000 refs, or a very long message.
 const INPUT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Answers a git hook.
@@ -43,6 +43,9 @@ pub fn hook(ui: &Ui, args: &HookArgs) -> CommandResult {
     if let Some(gate) = push_gate(args) {
         return before_push(ui, &workspace, &args.event, &gate);
     }
+    if args.event == COMMIT_MSG {
+        return before_message(ui, &workspace, args);
+    }
     let code = before_commit(ui, &workspace, &args.event)?;
     // The daemon sees the commit itself; it only has to be there. Its absence never refuses a commit.
     if let Err(error) =
@@ -60,6 +63,22 @@ fn before_commit(ui: &Ui, workspace: &Workspace, event: &str) -> CommandResult {
     let guard = gate_or_mending(ui, workspace, staged)?;
     let examination = guard.examine_staged(&workspace.repo, now())?;
     answer(ui, workspace, event, "commit", examination)
+}
+
+fn before_message(ui: &Ui, workspace: &Workspace, args: &HookArgs) -> CommandResult {
+    let unreadable = |why: String| CommandError::new(ExitCode::Refused, why);
+    let path = args.args.first().ok_or_else(|| unreadable("git named no message".to_owned()))?;
+    let mut message = vec![];
+    let read = std::fs::File::open(path)
+        .and_then(|file| file.take(INPUT_BYTES_MAX + 1).read_to_end(&mut message));
+    let shown = path.display();
+    read.map_err(|error| unreadable(format!("cannot read the message `{shown}`: {error}")))?;
+    if message.len() as u64 > INPUT_BYTES_MAX {
+        return Err(unreadable(format!("the message `{shown}` is too large to be examined")));
+    }
+    let staged = || staged_suppressions(&workspace.repo, now()).ok().flatten();
+    let guard = gate_or_mending(ui, workspace, staged)?;
+    answer(ui, workspace, COMMIT_MSG, "commit", guard.examine_message(&message, now()))
 }
 
 /// Whether the event is a push, and from which side it is seen.

@@ -7,6 +7,7 @@ mod doctor;
 mod findings;
 mod hook;
 mod init;
+mod junit;
 mod passport;
 mod progress;
 mod query;

@@ -1,10 +1,11 @@
 //! Findings as people and machines read them, shared by `scan` and `hook`.
 
+use carnet_core::Origin;
 use carnet_guard::{Examination, Met, Suppressed, SuppressedBy};
 use carnet_scan::RuleSet;
 use serde::Serialize;
 
-use super::{annotations::annotations, sarif};
+use super::{annotations::annotations, junit::junit, sarif};
 use crate::{cli::ScanFormat, ui::Ui};
 
 /// `carnet scan --json`.
@@ -59,6 +60,10 @@ pub fn write(ui: &Ui, rules: &RuleSet, examination: &Examination, format: ScanFo
         ScanFormat::Sarif => ui.json(&sarif::Log::new(rules, examination)),
         ScanFormat::Github => {
             ui.out(&annotations(examination));
+            ui.err(&totals(examination));
+        }
+        ScanFormat::Junit => {
+            ui.out(&junit(examination));
             ui.err(&totals(examination));
         }
     }
@@ -155,7 +160,9 @@ pub fn text(ui: &Ui, findings: &[Met]) -> String {
             Some(region) => format!("{name}:{}:{}", region.start_line, region.start_column),
             None => name,
         };
-        if let Some(commit_id) = commit_id {
+        // The name of a message says whose it is.
+        if let (Some(commit_id), false) = (commit_id, matches!(finding.origin, Origin::Message(_)))
+        {
             place += &format!(" in commit {}", commit_id.short());
         }
         text += &format!("{} {}\n", ui.red(&format!("{place}:")), finding.description);

@@ -279,7 +279,11 @@ fn location(met: &Met) -> Option<Location> {
     let (name, uri_base_id) = match &met.finding.origin {
         Origin::Staged(path) | Origin::Committed(path) => (path.as_bytes(), Some("%SRCROOT%")),
         Origin::File(name) => (name.as_bytes(), None),
-        Origin::Stdin | Origin::Prompt | Origin::Artifact(_) | Origin::Log(_) => return None,
+        Origin::Message(_)
+        | Origin::Stdin
+        | Origin::Prompt
+        | Origin::Artifact(_)
+        | Origin::Log(_) => return None,
     };
     let region = met.finding.region.zip(met.columns).map(|(region, columns)| Region {
         start_line: region.start_line,
