@@ -32,6 +32,9 @@ mod refs;
 mod config;
 mod convert;
 
+mod pointer;
+pub mod store;
+
 pub use chain::ChainError;
 pub use checkout::{Checkout, CheckoutError};
 pub use config::ConfigError;
@@ -40,6 +43,7 @@ pub use head::{Head, HeadError};
 pub use notes::NoteError;
 pub use objects::{Author, Commit, FirstParents, ObjectError};
 pub use open::{OpenError, Repo};
+pub use pointer::Pointer;
 pub use program::{LOCAL_ENV_VARS, ProgramError, git_program, git_version, scrubbed_git};
 pub use refs::{RefError, RefUpdateError};
 pub use staged::{StagedEntry, StagedError};

@@ -137,6 +137,20 @@ impl Repo {
         }
     }
 
+    /// Returns mode and name of the file at `path` in a commit or tree; `None` when there is none or a directory.
+    ///
+    /// # Errors
+    ///
+    /// [`ObjectError`] for the first tree that cannot be read.
+    pub fn entry_at(
+        &self,
+        commit_or_tree: &GitOid,
+        path: &RepoPath,
+    ) -> Result<Option<(EntryMode, GitOid)>, ObjectError> {
+        let found = self.find_path(commit_or_tree, path)?;
+        Ok(found.and_then(|(mode, id)| EntryMode::from_gix(mode).map(|mode| (mode, id))))
+    }
+
     /// Returns the tree at `path` in a commit or tree, or `None`.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use carnet_core::{
 };
 use carnet_git::{EntryMode, ObjectError, Repo, StagedError};
 use carnet_policy::{ContentPolicy, Suppression, Suppressions, judge};
-use carnet_scan::{FingerprintKey, RuleSet, redact_findings, scan};
+use carnet_scan::{FingerprintKey, RuleSet, StreamScanner, redact_findings, scan};
 
 use crate::{columns::TextColumns, history::HistoryError};
 
@@ -219,10 +219,11 @@ impl<'a> Guard<'a> {
         redact_findings(self.rules, &self.key, &Content { origin, bytes: bytes.to_vec() })
     }
 
-    /// Returns the rule that keeps an artifact back, or `None` when it may be stored.
-    pub fn examine_artifact(&self, name: &str, bytes: &[u8], now: Timestamp) -> Option<String> {
-        let findings = self.scan(Origin::Artifact(name.to_owned()), bytes.to_vec());
-        self.refusing_rule(&findings, now)
+    /// Begins the examination of an artifact that is read piece by piece.
+    pub fn examine_artifact(&self, name: &str, now: Timestamp) -> ArtifactScan<'_> {
+        let origin = Origin::Artifact(name.to_owned());
+        let scanner = StreamScanner::new(self.rules, &self.key, origin);
+        ArtifactScan { guard: self, scanner, now, refused_by: None }
     }
 
     /// Returns the rule that keeps a command-line argument from being recorded.
@@ -297,6 +298,30 @@ fn before_scissors(file: &[u8]) -> &[u8] {
         start += line.len();
     }
     file
+}
+
+/// An artifact under examination; memory is bounded whatever its length.
+pub struct ArtifactScan<'g> {
+    guard: &'g Guard<'g>,
+    scanner: StreamScanner<'g>,
+    now: Timestamp,
+    refused_by: Option<String>,
+}
+
+impl ArtifactScan<'_> {
+    /// Takes the next piece, of any length.
+    pub fn push(&mut self, bytes: &[u8]) {
+        let scan = self.scanner.push(bytes);
+        if self.refused_by.is_none() {
+            self.refused_by = self.guard.refusing_rule(&scan.findings, self.now);
+        }
+    }
+
+    /// Ends the artifact and returns the rule that keeps it back, or `None` when it may be stored.
+    pub fn finish(self) -> Option<String> {
+        let ArtifactScan { guard, scanner, now, refused_by } = self;
+        refused_by.or_else(|| guard.refusing_rule(&scanner.finish().findings, now))
+    }
 }
 
 /// What has been met so far.

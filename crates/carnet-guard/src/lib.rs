@@ -24,7 +24,7 @@ mod install;
 
 pub use audit::{AuditError, AuditEvent, append_audit};
 pub use columns::TextColumns;
-pub use examine::{Examination, ExamineError, Guard, Met, Suppressed, SuppressedBy};
+pub use examine::{ArtifactScan, Examination, ExamineError, Guard, Met, Suppressed, SuppressedBy};
 pub use examine_history::Progress;
 pub use history::{HistoryError, Revisions};
 pub use install::{

@@ -1,12 +1,12 @@
 //! The export gate: what comes back from a workspace.
 //!
-//! Only regular files that a declared glob names leave, below a size, without set-id bits; links, devices and
+//! Only regular files that a declared glob names leave, without set-id bits; links, devices and
 //! everything else stay behind and are named with the reason. All processes of the run are dead by then, so
 //! nothing changes underneath.
 
 use std::{
     fs::{self, File},
-    io::{self, Read as _},
+    io,
     os::unix::{
         ffi::OsStrExt as _,
         fs::{MetadataExt as _, OpenOptionsExt as _},
@@ -17,17 +17,15 @@ use std::{
 use carnet_core::{RepoPath, passport::Withheld};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-/// The largest output that is kept, in bytes.
-pub const OUTPUT_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// The most outputs that one run may have.
 pub const OUTPUTS_MAX: usize = 10_000;
 
-/// One output, in memory.
+/// One output, where it lies in the workspace.
 pub struct Output {
     /// Path relative to the workspace.
     pub path: RepoPath,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
+    /// The file; nothing changes it any more.
+    pub file: PathBuf,
     /// Whether its owner may execute it.
     pub executable: bool,
 }
@@ -126,8 +124,6 @@ impl Collected {
             Some("not a regular file")
         } else if meta.mode() & 0o6000 != 0 {
             Some("has a set-id bit")
-        } else if meta.len() > OUTPUT_BYTES_MAX {
-            Some("larger than 32 MiB")
         } else if self.outputs.len() == OUTPUTS_MAX {
             Some("one of more than 10,000 outputs")
         } else {
@@ -138,22 +134,19 @@ impl Collected {
             (Some(reason), _) => self.withheld.push(withheld(&name, reason)),
             (None, Err(error)) => self.withheld.push(withheld(&name, &error.to_string())),
             (None, Ok(path)) => {
-                let bytes = read(&workspace.join(relative))?;
-                self.outputs.push(Output { path, bytes, executable: meta.mode() & 0o100 != 0 });
+                let (file, executable) = (workspace.join(relative), meta.mode() & 0o100 != 0);
+                self.outputs.push(Output { path, file, executable });
             }
         }
         Ok(())
     }
 }
 
-/// Reads a file without following a link and without waiting on a FIFO.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+/// Opens a file without following a link and without waiting on a FIFO.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
-    let mut bytes = vec![];
-    file.take(OUTPUT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    File::options().read(true).custom_flags(flags).open(path)
 }
 
 /// Guesses a media type from a file name; `application/octet-stream` when nothing is known.

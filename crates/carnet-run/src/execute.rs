@@ -14,18 +14,19 @@ use carnet_access::keys::SigningKey;
 use carnet_core::{
     Digest, Enforcement, EnforcementLevel, GitOid, LaneName, Outcome, RunId, Timestamp, Usage,
     passport::{
-        Artifact, EnvSnapshot, Log, Passport, PolicyRef, Request, RunIdentity, RunKind, Source,
-        Tool, Withheld,
+        EnvSnapshot, Log, Passport, PolicyRef, Request, RunIdentity, RunKind, Source, Tool,
+        Withheld,
     },
 };
-use carnet_git::{ObjectError, Repo};
+use carnet_git::{ObjectError, Repo, store::Stores};
 use carnet_guard::{Guard, PolicyInForce};
 use carnet_policy::{Admission, Lane, LoadLaneError};
 use carnet_sandbox::{Captured, Confined, SandboxError, SandboxSpec, ServiceAccount, Workspace};
 
 use crate::{
+    artifact::{Keeper, Kept},
     checkouts::{CheckoutsError, Wanted, check_out, write_out},
-    collect::{Collected, GlobError, Output, Outputs, collect, media_type},
+    collect::{Collected, GlobError, Output, Outputs, collect},
     journal::{self, OpenRun},
     record::{FinishedRun, RecordError, RecordedRun, describe_chain, record},
     scratch::{Scratch, ScratchError},
@@ -41,6 +42,10 @@ pub struct RunContext<'a> {
     pub key: &'a SigningKey,
     /// Sees every log and output before it is stored.
     pub guard: &'a Guard<'a>,
+    /// Where artifacts lie that are too large for git.
+    pub stores: &'a Stores,
+    /// The largest artifact that becomes a git blob, in bytes.
+    pub blob_bytes_max: u64,
     /// The clock.
     pub now: &'a dyn Fn() -> Timestamp,
     /// The carnet binary, re-executed as the sandbox's inner stage.
@@ -224,6 +229,8 @@ pub struct ExecutedRun {
     pub logs: Vec<(&'static str, Vec<u8>)>,
     /// Findings that were redacted from logs or kept an output back.
     pub n_findings: usize,
+    /// Artifacts that the shared store does not have yet: (name, why).
+    pub not_shared: Vec<(String, String)>,
 }
 
 /// Does what the plan says and records how it ended.
@@ -256,6 +263,8 @@ struct Draft {
     confined: Confined,
     outputs: Vec<Output>,
     withheld: Vec<Withheld>,
+    /// Holds the outputs until they are stored.
+    _scratch: Option<Scratch>,
 }
 
 fn refused(ctx: &RunContext<'_>, plan: &RunPlan, id: RunId) -> Result<Draft, RunError> {
@@ -276,7 +285,7 @@ fn refused(ctx: &RunContext<'_>, plan: &RunPlan, id: RunId) -> Result<Draft, Run
         overlay: None,
     };
     let passport = passport_of_a_crash(ctx, plan, id, tree_sha256, vec![]);
-    Ok(Draft { passport, confined, outputs: vec![], withheld: vec![] })
+    Ok(Draft { passport, confined, outputs: vec![], withheld: vec![], _scratch: None })
 }
 
 fn run_confined(
@@ -351,7 +360,7 @@ fn run_confined(
     let left = confined.overlay.as_ref().map_or(workspace, |overlay| overlay.merged());
     let collected = collect(&left, &plan.outputs).map_err(io("collect the outputs"))?;
     let Collected { outputs, withheld } = collected;
-    Ok((Draft { passport, confined, outputs, withheld }, open))
+    Ok((Draft { passport, confined, outputs, withheld, _scratch: Some(scratch) }, open))
 }
 
 /// The time that every file of a workspace has, so that archives made in a replay are the same bytes.
@@ -434,21 +443,26 @@ fn finish(
         });
         stored_logs.push((name, bytes));
     }
+    let mut keeper = Keeper::new(ctx.repo, ctx.stores, ctx.guard, ctx.blob_bytes_max);
     let mut outputs = vec![];
     for output in std::mem::take(&mut draft.outputs) {
-        match ctx.guard.examine_artifact(&output.path.to_text(), &output.bytes, finished_at) {
-            None => outputs.push(output),
-            Some(rule) => {
+        let name = output.path.to_text();
+        let kept = keeper.keep(&output.path, &output.file, output.executable, finished_at);
+        match kept {
+            Ok(Kept::Stored(stored)) => outputs.push(stored),
+            Ok(Kept::Withheld { rule }) => {
                 n_findings += 1;
-                let name = output.path.to_text();
-                draft
-                    .withheld
-                    .push(Withheld { name, reason: format!("holds a finding of rule {rule}") });
+                let reason = format!("holds a finding of rule {rule}");
+                draft.withheld.push(Withheld { name, reason });
+            }
+            Err(error) => {
+                let reason = format!("could not be stored: {}", describe_chain(&error));
+                draft.withheld.push(Withheld { name, reason });
             }
         }
     }
     draft.withheld.sort_by(|a, b| a.name.cmp(&b.name));
-    let artifacts = outputs.iter().map(artifact).collect();
+    let artifacts = outputs.iter().map(|output| output.artifact.clone()).collect();
     let succeeded = draft.confined.outcome.is_success() && draft.withheld.is_empty();
     let passport = Passport {
         enforcement: draft.confined.enforcement,
@@ -473,7 +487,8 @@ fn finish(
     match record(ctx.repo, ctx.key, run) {
         Ok(recorded) => {
             open.into_iter().for_each(|open| open.close(ctx.repo));
-            Ok(ExecutedRun { recorded, logs: stored_logs, n_findings })
+            let not_shared = keeper.finish();
+            Ok(ExecutedRun { recorded, logs: stored_logs, n_findings, not_shared })
         }
         Err(source) => {
             if let Some(open) = open {
@@ -483,16 +498,6 @@ fn finish(
             let run = Box::new(UnrecordedRun { passport, logs: stored_logs });
             Err(RunError::Record { run, source })
         }
-    }
-}
-
-fn artifact(output: &Output) -> Artifact {
-    Artifact {
-        name: output.path.to_text(),
-        sha256: Digest::of(&output.bytes),
-        size_bytes: output.bytes.len() as u64,
-        media_type: media_type(&output.path).to_owned(),
-        executable: output.executable,
     }
 }
 

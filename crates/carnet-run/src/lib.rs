@@ -8,6 +8,7 @@
 
 pub mod execute;
 
+pub mod artifact;
 pub mod checkouts;
 pub mod collect;
 pub mod scratch;

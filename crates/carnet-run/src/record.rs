@@ -13,7 +13,7 @@ use carnet_git::{
 };
 use serde::Serialize;
 
-use crate::{collect::Output, event::RunEvent, manifest::manifest};
+use crate::{artifact::KeptOutput, event::RunEvent, manifest::manifest};
 
 /// The notes ref that lists runs on commits and trees.
 pub const PASSPORT_NOTES: &str = "refs/notes/carnet/passports";
@@ -26,8 +26,8 @@ pub struct FinishedRun {
     pub passport: Passport,
     /// `stdout` and `stderr` as they are stored: redacted and bounded.
     pub logs: Vec<(&'static str, Vec<u8>)>,
-    /// Outputs that were examined and are kept.
-    pub outputs: Vec<Output>,
+    /// Outputs that were examined and are stored.
+    pub outputs: Vec<KeptOutput>,
     /// The policy files that decided, by file name.
     pub policy_files: Vec<(String, String)>,
 }
@@ -90,10 +90,7 @@ pub fn record(repo: &Repo, key: &SigningKey, run: FinishedRun) -> Result<Recorde
         files.add(path(&format!("logs/{name}")), EntryMode::File, bytes)?;
     }
     for output in &run.outputs {
-        let mode = if output.executable { EntryMode::Executable } else { EntryMode::File };
-        let name = [b"artifacts/", output.path.as_bytes()].concat();
-        let name = RepoPath::new(name).expect("because the output's path was checked");
-        files.add(name, mode, &output.bytes)?;
+        files.place(output);
     }
     let tree = files.finish(passport.source.tree)?;
 
@@ -170,6 +167,15 @@ impl RunFiles<'_> {
     fn add(&mut self, path: RepoPath, mode: EntryMode, bytes: &[u8]) -> Result<(), WriteError> {
         self.lines.push((path.as_bytes().to_vec(), Digest::of(bytes)));
         self.add_unlisted(path, mode, bytes)
+    }
+
+    /// Adds an output that is in the repository already, itself or as a pointer.
+    fn place(&mut self, output: &KeptOutput) {
+        let mode = if output.artifact.executable { EntryMode::Executable } else { EntryMode::File };
+        let name = [b"artifacts/", output.path.as_bytes()].concat();
+        self.lines.push((name.clone(), output.blob_sha256));
+        let name = RepoPath::new(name).expect("because the output's path was checked");
+        self.spec = std::mem::take(&mut self.spec).file(name, mode, output.blob_id);
     }
 
     fn add_unlisted(

@@ -3,7 +3,10 @@
 //! The plan is made of the run commit alone: its source tree, its policy files, its request. [`plan_replay`]
 //! touches nothing; [`replay`] runs, records a run of kind `replay`, and compares.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    io::{self, BufRead as _, BufReader, Read},
+};
 
 use carnet_core::{
     Digest, GitOid, RunId,
@@ -13,6 +16,7 @@ use carnet_git::Repo;
 use carnet_guard::PolicyInForce;
 
 use crate::{
+    artifact::{self, ArtifactError},
     event::describe,
     execute::{ExecutedRun, RunContext, RunError, RunPlan, RunRequest, execute, plan},
     ledger::{LedgerEntry, LoadError, read_file, read_passport},
@@ -63,6 +67,9 @@ pub enum ReplayError {
         /// Which one.
         run: RunId,
     },
+    /// An artifact of the record cannot be read.
+    #[error(transparent)]
+    Artifact(#[from] Box<ArtifactError>),
     /// The repeated run could not be done.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -224,12 +231,14 @@ impl Sides<'_> {
         recorded: &BTreeMap<String, (Digest, bool)>,
         replayed: &BTreeMap<String, (Digest, bool)>,
         differences: &mut Vec<Difference>,
-    ) -> Result<(), LoadError> {
+    ) -> Result<(), ReplayError> {
         let mut add = |path: &String, how| differences.push(Difference { path: path.clone(), how });
         for (path, (digest, executable)) in recorded {
             match replayed.get(path) {
                 None => add(path, How::Missing),
-                Some((now, _)) if now != digest => add(path, self.content(path)?),
+                Some((now, _)) if now != digest => {
+                    add(path, self.content(path, [*digest, *now])?);
+                }
                 Some((_, now)) if now != executable => add(path, mode_change(*executable, *now)),
                 Some(_) => {}
             }
@@ -239,15 +248,22 @@ impl Sides<'_> {
         Ok(())
     }
 
-    fn content(&self, path: &str) -> Result<How, LoadError> {
-        let recorded = read_file(self.repo, self.recorded, path)?;
-        let replayed = read_file(self.repo, self.replayed, path)?;
-        let (recorded_bytes, replayed_bytes) = (recorded.len() as u64, replayed.len() as u64);
-        Ok(How::Content {
-            first_byte: first_difference(&recorded, &replayed),
-            recorded_bytes,
-            replayed_bytes,
-        })
+    fn content(&self, path: &str, sha256: [Digest; 2]) -> Result<How, ReplayError> {
+        self.compared(path, sha256).map_err(|error| Box::new(error).into())
+    }
+
+    fn compared(&self, path: &str, sha256: [Digest; 2]) -> Result<How, ArtifactError> {
+        let stores = artifact::stores(self.repo)?;
+        let open = |commit, sha256| {
+            let place = artifact::find(self.repo, commit, path, sha256)?;
+            artifact::read(self.repo, &stores, &place)
+        };
+        let mut recorded = open(self.recorded, sha256[0])?;
+        let mut replayed = open(self.replayed, sha256[1])?;
+        let compared = first_difference(&mut *recorded, &mut *replayed);
+        let (first_byte, recorded_bytes, replayed_bytes) =
+            compared.map_err(artifact::unwrap_content)?;
+        Ok(How::Content { first_byte, recorded_bytes, replayed_bytes })
     }
 }
 
@@ -256,10 +272,22 @@ fn mode_change(recorded: bool, replayed: bool) -> How {
     How::Other { recorded: word(recorded), replayed: word(replayed) }
 }
 
-/// Offset of the first byte that differs, or the shorter length.
-fn first_difference(a: &[u8], b: &[u8]) -> u64 {
-    let shorter = a.len().min(b.len());
-    a.iter().zip(b).position(|(a, b)| a != b).unwrap_or(shorter) as u64
+/// Offset of the first byte that differs, or the shorter length; and both lengths.
+fn first_difference(a: &mut dyn Read, b: &mut dyn Read) -> io::Result<(u64, u64, u64)> {
+    let (mut a, mut b) = (BufReader::new(a), BufReader::new(b));
+    let mut same = 0;
+    loop {
+        let (ours, theirs) = (a.fill_buf()?, b.fill_buf()?);
+        let n_both = ours.len().min(theirs.len());
+        let n_same = ours.iter().zip(theirs).take_while(|(a, b)| a == b).count();
+        a.consume(n_same);
+        b.consume(n_same);
+        same += n_same as u64;
+        if n_same < n_both || n_both == 0 {
+            let rest = |reader: &mut dyn Read| io::copy(reader, &mut io::sink());
+            return Ok((same, same + rest(&mut a)?, same + rest(&mut b)?));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -268,8 +296,12 @@ mod tests {
 
     #[test]
     fn the_first_differing_byte_is_found() {
-        assert_eq!(first_difference(b"abc", b"abd"), 2);
-        assert_eq!(first_difference(b"abc", b"abcd"), 3);
-        assert_eq!(first_difference(b"", b"x"), 0);
+        let check = |a: &[u8], b: &[u8]| first_difference(&mut &*a, &mut &*b).unwrap();
+        assert_eq!(check(b"abc", b"abd"), (2, 3, 3));
+        assert_eq!(check(b"abc", b"abcd"), (3, 3, 4));
+        assert_eq!(check(b"", b"x"), (0, 0, 1));
+        let (long, mut other) = (vec![7; 100_000], vec![7; 100_001]);
+        other[65_536] = 8;
+        assert_eq!(check(&long, &other), (65_536, 100_000, 100_001));
     }
 }

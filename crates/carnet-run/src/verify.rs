@@ -10,6 +10,7 @@ use carnet_core::{
 use carnet_git::{EntryMode, Repo};
 
 use crate::{
+    artifact,
     ledger::{FILE_BYTES_MAX, LedgerEntry, read_file},
     manifest::manifest,
     record::{MANIFEST_PAYLOAD_TYPE, describe_chain},
@@ -137,12 +138,15 @@ fn artifacts(repo: &Repo, entry: &LedgerEntry, statement: &Statement) -> Result<
     let files = repo.tree_files(&entry.event().commit).map_err(|error| describe_chain(&error))?;
     let stored: BTreeMap<String, _> =
         files.into_iter().map(|file| (file.path.to_text(), (file.id, file.mode))).collect();
+    let stores = artifact::stores(repo).map_err(|error| describe_chain(&error))?;
     let check = |path: String, expected: Digest, executable: bool| {
         let (id, mode) = stored.get(&path).ok_or_else(|| format!("{path} is missing"))?;
-        let bytes = repo.read_blob(id, FILE_BYTES_MAX).map_err(|error| describe_chain(&error))?;
+        let place = artifact::place(repo, id, &path, expected);
+        place
+            .and_then(|place| artifact::check(repo, &stores, &place, &path, expected))
+            .map_err(|error| format!("{path}: {}", describe_chain(&error)))?;
         let same_mode = (*mode == EntryMode::Executable) == executable;
-        let same = Digest::of(&bytes) == expected && same_mode;
-        if same { Ok(()) } else { Err(format!("{path} is not what the passport names")) }
+        if same_mode { Ok(()) } else { Err(format!("{path} is not what the passport names")) }
     };
     for log in &passport.logs {
         check(format!("logs/{}", log.name), log.sha256, false)?;

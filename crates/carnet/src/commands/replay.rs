@@ -163,6 +163,7 @@ impl From<ReplayError> for CommandError {
     fn from(error: ReplayError) -> CommandError {
         match error {
             ReplayError::Load(error) => error.into(),
+            ReplayError::Artifact(error) => (*error).into(),
             ReplayError::Run(error) => error.into(),
             ReplayError::NotReplayable { .. } => CommandError::of(ExitCode::Refused, &error)
                 .hint("Choose a run that ran: `carnet runs`."),

@@ -11,10 +11,14 @@ use carnet_core::{
     ExitCode, LaneName, Outcome,
     passport::{RunKind, Statement},
 };
-use carnet_git::{Head, HeadError, Repo, WorkTreeError};
+use carnet_git::{
+    Head, HeadError, Repo, WorkTreeError,
+    store::{ContentError, StoreError, Stores},
+};
 use carnet_guard::{Guard, PolicyInForce};
 use carnet_policy::LoadLaneError;
 use carnet_run::{
+    artifact::{self, ArtifactError},
     checkouts::CheckoutsError,
     event::describe,
     execute::{
@@ -190,6 +194,8 @@ pub struct World {
     scratch_parent: PathBuf,
     service_account: Option<ServiceAccount>,
     interrupted: Arc<AtomicBool>,
+    stores: Stores,
+    blob_bytes_max: u64,
     now: fn() -> carnet_core::Timestamp,
 }
 
@@ -209,6 +215,8 @@ impl World {
             })?,
             service_account: service_account(repo)?,
             interrupted,
+            stores: artifact::stores(repo)?,
+            blob_bytes_max: artifact::blob_bytes_max(repo)?,
             now,
         })
     }
@@ -229,6 +237,8 @@ impl World {
             scratch_parent: self.scratch_parent.clone(),
             service_account: self.service_account,
             interrupted: &self.interrupted,
+            stores: &self.stores,
+            blob_bytes_max: self.blob_bytes_max,
             on_wait: &say_that_it_waits,
         }
     }
@@ -300,8 +310,42 @@ pub fn summary(executed: &ExecutedRun) -> String {
     if let Some(problem) = &executed.recorded.note_problem {
         text += &format!("carnet: the run is recorded, its note is not: {problem}\n");
     }
+    for (name, why) in &executed.not_shared {
+        text += &format!(
+            "carnet: {name} is kept here and not in the shared store: {why}\ncarnet: try again with `carnet artifact share`\n"
+        );
+    }
     text += &format!("carnet: next: carnet show {id}, carnet replay {id}\n");
     text
+}
+
+impl From<ArtifactError> for CommandError {
+    fn from(error: ArtifactError) -> CommandError {
+        let (exit, hint) = match &error {
+            ArtifactError::Config { key, .. } => {
+                (ExitCode::Config, format!("Look at it with `git config --get {key}`."))
+            }
+            ArtifactError::Content(ContentError::Store(StoreError::Address { .. })) => {
+                (ExitCode::Config, "Look at it with `git config --get carnet.store`.".to_owned())
+            }
+            ArtifactError::Content(ContentError::Store(StoreError::Remote { .. })) => (
+                ExitCode::Incomplete,
+                "See that the store is there and AWS_* name the right credentials, then try again.".to_owned(),
+            ),
+            ArtifactError::Content(ContentError::Missing { .. } | ContentError::Damaged { .. })
+            | ArtifactError::NotTheArtifact { .. }
+            | ArtifactError::Missing { .. }
+            | ArtifactError::Object(_) => (
+                ExitCode::Incomplete,
+                "Name a place that still has it: `git config carnet.store ADDRESS` or `git config carnet.backupDir DIR`.".to_owned(),
+            ),
+            ArtifactError::Content(ContentError::Changed) => {
+                (ExitCode::Incomplete, "Try again when nobody writes to the file.".to_owned())
+            }
+            _ => (ExitCode::Io, "Make room or mend what is named above, then try again.".to_owned()),
+        };
+        CommandError::of(exit, &error).hint(hint)
+    }
 }
 
 impl From<HeadError> for CommandError {
