@@ -238,6 +238,19 @@ pub(crate) fn check_name(name: &[u8], is_link: bool) -> Result<(), String> {
     component_is_fine(name, mode, options)
 }
 
+/// Says what is wrong with a path that shall be written on any system: `.git` in all its spellings, devices and
+/// forbidden endings of Windows.
+///
+/// # Errors
+///
+/// The first component's problem, in words.
+pub fn check_portable_path(path: &RepoPath) -> Result<(), String> {
+    let options =
+        component::Options { protect_windows: true, protect_hfs: true, protect_ntfs: true };
+    let mut components = path.as_bytes().split(|byte| *byte == b'/');
+    components.try_for_each(|name| component_is_fine(name, None, options))
+}
+
 fn component_is_fine(
     name: &[u8],
     mode: Option<component::Mode>,

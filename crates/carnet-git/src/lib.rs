@@ -32,11 +32,13 @@ mod refs;
 mod config;
 mod convert;
 
+mod bundle;
 mod pointer;
 pub mod store;
 
+pub use bundle::{WholeError, init_repository};
 pub use chain::ChainError;
-pub use checkout::{Checkout, CheckoutError};
+pub use checkout::{Checkout, CheckoutError, check_portable_path};
 pub use config::ConfigError;
 pub use exchange::{NotesJoined, PushError, fetch_refspecs};
 pub use head::{Head, HeadError};

@@ -14,7 +14,7 @@ use std::{
 
 use carnet_core::{Digest, Digester, GitOid, RepoPath, Timestamp, passport::Artifact};
 use carnet_git::{
-    EntryMode, ObjectError, Pointer, Repo, WriteError,
+    EntryMode, ObjectError, Pointer, Repo, WriteError, check_portable_path,
     store::{ContentError, DirStore, Lease, StoreError, Stores, survey},
 };
 use carnet_guard::Guard;
@@ -98,6 +98,14 @@ pub enum ArtifactError {
         /// Its value.
         value: String,
     },
+    /// A name that not every system can hold, or that git keeps for itself.
+    #[error("`{name}` is no name for an artifact: {detail}")]
+    Name {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// The file could not be read or written.
     #[error("{deed} `{}`", path.display())]
     Io {
@@ -178,6 +186,8 @@ impl<'a> Keeper<'a> {
         executable: bool,
         now: Timestamp,
     ) -> Result<Kept, ArtifactError> {
+        check_portable_path(path)
+            .map_err(|detail| ArtifactError::Name { name: path.to_text(), detail })?;
         let mut file = open(source).map_err(io("open", source))?;
         let mut scan = self.guard.examine_artifact(&path.to_text(), now);
         let mut begin = vec![];

@@ -22,8 +22,11 @@ pub mod manifest;
 pub mod record;
 
 pub mod attest;
+pub mod backup;
 pub mod filter;
 pub mod ledger;
 pub mod replay;
+pub mod retention;
+pub mod shelf;
 pub mod sync;
 pub mod verify;

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::ui::ColorChoice;
+use crate::{
+    commands::{artifact::ArtifactCommand, backup::BackupCommand, gc::GcArgs},
+    ui::ColorChoice,
+};
 
 /// Guard, index, run and replay: a git-native toolchain for people and AI agents.
 #[derive(Debug, Parser)]
@@ -66,6 +69,23 @@ pub enum Command {
         after_help = "Examples:\n  carnet attest 5f0c >run.dsse.json            the signed passport as a DSSE envelope\n  carnet attest 5f0c --format slsa >slsa.json  SLSA provenance v1, signed by this clone"
     )]
     Attest(AttestArgs),
+    /// Put, get, list and verify artifacts: outputs of runs, and files put by hand.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  carnet artifact list\n  carnet artifact get 5f0c:dist/app.tar -o app.tar\n  carnet artifact put model.bin --name models/v1.bin\n  carnet artifact verify"
+    )]
+    Artifact(ArtifactCommand),
+    /// Make, verify and restore backups of this repository.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  carnet backup create --to /backup/project --prune   for cron\n  carnet backup verify --in /backup/project\n  carnet backup restore /home/me/project --from /backup/project\n\nWith `git config carnet.backupDir DIR` the daemon makes one a day, and `--to DIR` may be left out."
+    )]
+    Backup(BackupCommand),
+    /// Expire old days of the ledger and clear the content store.
+    #[command(
+        after_help = "Examples:\n  carnet gc --dry-run   show what would go\n  carnet gc\n\nLocked runs stay. `git config carnet.keepDays N` and `carnet.graceDays N` say how long."
+    )]
+    Gc(GcArgs),
     /// Do a run again from its own record and compare what comes out.
     #[command(
         after_help = "Examples:\n  carnet replay 5f0c --dry-run   print the plan and change nothing\n  carnet replay 5f0c\n\nAnswers MATCH_EXACT (exit 0), or DIVERGED (exit 1) with path and first differing byte."

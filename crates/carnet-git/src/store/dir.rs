@@ -75,6 +75,22 @@ impl DirStore {
         file.map_err(io("open", &path)).map(|file| (file, path))
     }
 
+    /// Tells whether an object's bytes are those that were written, and what is wrong when they are not.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`] when it cannot be read.
+    pub fn check(&self, key: &ObjectKey) -> Result<Result<(), &'static str>, StoreError> {
+        let bytes_max = usize::try_from(OBJECT_BYTES_MAX).unwrap_or(usize::MAX);
+        Ok(match self.get(key)? {
+            None => Err("it is missing"),
+            Some(sealed) => unseal(&sealed, bytes_max).and_then(|bytes| {
+                let is_named = key.kind == ObjectKind::List || Digest::of(&bytes) == key.digest;
+                if is_named { Ok(()) } else { Err("it is another chunk") }
+            }),
+        })
+    }
+
     /// Removes an object; one that is gone already is no error.
     ///
     /// # Errors

@@ -1,10 +1,13 @@
 //! One module per verb.
 
 mod annotations;
+pub mod artifact;
 mod attest;
+pub mod backup;
 mod daemon;
 mod doctor;
 mod findings;
+pub mod gc;
 mod hook;
 mod init;
 mod junit;
@@ -45,6 +48,9 @@ pub fn dispatch(ui: &Ui, command: Command) -> CommandResult {
         Command::Passport(PassportCommand::Verify(args)) => passport::verify(ui, &args),
         Command::Passport(PassportCommand::Key { pem }) => passport::key(ui, pem),
         Command::Attest(args) => attest::attest(ui, &args),
+        Command::Artifact(command) => artifact::artifact(ui, &command),
+        Command::Backup(command) => backup::backup(ui, &command),
+        Command::Gc(args) => gc::gc(ui, &args, true),
         Command::Replay(args) => replay::replay(ui, &args),
         Command::Sync(args) => sync::sync(ui, &args),
         Command::WhereDefined(args) => query::where_defined(ui, &args),

@@ -325,6 +325,9 @@ impl From<ArtifactError> for CommandError {
             ArtifactError::Config { key, .. } => {
                 (ExitCode::Config, format!("Look at it with `git config --get {key}`."))
             }
+            ArtifactError::Name { .. } => {
+                (ExitCode::Usage, "Give it another one: `--name NAME`.".to_owned())
+            }
             ArtifactError::Content(ContentError::Store(StoreError::Address { .. })) => {
                 (ExitCode::Config, "Look at it with `git config --get carnet.store`.".to_owned())
             }
