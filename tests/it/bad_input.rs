@@ -225,6 +225,9 @@ fn the_policy_comes_from_the_policy_ref_and_not_from_the_work_tree() {
     walk.carnet(&["run", "--", "true"]).expect_code(0);
     walk.write("allowlists/deny.toml", "not toml at all");
     walk.git(&["commit", "-qam", "an agent edits the policy"]).expect_code(0);
+    // What the work tree says must be met as well, and this cannot be.
+    walk.carnet(&["run", "--", "true"]).expect_code(78);
+    fs::remove_dir_all(walk.repo.path().join("allowlists")).unwrap();
     walk.carnet(&["run", "--", "true"]).expect_code(0);
     walk.git(&["config", "carnet.policyRef", "HEAD"]).expect_code(0);
     let ran = walk.carnet(&["run", "--", "true"]).expect_code(78);

@@ -10,6 +10,7 @@ mod endings;
 mod findings;
 mod hooks;
 mod messages;
+mod policy;
 mod push;
 mod scan;
 mod scan_forms;

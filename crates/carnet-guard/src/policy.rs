@@ -1,6 +1,12 @@
 //! The policy in force: what carnet ships, or what the commit holds that the configured policy ref names.
 //!
-//! Never the work tree: an agent can edit that.
+//! Never the work tree, which an agent can edit, but to tighten: what it says must be met as well.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    path::Path,
+};
 
 use carnet_core::RepoPath;
 use carnet_git::{HeadError, ObjectError, Repo};
@@ -20,6 +26,8 @@ pub struct PolicyInForce {
     pub origin: String,
     /// Name (`allowlists/<lane>.toml`) and text of every allowlist.
     pub allowlists: Vec<(String, String)>,
+    /// The same of the work tree's allowlists, named `work-tree:allowlists/<lane>.toml`: they tighten.
+    pub work_tree: Vec<(String, String)>,
 }
 
 /// Why there is no policy to decide by.
@@ -43,6 +51,15 @@ pub enum PolicyError {
         #[source]
         source: ObjectError,
     },
+    /// A file of the work tree is there and cannot be read, so nothing is known of what it forbids.
+    #[error("read work-tree:allowlists/{name}")]
+    WorkTree {
+        /// Its name; empty for the directory.
+        name: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// The commit has no allowlists.
     #[error("the commit of policy ref `{0}` has no allowlists/*.toml")]
     Empty(String),
@@ -65,13 +82,27 @@ impl PolicyInForce {
     ///
     /// [`PolicyError`]: a configured policy that cannot be read is never replaced by the built-in one.
     pub fn load(repo: &Repo) -> Result<PolicyInForce, PolicyError> {
+        let mut policy = PolicyInForce::untightened(repo)?;
+        if let Some(work_tree) = repo.work_tree() {
+            policy.work_tree = work_tree_allowlists(&work_tree.join("allowlists"))?;
+        }
+        Ok(policy)
+    }
+
+    /// Returns what carnet ships with, tightened by nothing.
+    pub fn built_in() -> PolicyInForce {
+        let built_in = carnet_policy::built_in_files().iter();
+        let allowlists = built_in.map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        PolicyInForce {
+            origin: "built-in".to_owned(),
+            allowlists: allowlists.collect(),
+            work_tree: vec![],
+        }
+    }
+
+    fn untightened(repo: &Repo) -> Result<PolicyInForce, PolicyError> {
         let Some(name) = repo.config_get(POLICY_REF_KEY) else {
-            let built_in = carnet_policy::built_in_files().iter();
-            let allowlists = built_in.map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
-            return Ok(PolicyInForce {
-                origin: "built-in".to_owned(),
-                allowlists: allowlists.collect(),
-            });
+            return Ok(PolicyInForce::built_in());
         };
         let commit_id = repo
             .resolve_commit(&name)
@@ -95,8 +126,40 @@ impl PolicyInForce {
         if allowlists.is_empty() {
             return Err(PolicyError::Empty(name));
         }
-        Ok(PolicyInForce { origin: commit_id.to_string(), allowlists })
+        Ok(PolicyInForce { origin: commit_id.to_string(), allowlists, work_tree: vec![] })
     }
+}
+
+/// Reads `*.toml` of a work tree's `allowlists/`, but the accepted findings; nothing where there is no such directory.
+fn work_tree_allowlists(dir: &Path) -> Result<Vec<(String, String)>, PolicyError> {
+    let failed = |name: &str| {
+        let name = name.to_owned();
+        move |source| PolicyError::WorkTree { name, source }
+    };
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(error) => return Err(failed("")(error)),
+    };
+    let mut allowlists = vec![];
+    for entry in entries {
+        let name = entry.map_err(failed(""))?.file_name();
+        let Some(name) = name.to_str().filter(|name| name.ends_with(".toml")) else { continue };
+        if FINDINGS_FILE.ends_with(name) {
+            continue;
+        }
+        let mut text = String::new();
+        let file = File::open(dir.join(name)).map_err(failed(name))?;
+        // A FIFO would never end, a directory never begin.
+        if !file.metadata().map_err(failed(name))?.is_file() {
+            return Err(failed(name)(io::Error::other("it is no file")));
+        }
+        // One byte more than a policy may have: the reader of policies then says that it is too large.
+        file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(failed(name))?;
+        allowlists.push((format!("work-tree:allowlists/{name}"), text));
+    }
+    allowlists.sort();
+    Ok(allowlists)
 }
 
 /// Reads the content policy in force: `policy/content.toml` of the policy ref's commit where it has one, else the

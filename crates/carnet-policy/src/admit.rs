@@ -3,9 +3,12 @@
 //! Invariant: an allowed vector was matched whole by one allow rule, by no deny rule, and names its tool by a
 //! bare name. Everything else is denied with a reason.
 
+use std::collections::BTreeMap;
+
 use carnet_core::{Decision, Digest, Reason, Verdict};
 
 use crate::{
+    environment,
     lane::Lane,
     pattern::{Expected, Mismatch, MismatchKind},
     rule::{AllowRule, DenyRule, Head},
@@ -29,6 +32,8 @@ pub struct Admission {
     pub rule: Option<RuleRef>,
     /// The allow rule that got furthest, when none matched and one knows the tool.
     pub nearest: Option<Nearest>,
+    /// Whether the lane itself would allow it, and what a work tree adds does not.
+    pub by_work_tree: bool,
 }
 
 /// Names a rule.
@@ -60,7 +65,39 @@ impl Lane {
     ///
     /// Never fails and never panics, whatever the arguments: what is not understood is denied. More than
     /// [`ARGUMENTS_MAX`] arguments or [`ARGV_BYTES_MAX`] bytes are denied before anything is compared.
+    /// Where a work tree tightens the lane, both must allow.
     pub fn admit(&self, argv: &[String]) -> Admission {
+        self.admit_given(argv, &BTreeMap::new())
+    }
+
+    /// As [`Lane::admit`], for a caller who would pass on an environment: a variable in it that steers programs
+    /// and that the lane does not name is a denial.
+    pub fn admit_given(&self, argv: &[String], given: &BTreeMap<String, String>) -> Admission {
+        let mut admission = self.admit_alone(argv);
+        if !admission.verdict.is_allowed() {
+            return admission;
+        }
+        if let Some(tightening) = self.tightening() {
+            let second = tightening.admit_alone(argv);
+            if !second.verdict.is_allowed() {
+                return Admission { by_work_tree: true, ..second };
+            }
+            if let (Some(rule), Some(other)) = (&mut admission.rule, &second.rule) {
+                rule.runs_repository_code |= other.runs_repository_code;
+            }
+        }
+        match environment::refused_of(given, self.environment()) {
+            None => admission,
+            Some((name, why)) => {
+                let message = format!("variable `{}` {why}", show(name));
+                let hint =
+                    "leave it out; a run has the environment that its lane names, and no other";
+                self.deny(self.plain_reason("environment", message, Some(hint.to_owned())))
+            }
+        }
+    }
+
+    fn admit_alone(&self, argv: &[String]) -> Admission {
         if let Some(message) = malformed(argv) {
             return self.deny(self.plain_reason("argument-vector", message, None));
         }
@@ -93,6 +130,7 @@ impl Lane {
             verdict: verdict(Decision::Allow, reason(head, message, None), self.digest()),
             rule: Some(rule_ref(head, rule.runs_repository_code)),
             nearest: None,
+            by_work_tree: false,
         }
     }
 
@@ -109,6 +147,7 @@ impl Lane {
             verdict: verdict(Decision::Deny, reason(head, message, None), self.digest()),
             rule: Some(rule_ref(head, false)),
             nearest: None,
+            by_work_tree: false,
         }
     }
 
@@ -126,6 +165,7 @@ impl Lane {
                 argument_index: mismatch.argument_idx,
                 expected,
             }),
+            by_work_tree: false,
         }
     }
 
@@ -137,7 +177,7 @@ impl Lane {
 
     fn deny(&self, reason: Reason) -> Admission {
         let verdict = verdict(Decision::Deny, reason, self.digest());
-        Admission { verdict, rule: None, nearest: None }
+        Admission { verdict, rule: None, nearest: None, by_work_tree: false }
     }
 
     fn plain_reason(&self, id: &str, message: String, hint: Option<String>) -> Reason {

@@ -1,8 +1,8 @@
 //! One element: literal text with at most one hole, matched against one whole argument.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use crate::hole::Hole;
+use crate::{hidden::HiddenFiles, hole::Hole};
 
 /// Literal text before the hole, the hole, literal text behind it.
 #[derive(Debug, Clone)]
@@ -34,6 +34,18 @@ impl Element {
         }
         check_literal(text)?;
         Ok(Element { prefix: text.to_owned(), hole: None, suffix: String::new() })
+    }
+
+    /// Names the files that a `{path}` may not be.
+    pub(crate) fn hide(&mut self, hidden: &Arc<HiddenFiles>) {
+        if let Some(hole) = &mut self.hole {
+            hole.hide(hidden);
+        }
+    }
+
+    /// As [`Hole::check_size`].
+    pub(crate) fn check_size(&self) -> Result<(), String> {
+        self.hole.as_ref().map_or(Ok(()), Hole::check_size)
     }
 
     /// Tells whether the element matches the whole argument, never an option through a leading hole.

@@ -1,10 +1,16 @@
-//! Which variables a lane may name.
+//! Which variables a lane may name, and which a caller may hold.
 //!
 //! A lane's environment is a whole environment: nothing is inherited. Variables that make a program load,
 //! run or obey something else are refused here, so that no review has to remember them all.
+//!
+//! Invariant: what a lane could not name is refused from a caller too, whatever its case.
 
-/// Longest value, in bytes.
+use std::collections::BTreeMap;
+
+/// Longest value that a lane gives, in bytes.
 const VALUE_BYTES_MAX: usize = 4096;
+/// Most variables that a caller may hold; more are refused unread.
+const GIVEN_MAX: usize = 4096;
 
 /// Names that no lane can set, whatever the value.
 const REFUSED: &[&str] = &[
@@ -12,11 +18,24 @@ const REFUSED: &[&str] = &[
     "PATH",
     "HOME",
     "IFS",
+    "CDPATH",
+    "GLOBIGNORE",
     "GCONV_PATH",
+    "GETCONF_DIR",
     "LOCPATH",
     "NLSPATH",
+    "NIS_PATH",
     "HOSTALIASES",
-    "XDG_CONFIG_HOME",
+    "LOCALDOMAIN",
+    "RES_OPTIONS",
+    "RESOLV_HOST_CONF",
+    "GLIBC_TUNABLES",
+    "MALLOC_TRACE",
+    "TZDIR",
+    "TERMINFO",
+    "TERMINFO_DIRS",
+    "TERMCAP",
+    "TERMPATH",
     // Shells.
     "ENV",
     "BASH_ENV",
@@ -25,108 +44,295 @@ const REFUSED: &[&str] = &[
     "BASHOPTS",
     "PS4",
     "PROMPT_COMMAND",
+    "ZDOTDIR",
+    "FPATH",
+    "INPUTRC",
+    "FCEDIT",
     // Interpreters.
-    "NODE_OPTIONS",
-    "NODE_PATH",
-    "PYTHONPATH",
-    "PYTHONHOME",
-    "PYTHONSTARTUP",
-    "PYTHONBREAKPOINT",
-    "PYTHONINSPECT",
-    "PYTHONUSERBASE",
-    "PYTHONWARNINGS",
-    "PYTHONEXECUTABLE",
-    "PYTHONPLATLIBDIR",
     "RUBYOPT",
     "RUBYLIB",
-    "PERL5OPT",
-    "PERL5LIB",
-    "PERL5DB",
+    "RUBYSHELL",
+    "GEM_HOME",
+    "GEM_PATH",
+    "BUNDLE_GEMFILE",
     "PERLLIB",
+    "PHPRC",
+    "PHP_INI_SCAN_DIR",
+    "LUA_INIT",
+    "LUA_PATH",
+    "LUA_CPATH",
     "JAVA_TOOL_OPTIONS",
     "_JAVA_OPTIONS",
     "JDK_JAVA_OPTIONS",
-    "CLASSPATH",
-    "MAVEN_OPTS",
-    "MAVEN_ARGS",
-    "GRADLE_OPTS",
     "JAVA_OPTS",
-    // Builders.
-    "MAKEFLAGS",
-    "MAKEFILES",
+    "JAVA_HOME",
+    "CLASSPATH",
+    "R_PROFILE",
+    "OCAMLRUNPARAM",
+    "ERL_FLAGS",
+    "ERL_AFLAGS",
+    "ERL_ZFLAGS",
+    "ELECTRON_RUN_AS_NODE",
+    "TS_NODE_PROJECT",
+    "VIRTUAL_ENV",
+    "CONDA_PREFIX",
+    // Builders and compilers.
     "MFLAGS",
     "GNUMAKEFLAGS",
     "CC",
     "CXX",
+    "CPP",
     "LD",
     "AR",
-    "RUSTC",
-    "RUSTDOC",
-    "RUSTFLAGS",
-    "RUSTDOCFLAGS",
-    "RUSTC_WRAPPER",
-    "RUSTC_WORKSPACE_WRAPPER",
-    "GOFLAGS",
-    "GOENV",
-    "CFLAGS",
-    "CXXFLAGS",
-    "LDFLAGS",
+    "AS",
+    "NM",
+    "RANLIB",
+    "STRIP",
+    "LINKER",
+    "CPATH",
+    "C_INCLUDE_PATH",
+    "CPLUS_INCLUDE_PATH",
+    "OBJC_INCLUDE_PATH",
+    "LIBRARY_PATH",
+    "DEPENDENCIES_OUTPUT",
+    "SUNPRO_DEPENDENCIES",
     "COMPILER_PATH",
     "GCC_EXEC_PREFIX",
-    "PYTEST_ADDOPTS",
-    "PYTEST_PLUGINS",
+    "CFLAGS",
+    "CPPFLAGS",
+    "CXXFLAGS",
+    "LDFLAGS",
+    "LIBS",
+    "GOPATH",
+    "GOROOT",
+    "GOBIN",
+    "GOENV",
+    "GOFLAGS",
+    "GOPROXY",
+    "GONOSUMDB",
+    "GONOSUMCHECK",
+    "GOSUMDB",
+    "GOPRIVATE",
+    "GOINSECURE",
+    "GOTOOLCHAIN",
+    "GOWORK",
+    "GOTOOLDIR",
+    "GO111MODULE",
+    "CGO_CFLAGS",
+    "CGO_LDFLAGS",
+    "CGO_CPPFLAGS",
+    "CGO_CXXFLAGS",
+    "CGO_CFLAGS_ALLOW",
+    "CGO_LDFLAGS_ALLOW",
+    "M2_HOME",
     "MYPYPATH",
-    // Options and helpers of single tools.
+    // Options, configurations and helpers of single tools.
     "TAR_OPTIONS",
+    "TAPE",
+    "RSH",
     "GZIP",
+    "BZIP",
+    "BZIP2",
+    "XZ_OPT",
+    "XZ_DEFAULTS",
+    "ZSTD_CLEVEL",
     "GREP_OPTIONS",
     "RIPGREP_CONFIG_PATH",
+    "LESS",
     "LESSOPEN",
     "LESSCLOSE",
+    "LESSEDIT",
     "PAGER",
+    "MANPAGER",
+    "BAT_PAGER",
     "EDITOR",
     "VISUAL",
     "BROWSER",
-    "PSQLRC",
-    "PGSERVICEFILE",
-    "PGSYSCONFDIR",
-    "PGHOST",
-    "SSH_ASKPASS",
+    "SEQUENCE_EDITOR",
+    "CTAGS",
+    "ETAGS",
+    "DIFF",
+    "CURL_HOME",
+    "WGETRC",
+    "NETRC",
+    "KRB5_CONFIG",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "SQLITE_HISTORY",
+    "VIMINIT",
+    "EXINIT",
+    "JQ_LIBRARY_PATH",
+    "SCREENRC",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "DBUS_SYSTEM_BUS_ADDRESS",
+    "ALEMBIC_CONFIG",
+    "DATABASE_URL",
+    "SQLALCHEMY_DATABASE_URI",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "FTP_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
 ];
 
 /// Families of names that no lane can set.
-const REFUSED_PREFIXES: &[&str] =
-    &["LD_", "DYLD_", "BASH_FUNC_", "GIT_", "CARGO_", "NPM_CONFIG_", "UV_", "PIP_", "CARNET_"];
+const REFUSED_PREFIXES: &[&str] = &[
+    "LD_",
+    "DYLD_",
+    "BASH_",
+    "GIT_",
+    "SSH_",
+    "GPG_",
+    "GNUPG",
+    "XDG_",
+    "SUDO_",
+    "PYTHON",
+    "PYTEST_",
+    "MYPY_",
+    "RUFF_",
+    "UV_",
+    "PIP_",
+    "PIPX_",
+    "POETRY_",
+    "PDM_",
+    "NODE_",
+    "NPM_",
+    "YARN_",
+    "PNPM_",
+    "COREPACK_",
+    "BUN_",
+    "DENO_",
+    "PERL5",
+    "MAKE",
+    "CMAKE_",
+    "NINJA_",
+    "CARGO_",
+    "RUST",
+    "CCACHE_",
+    "SCCACHE_",
+    "DISTCC_",
+    "PKG_CONFIG",
+    "MAVEN_",
+    "GRADLE_",
+    "PG",
+    "PSQL",
+    "OPENSSL_",
+    "GTK_",
+    "QT_",
+    "DOTNET_",
+    "BUF_",
+    "PROTOC",
+    "OPENAPI_",
+    "TREE_SITTER_",
+    "VALE_",
+    "CARNET_",
+    "DOCKER_",
+    "KUBE",
+    "ASAN_",
+    "UBSAN_",
+    "LSAN_",
+    "TSAN_",
+    "MSAN_",
+];
 
 /// Harmless members of those families.
 const EXCEPTED: &[&str] = &[
+    "CARGO_TERM_COLOR",
+    "CARGO_NET_OFFLINE",
+    "CARGO_INCREMENTAL",
+    "UV_OFFLINE",
+    "UV_NO_PROGRESS",
+    "PYTHONHASHSEED",
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONUNBUFFERED",
+    "PYTHONUTF8",
+    "PYTHONIOENCODING",
+    "PYTHONNOUSERSITE",
+    "PYTHONSAFEPATH",
+    "PYTHONFAULTHANDLER",
+    "NODE_ENV",
+    "NODE_NO_WARNINGS",
+    "RUST_BACKTRACE",
+    "RUST_LOG",
+    "PIP_DISABLE_PIP_VERSION_CHECK",
+    "XDG_SESSION_ID",
+    "XDG_SESSION_TYPE",
+];
+
+/// Who wrote a commit, and when: a lane may say it, a caller may not.
+const IDENTITY: &[&str] = &[
     "GIT_AUTHOR_NAME",
     "GIT_AUTHOR_EMAIL",
     "GIT_AUTHOR_DATE",
     "GIT_COMMITTER_NAME",
     "GIT_COMMITTER_EMAIL",
     "GIT_COMMITTER_DATE",
-    "CARGO_TERM_COLOR",
-    "CARGO_NET_OFFLINE",
-    "CARGO_INCREMENTAL",
-    "UV_OFFLINE",
 ];
 
-/// Checks one variable; the error is a lowercase fragment.
+/// Directories that a caller's `PATH` may list.
+const SYSTEM_DIRS: [&str; 8] = [
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+    "/usr/games",
+    "/usr/local/games",
+];
+
+/// Checks one variable that a lane gives; the error is a lowercase fragment.
 pub(crate) fn check(name: &str, value: &str) -> Result<(), String> {
     let first = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
     let word = |byte: u8| first(byte) || byte.is_ascii_digit();
     if !name.bytes().next().is_some_and(first) || !name.bytes().all(word) || name.len() > 128 {
         return Err("a variable's name is `[A-Z_][A-Z0-9_]*`".to_owned());
     }
-    let family = REFUSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-    if REFUSED.contains(&name) || (family && !EXCEPTED.contains(&name)) {
+    if steers(name) && !IDENTITY.contains(&name) {
         return Err("can make a program run or load something else".to_owned());
     }
     if value.len() > VALUE_BYTES_MAX || value.chars().any(char::is_control) {
         return Err(format!("has a control character or more than {VALUE_BYTES_MAX} bytes"));
     }
     Ok(())
+}
+
+/// Returns the first variable of a caller's environment that decides against a command, and why.
+///
+/// Variables that the lane names are passed over: the command gets the lane's value, not the caller's.
+pub(crate) fn refused_of<'g>(
+    given: &'g BTreeMap<String, String>,
+    named: &BTreeMap<String, String>,
+) -> Option<(&'g str, &'static str)> {
+    if given.len() > GIVEN_MAX {
+        let first = given.keys().next().map_or("", String::as_str);
+        return Some((first, "stands among too many variables"));
+    }
+    let unnamed = given.iter().filter(|(name, _)| !named.contains_key(*name));
+    unnamed.filter_map(|(name, value)| Some((name.as_str(), refusal(name, value)?))).next()
+}
+
+fn refusal(name: &str, value: &str) -> Option<&'static str> {
+    if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+        return Some("is no variable at all");
+    }
+    // A function that bash would import, and programs it starts after it.
+    if value.trim_start().starts_with("()") {
+        return Some("holds a function, which a shell would take in");
+    }
+    if name == "PATH" && value.split(':').all(|dir| SYSTEM_DIRS.contains(&dir)) {
+        return None;
+    }
+    // npm, curl and others read their variables in any case.
+    steers(&name.to_ascii_uppercase()).then_some("can make a program run or load something else")
+}
+
+/// Tells whether a variable of this name, in capitals, makes programs load, run or obey something.
+fn steers(name: &str) -> bool {
+    let family = REFUSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    (family && !EXCEPTED.contains(&name)) || REFUSED.contains(&name)
 }
 
 #[cfg(test)]
@@ -164,5 +370,47 @@ mod tests {
             assert!(check(name, "value").is_err(), "{name}");
         }
         assert!(check("LANG", "a\nb").is_err());
+    }
+
+    fn given(name: &str, value: &str) -> Option<&'static str> {
+        let given = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        let named = BTreeMap::from([("CC".to_owned(), "cc".to_owned())]);
+        refused_of(&given, &named).map(|(_, why)| why)
+    }
+
+    #[test]
+    fn a_caller_may_hold_what_steers_nothing() {
+        for (name, value) in [
+            ("LANG", "C"),
+            ("lang", "C"),
+            ("TERM", "xterm"),
+            ("CI", "true"),
+            ("USER", "dev"),
+            ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+            ("CC", "evil"),
+            ("CARGO_TERM_COLOR", "always"),
+        ] {
+            assert_eq!(given(name, value), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_caller_may_not_hold_what_steers_in_any_case_or_value() {
+        for (name, value) in [
+            ("PATH", "/tmp:/usr/bin"),
+            ("PATH", "/usr/bin:"),
+            ("PATH", ""),
+            ("npm_config_script_shell", "x"),
+            ("http_proxy", "x"),
+            ("GIT_AUTHOR_NAME", "someone else"),
+            ("BASH_FUNC_ls%%", "() { id; }"),
+            ("X", "() { :; }; id"),
+            ("A=B", "x"),
+            ("", "x"),
+            ("X", "a\0b"),
+            ("LD_PRELOAD", ""),
+        ] {
+            assert!(given(name, value).is_some(), "{name}={value}");
+        }
     }
 }

@@ -3,7 +3,10 @@
 //! Invariant: apart from `{re:…}`, a hole never matches a control character, an option or a way out of
 //! the working directory, whatever surrounds it.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use regex_automata::{
     Anchored, Input,
@@ -11,6 +14,8 @@ use regex_automata::{
     nfa::thompson::WhichCaptures,
     util::syntax,
 };
+
+use crate::hidden::HiddenFiles;
 
 /// Longest regular expression in a hole, in bytes.
 const REGEX_BYTES_MAX: usize = 512;
@@ -20,8 +25,12 @@ const REGEX_SIZE_MAX: usize = 1 << 18;
 /// What stands between the braces.
 #[derive(Debug, Clone)]
 pub(crate) enum Hole {
-    Int { least: u64, most: u64 },
-    Path,
+    Int {
+        least: u64,
+        most: u64,
+    },
+    /// A path, and the files that it may not name.
+    Path(Arc<HiddenFiles>),
     Ref,
     OneOf(Vec<String>),
     Re(Expression),
@@ -31,7 +40,8 @@ pub(crate) enum Hole {
 #[derive(Debug, Clone)]
 pub(crate) struct Expression {
     text: String,
-    regex: Regex,
+    /// Compiled when first asked: of the expressions of a lane, a decision meets a few.
+    regex: OnceLock<Option<Regex>>,
 }
 
 impl Hole {
@@ -42,7 +52,7 @@ impl Hole {
             None => (text, None),
         };
         match (kind, rest) {
-            ("path", None) => Ok(Hole::Path),
+            ("path", None) => Ok(Hole::Path(Arc::default())),
             ("ref", None) => Ok(Hole::Ref),
             ("int", Some(range)) => parse_range(range),
             ("one-of", Some(words)) => parse_words(words),
@@ -54,11 +64,26 @@ impl Hole {
         }
     }
 
+    /// Names the files that a path may not be.
+    pub(crate) fn hide(&mut self, hidden: &Arc<HiddenFiles>) {
+        if let Hole::Path(hidden_from_it) = self {
+            *hidden_from_it = Arc::clone(hidden);
+        }
+    }
+
+    /// Says what is wrong with a hole that parses and cannot be used: too large an expression.
+    pub(crate) fn check_size(&self) -> Result<(), String> {
+        match self {
+            Hole::Re(expression) => expression.check_size(),
+            _ => Ok(()),
+        }
+    }
+
     /// Tells whether the hole matches the whole of `text`.
     pub(crate) fn matches(&self, text: &str) -> bool {
         match self {
             Hole::Int { least, most } => is_int(text, *least, *most),
-            Hole::Path => is_path(text),
+            Hole::Path(hidden) => is_path(text) && !hidden.hides(text),
             Hole::Ref => is_ref(text),
             Hole::OneOf(words) => words.iter().any(|word| word == text),
             Hole::Re(expression) => expression.matches(text),
@@ -68,7 +93,7 @@ impl Hole {
     /// Tells, as far as it is obvious, whether every text that `other` matches is matched by `self`.
     pub(crate) fn covers(&self, other: &Hole) -> bool {
         match (self, other) {
-            (Hole::Path, Hole::Path) | (Hole::Ref, Hole::Ref) => true,
+            (Hole::Path(_), Hole::Path(_)) | (Hole::Ref, Hole::Ref) => true,
             (Hole::Int { least, most }, Hole::Int { least: low, most: high }) => {
                 least <= low && high <= most
             }
@@ -82,7 +107,9 @@ impl Hole {
     pub(crate) fn describe(&self) -> String {
         match self {
             Hole::Int { least, most } => format!("a whole number from {least} to {most}"),
-            Hole::Path => "a relative path that stays in the workspace".to_owned(),
+            Hole::Path(_) => {
+                "a relative path that stays in the workspace and is not hidden".to_owned()
+            }
             Hole::Ref => "a branch, tag or commit".to_owned(),
             Hole::OneOf(words) => format!("one of `{}`", words.join("`, `")),
             Hole::Re(expression) => format!("text that matches `{}`", expression.text),
@@ -95,7 +122,7 @@ impl fmt::Display for Hole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Hole::Int { least, most } => write!(f, "{{int:{least}..{most}}}"),
-            Hole::Path => f.write_str("{path}"),
+            Hole::Path(_) => f.write_str("{path}"),
             Hole::Ref => f.write_str("{ref}"),
             Hole::OneOf(words) => write!(f, "{{one-of:{}}}", words.join("|")),
             Hole::Re(expression) => write!(f, "{{re:{}}}", expression.text),
@@ -114,13 +141,24 @@ impl Expression {
             let last = cause.lines().last().unwrap_or_default().trim_start_matches("error: ");
             format!("`{}` is no regular expression: {last}", crate::show(text))
         })?;
-        let regex = compile(text)
-            .ok_or_else(|| format!("`{}` is too large an expression", crate::show(text)))?;
-        Ok(Expression { text: text.to_owned(), regex })
+        Ok(Expression { text: text.to_owned(), regex: OnceLock::new() })
     }
 
+    /// Says what is wrong with an expression that parses and cannot be compiled within its bounds.
+    fn check_size(&self) -> Result<(), String> {
+        match self.regex() {
+            Some(_) => Ok(()),
+            None => Err(format!("`{}` is too large an expression", crate::show(&self.text))),
+        }
+    }
+
+    /// An expression that cannot be compiled matches nothing.
     fn matches(&self, text: &str) -> bool {
-        self.regex.is_match(Input::new(text).anchored(Anchored::Yes))
+        self.regex().is_some_and(|regex| regex.is_match(Input::new(text).anchored(Anchored::Yes)))
+    }
+
+    fn regex(&self) -> Option<&Regex> {
+        self.regex.get_or_init(|| compile(&self.text)).as_ref()
     }
 }
 
@@ -175,14 +213,19 @@ fn is_int(text: &str, least: u64, most: u64) -> bool {
 
 /// See `docs/format/allowlist.md` for the reason behind each refusal.
 fn is_path(text: &str) -> bool {
-    if text.starts_with(['-', '~', '@', '+', '/']) {
+    if text.starts_with(['-', '~', '@', '+', '/']) || text.starts_with(crate::looks_like_a_dash) {
         return false;
     }
-    if text.chars().any(|char| char.is_control() || char == ':' || char == '=') {
+    let refused =
+        |char: char| char.is_control() || matches!(char, ':' | '=') || crate::deceives(char);
+    if text.chars().any(refused) {
         return false;
     }
     let body = text.strip_suffix('/').unwrap_or(text);
-    body.split('/').all(|component| !component.is_empty() && component != "..")
+    let inside = |component: &str| {
+        !component.is_empty() && component != ".." && !component.eq_ignore_ascii_case(".git")
+    };
+    body.split('/').all(inside)
 }
 
 /// The rules of `git check-ref-format`, stricter, with `~N` and `^N` allowed at the end.
@@ -195,7 +238,10 @@ fn is_ref(text: &str) -> bool {
     if !name.bytes().all(plain) || name.contains("..") || name.starts_with(['-', '+']) {
         return false;
     }
-    if name.chars().any(char::is_control) {
+    if name.chars().any(|char| char.is_control() || crate::deceives(char)) {
+        return false;
+    }
+    if name.starts_with(crate::looks_like_a_dash) {
         return false;
     }
     name.split('/').all(|component| {
@@ -227,10 +273,36 @@ mod tests {
 
     #[test]
     fn paths_stay_below_the_working_directory() {
-        let yes = &["a", ".", "./a", "a/b.c", "a/", ".git/x", "a/...", "..a", "é/ü", "a b"];
+        let yes = &["a", ".", "./a", "a/b.c", "a/", ".github/x", "a/...", "..a", "é/ü", "a b"];
         let no = &[
-            "", "/", "/a", "..", "../a", "a/..", "a/../b", "a//b", "-a", "~", "~/a", "@a", "+a",
-            "host:a", "A=b", "a\nb", "a\0", "./..", "a//", "//", "a\u{85}b",
+            "",
+            "/",
+            "/a",
+            "..",
+            "../a",
+            "a/..",
+            "a/../b",
+            "a//b",
+            "-a",
+            "~",
+            "~/a",
+            "@a",
+            "+a",
+            "host:a",
+            "A=b",
+            "a\nb",
+            "a\0",
+            "./..",
+            "a//",
+            "//",
+            "a\u{85}b",
+            "\u{2024}\u{2024}/a",
+            "a\u{2215}b",
+            "\u{2212}f",
+            "\u{2014}all",
+            "a\u{202e}b",
+            "\u{ff0e}\u{ff0e}\u{ff0f}a",
+            "a\u{200b}",
         ];
         check("path", yes, no);
     }
@@ -239,8 +311,29 @@ mod tests {
     fn refs_name_one_thing_without_options_ranges_or_magic() {
         let yes = &["main", "feature/x", "v1.2.3", "HEAD~3", "HEAD^", "HEAD^2~1", "0123abcd"];
         let no = &[
-            "", "-x", "a..b", "a:b", "+a", "a b", "@{1}", ".a", "a/.b", "a.lock", "a//b", "/a",
-            "a/", "~1", "a^{tree}", "a~x", "a\n", "a*", "a?", "a[", "a\\b",
+            "",
+            "-x",
+            "a..b",
+            "a:b",
+            "+a",
+            "a b",
+            "@{1}",
+            ".a",
+            "a/.b",
+            "a.lock",
+            "a//b",
+            "/a",
+            "\u{2212}f",
+            "a\u{ff0f}b",
+            "a/",
+            "~1",
+            "a^{tree}",
+            "a~x",
+            "a\n",
+            "a*",
+            "a?",
+            "a[",
+            "a\\b",
         ];
         check("ref", yes, no);
     }
@@ -279,6 +372,6 @@ mod tests {
             assert!(Hole::parse(bad).is_err(), "{bad:?}");
         }
         assert!(Hole::parse(&format!("re:{}", "a".repeat(513))).is_err());
-        assert!(Hole::parse("re:((a{100}){100}){100}").is_err());
+        assert!(Hole::parse("re:((a{100}){100}){100}").unwrap().check_size().is_err());
     }
 }

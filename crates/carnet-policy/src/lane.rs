@@ -3,22 +3,26 @@
 //! Invariant: a [`Lane`] exists only if nothing at all is wrong with its file and with the shared deny list,
 //! and every example in it holds.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use carnet_core::{Decision, Digest, Digester, LaneName, Quota};
 
 use crate::{
+    changes::{self, Changes},
     environment,
+    floor::{self, Required},
+    hidden::{ALWAYS_HIDDEN, HiddenFiles, check_glob},
     problem::{PolicyProblem, Problems},
     reader::{self, TableReader},
-    rule::{self, AllowRule, DenyRule},
+    rule::{self, AllowRule, DenyRule, Reading},
     shadow,
 };
 
 /// The value of `format`, and the first field of a lane's digest.
 pub(crate) const FORMAT: &str = "carnet/allowlist/1";
-/// Hidden in every lane.
-const ALWAYS_HIDDEN: [&str; 4] = [".env*", "secrets/**", "*.pem", "*.key"];
 /// Most rules of one kind in one file.
 const RULES_MAX: usize = 2000;
 const MIB: u64 = 1 << 20;
@@ -30,12 +34,16 @@ pub struct Lane {
     description: String,
     digest: Digest,
     quota: Quota,
-    hidden: Vec<String>,
+    hidden: Arc<HiddenFiles>,
+    changes: Changes,
+    required: Vec<Required>,
     environment: BTreeMap<String, String>,
     shared_deny: Arc<DenyList>,
     deny: Vec<DenyRule>,
     allow: Vec<AllowRule>,
     tools: Vec<String>,
+    /// What a work tree adds: it must admit as well.
+    tightening: Option<Box<Lane>>,
 }
 
 /// The shared list of denials.
@@ -74,18 +82,19 @@ impl Lane {
         (file, text): (&str, &str),
         (deny_file, deny_text): (&str, &str),
     ) -> Result<Lane, Vec<PolicyProblem>> {
-        let deny = DenyList::parse(deny_file, deny_text)?;
-        Lane::parse_with(file, text, Arc::new(deny))
+        let deny = DenyList::parse(deny_file, deny_text, false)?;
+        Lane::parse_with(file, text, Arc::new(deny), false)
     }
 
     pub(crate) fn parse_with(
         file: &str,
         text: &str,
         shared_deny: Arc<DenyList>,
+        is_known_sound: bool,
     ) -> Result<Lane, Vec<PolicyProblem>> {
         let mut problems = Problems::new(file, text);
-        let lane = read_lane(text, shared_deny, &mut problems);
-        if let Some(lane) = &lane {
+        let lane = read_lane(text, shared_deny, is_known_sound, &mut problems);
+        if let Some(lane) = lane.as_ref().filter(|_| !is_known_sound) {
             lane.check_duplicates_and_shadows(&mut problems);
             lane.check_examples(&mut problems);
         }
@@ -115,11 +124,45 @@ impl Lane {
         self.quota
     }
 
-    /// Returns the globs of the files that no run of the lane may see, the ones always hidden first.
-    ///
-    /// A glob matches at any depth, unless it starts with `/`; `*` stops at `/`, `**` does not.
-    pub fn hidden(&self) -> &[String] {
+    /// Returns which files no run of the lane may see.
+    pub fn hidden(&self) -> &Arc<HiddenFiles> {
         &self.hidden
+    }
+
+    /// Returns what the lane says about changing files of the work tree.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// Returns the layers of confinement without which no run of the lane may start.
+    pub fn required(&self) -> &[Required] {
+        &self.required
+    }
+
+    /// Returns this lane as a work tree tightens it: both must admit, the smaller limit counts, what either hides is
+    /// hidden, what either requires is required. The environment stays this lane's.
+    #[must_use]
+    pub fn tightened_by(mut self, mut other: Lane) -> Lane {
+        let mut digester = Digester::new();
+        digester.field(b"carnet/tightened/1").field(self.digest.as_bytes());
+        digester.field(other.digest.as_bytes());
+        self.digest = digester.finish();
+        other.digest = self.digest;
+        self.quota = least(self.quota, other.quota);
+        let globs = self.hidden.globs().iter().chain(other.hidden.globs());
+        let mut globs: Vec<String> = globs.cloned().collect();
+        let mut seen = BTreeSet::new();
+        globs.retain(|glob| seen.insert(glob.clone()));
+        self.hidden = Arc::new(HiddenFiles::new(globs));
+        self.changes = self.changes.tightened_by(&other.changes);
+        self.required = floor::union(&self.required, &other.required);
+        self.tightening = Some(Box::new(other));
+        self
+    }
+
+    /// Returns what a work tree adds, where one does.
+    pub fn tightening(&self) -> Option<&Lane> {
+        self.tightening.as_deref()
     }
 
     /// Returns the whole environment of a run, by name.
@@ -134,6 +177,13 @@ impl Lane {
         let allowed =
             allowed.map(|rule| outline(&rule.head, Decision::Allow, rule.runs_repository_code));
         denials.chain(allowed).collect()
+    }
+
+    /// Returns how many examples the lane and the shared denials carry.
+    pub fn n_examples(&self) -> usize {
+        let heads = self.denials().map(|rule| &rule.head);
+        let heads = heads.chain(self.allow.iter().map(|rule| &rule.head));
+        heads.map(|head| head.examples.matching.len() + head.examples.not_matching.len()).sum()
     }
 
     /// Returns the tools that some rule allows in some form, sorted, each once.
@@ -190,12 +240,18 @@ impl Lane {
 }
 
 impl DenyList {
-    pub(crate) fn parse(file: &str, text: &str) -> Result<DenyList, Vec<PolicyProblem>> {
+    pub(crate) fn parse(
+        file: &str,
+        text: &str,
+        is_known_sound: bool,
+    ) -> Result<DenyList, Vec<PolicyProblem>> {
         let mut problems = Problems::new(file, text);
-        let rules = read_deny_list(text, &mut problems).unwrap_or_default();
-        check_ids(rules.iter().map(|rule| &rule.head), &mut problems);
-        check_denials(&rules, &[], &mut problems);
-        check_deny_examples(&rules, &mut problems);
+        let rules = read_deny_list(text, is_known_sound, &mut problems).unwrap_or_default();
+        if !is_known_sound {
+            check_ids(rules.iter().map(|rule| &rule.head), &mut problems);
+            check_denials(&rules, &[], &mut problems);
+            check_deny_examples(&rules, &mut problems);
+        }
         if problems.is_empty() {
             Ok(DenyList { rules, text: text.to_owned() })
         } else {
@@ -209,49 +265,73 @@ pub(crate) fn stem(file: &str) -> Option<&str> {
     file.rsplit('/').next().unwrap_or(file).strip_suffix(".toml")
 }
 
-fn read_lane(text: &str, shared_deny: Arc<DenyList>, problems: &mut Problems<'_>) -> Option<Lane> {
+fn read_lane(
+    text: &str,
+    shared_deny: Arc<DenyList>,
+    is_known_sound: bool,
+    problems: &mut Problems<'_>,
+) -> Option<Lane> {
     let document = reader::parse_document(text, problems)?;
     let mut table = TableReader::new(document.get_ref(), 0..0, "");
     let (name, description) = read_preamble(&mut table, problems);
     let name = name.unwrap_or_default();
     let quota = table.table("limits", problems).and_then(|limits| read_limits(limits, problems));
     let hidden = table.table_if_any("files", problems);
-    let hidden = read_hidden(hidden, problems);
+    let hidden = Arc::new(read_hidden(hidden, problems));
+    let changes = table.table_if_any("changes", problems);
+    let changes = changes::read(changes, problems);
+    let sandbox = table.table_if_any("sandbox", problems);
+    let required = floor::read(sandbox, problems);
     let variables = table.table_if_any("environment", problems);
     let environment = read_environment(variables, problems);
-    let deny = read_denials(&name, &mut table, problems);
+    let reading = Reading { lane: &name, hidden: Arc::clone(&hidden), is_known_sound };
+    let deny = read_denials(&reading, &mut table, problems);
     let mut tables = table.tables("allow", problems);
     bound(&mut tables, "allow", problems);
-    let allow = tables.into_iter().filter_map(|table| rule::parse_allow(&name, table, problems));
+    let allow = tables.into_iter().filter_map(|table| rule::parse_allow(&reading, table, problems));
     let allow: Vec<AllowRule> = allow.collect();
     let mut tools: Vec<_> = allow.iter().flat_map(AllowRule::tools).collect();
     tools.sort();
     tools.dedup();
     table.finish(problems);
-    let mut digester = Digester::new();
-    digester.field(FORMAT.as_bytes()).field(text.as_bytes()).field(shared_deny.text.as_bytes());
+    let digest = digest_of(text, &shared_deny.text);
     Some(Lane {
         name: LaneName::new(&name).ok()?,
         description: description?,
-        digest: digester.finish(),
+        digest,
         quota: quota?,
         hidden,
+        changes,
+        required,
         environment,
         shared_deny,
         deny,
         allow,
         tools,
+        tightening: None,
     })
 }
 
-fn read_deny_list(text: &str, problems: &mut Problems<'_>) -> Option<Vec<DenyRule>> {
+/// Returns the digest of a lane by its text and that of the shared deny list.
+pub(crate) fn digest_of(text: &str, deny_text: &str) -> Digest {
+    let mut digester = Digester::new();
+    digester.field(FORMAT.as_bytes()).field(text.as_bytes()).field(deny_text.as_bytes());
+    digester.finish()
+}
+
+fn read_deny_list(
+    text: &str,
+    is_known_sound: bool,
+    problems: &mut Problems<'_>,
+) -> Option<Vec<DenyRule>> {
     let document = reader::parse_document(text, problems)?;
     let mut table = TableReader::new(document.get_ref(), 0..0, "");
     let (name, _) = read_preamble(&mut table, problems);
     if name.is_some_and(|name| name != "deny") {
         problems.add(&(0..0), "lane", "the shared list is called `deny`");
     }
-    let rules = read_denials("deny", &mut table, problems);
+    let reading = Reading { lane: "deny", hidden: Arc::default(), is_known_sound };
+    let rules = read_denials(&reading, &mut table, problems);
     table.finish(problems);
     Some(rules)
 }
@@ -298,12 +378,12 @@ fn read_limits(mut limits: TableReader<'_, '_>, problems: &mut Problems<'_>) -> 
     })
 }
 
-fn read_hidden(files: Option<TableReader<'_, '_>>, problems: &mut Problems<'_>) -> Vec<String> {
+fn read_hidden(files: Option<TableReader<'_, '_>>, problems: &mut Problems<'_>) -> HiddenFiles {
     let mut hidden: Vec<String> = ALWAYS_HIDDEN.map(str::to_owned).to_vec();
-    let Some(mut files) = files else { return hidden };
+    let Some(mut files) = files else { return HiddenFiles::new(hidden) };
     for glob in files.strings("hidden", problems) {
-        if let Err(error) = globset::Glob::new(&glob.value) {
-            problems.add(&glob.span, "files.hidden", format!("no glob: {}", error.kind()));
+        if let Err(message) = check_glob(&glob.value) {
+            problems.add(&glob.span, "files.hidden", message);
         } else if glob.value.is_empty() || hidden.contains(&glob.value) {
             problems.add(&glob.span, "files.hidden", format!("`{}` adds nothing", glob.value));
         } else {
@@ -311,7 +391,19 @@ fn read_hidden(files: Option<TableReader<'_, '_>>, problems: &mut Problems<'_>) 
         }
     }
     files.finish(problems);
-    hidden
+    HiddenFiles::new(hidden)
+}
+
+fn least(ours: Quota, theirs: Quota) -> Quota {
+    Quota {
+        cpu_pct: ours.cpu_pct.min(theirs.cpu_pct),
+        memory_bytes: ours.memory_bytes.min(theirs.memory_bytes),
+        wall_ms: ours.wall_ms.min(theirs.wall_ms),
+        processes: ours.processes.min(theirs.processes),
+        disk_bytes: ours.disk_bytes.min(theirs.disk_bytes),
+        output_bytes: ours.output_bytes.min(theirs.output_bytes),
+        parallel: ours.parallel.min(theirs.parallel),
+    }
 }
 
 fn read_environment(
@@ -330,13 +422,13 @@ fn read_environment(
 }
 
 fn read_denials(
-    lane: &str,
+    reading: &Reading<'_>,
     table: &mut TableReader<'_, '_>,
     problems: &mut Problems<'_>,
 ) -> Vec<DenyRule> {
     let mut tables = table.tables("deny", problems);
     bound(&mut tables, "deny", problems);
-    tables.into_iter().filter_map(|table| rule::parse_deny(lane, table, problems)).collect()
+    tables.into_iter().filter_map(|table| rule::parse_deny(reading, table, problems)).collect()
 }
 
 fn bound(tables: &mut Vec<TableReader<'_, '_>>, field: &str, problems: &mut Problems<'_>) {

@@ -17,13 +17,16 @@ mod problem;
 mod reader;
 
 mod element;
+mod hidden;
 mod hole;
 mod pattern;
 mod rule;
 mod shadow;
 
 mod admit;
+mod changes;
 mod environment;
+mod floor;
 mod lane;
 mod load;
 
@@ -32,11 +35,14 @@ mod findings;
 mod judge;
 
 pub use admit::{ARGUMENTS_MAX, ARGV_BYTES_MAX, Admission, Nearest, RuleRef};
+pub use changes::Changes;
 pub use content::ContentPolicy;
 pub use findings::{NewEntry, Suppression, Suppressions, with_entry};
+pub use floor::{Required, union as union_of_required};
+pub use hidden::HiddenFiles;
 pub use judge::judge;
 pub use lane::{Lane, RuleOutline};
-pub use load::{LaneSet, LoadLaneError, built_in_files, load_lane};
+pub use load::{LaneSet, LoadLaneError, built_in_files, load_lane, load_under};
 pub use problem::PolicyProblem;
 
 /// Returns text that is safe to print in a message: control characters escaped, cut after 120 characters.
@@ -54,6 +60,54 @@ pub(crate) fn show(text: &str) -> String {
         }
     }
     shown
+}
+
+/// Characters that show as another: what looks like a dot, slash, colon or nothing at all, and what reorders its
+/// neighbours. A name that has one is made to be misread.
+pub(crate) fn deceives(char: char) -> bool {
+    is_invisible(char)
+        || matches!(
+            char,
+            '\u{2024}'
+                ..='\u{2026}'
+                    | '\u{2044}'
+                    | '\u{2215}'
+                    | '\u{2216}'
+                    | '\u{29f5}'
+                    | '\u{29f8}'
+                    | '\u{29f9}'
+                    | '\u{fe52}'
+                    | '\u{fe68}'
+                    | '\u{ff0e}'
+                    | '\u{ff0f}'
+                    | '\u{ff1a}'
+                    | '\u{ff1d}'
+                    | '\u{ff3c}'
+                    | '\u{ff5e}'
+                    | '\u{a789}'
+                    | '\u{a78a}'
+                    | '\u{2236}'
+                    | '\u{a0}'
+                    | '\u{ad}'
+                    | '\u{2028}'
+                    | '\u{2029}'
+                    | '\u{3000}'
+        )
+}
+
+/// Tells whether a character shows as the dash that begins an option.
+pub(crate) fn looks_like_a_dash(char: char) -> bool {
+    matches!(
+        char,
+        '\u{2010}'
+            ..='\u{2015}'
+                | '\u{2212}'
+                | '\u{2500}'
+                | '\u{30fc}'
+                | '\u{fe58}'
+                | '\u{fe63}'
+                | '\u{ff0d}'
+    )
 }
 
 /// Characters that hide or reorder what stands beside them on a terminal.

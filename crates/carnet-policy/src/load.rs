@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use carnet_core::LaneName;
+use carnet_core::{Digest, LaneName};
 
 use crate::{
     lane::{self, DenyList, Lane},
@@ -52,11 +52,11 @@ impl LaneSet {
     /// Every problem of every file, in the order of the files; never an empty list.
     pub fn parse(files: &[(&str, &str)]) -> Result<LaneSet, Vec<PolicyProblem>> {
         let mut problems = duplicates(files);
-        let deny = find_deny(files).and_then(|(file, text)| DenyList::parse(file, text));
+        let deny = find_deny(files).and_then(|(file, text)| DenyList::parse(file, text, false));
         let deny = Arc::new(deny.map_err(|found| problems.extend(found)).unwrap_or_default());
         let mut lanes = BTreeMap::new();
         for (file, text) in files.iter().filter(|(file, _)| is_lane_file(file)) {
-            match Lane::parse_with(file, text, Arc::clone(&deny)) {
+            match Lane::parse_with(file, text, Arc::clone(&deny), false) {
                 Ok(lane) => drop(lanes.insert(lane.name().clone(), lane)),
                 Err(found) => problems.extend(found),
             }
@@ -77,10 +77,17 @@ impl LaneSet {
 
 /// Reads one lane and `deny.toml`, and looks at no other file.
 ///
+/// - `is_known_sound`: whether a lane of this digest was loaded before without a problem. Of such a lane, and of one
+///   that carnet ships with, examples, shadows and the sizes of expressions are not checked again.
+///
 /// # Errors
 ///
 /// [`LoadLaneError::UnknownLane`] lists the lanes there are; [`LoadLaneError::Closed`] says what is wrong.
-pub fn load_lane(files: &[(&str, &str)], name: &LaneName) -> Result<Lane, LoadLaneError> {
+pub fn load_lane(
+    files: &[(&str, &str)],
+    name: &LaneName,
+    is_known_sound: &dyn Fn(&Digest) -> bool,
+) -> Result<Lane, LoadLaneError> {
     let mut own = files.iter().filter(|(file, _)| is_lane_file(file));
     let Some((file, text)) = own.find(|(file, _)| lane::stem(file) == Some(name.as_str())) else {
         return Err(LoadLaneError::UnknownLane { lane: name.clone(), known: known(files) });
@@ -90,8 +97,31 @@ pub fn load_lane(files: &[(&str, &str)], name: &LaneName) -> Result<Lane, LoadLa
     if !doubled.is_empty() {
         return Err(closed(doubled));
     }
-    let deny = find_deny(files).map_err(closed)?;
-    Lane::parse((file, text), deny).map_err(closed)
+    let (deny_file, deny_text) = find_deny(files).map_err(closed)?;
+    let ships = |file: &str, text: &str| {
+        built_in_files()
+            .iter()
+            .any(|(name, it)| lane::stem(name) == lane::stem(file) && *it == text)
+    };
+    let is_known = (ships(file, text) && ships(deny_file, deny_text))
+        || is_known_sound(&lane::digest_of(text, deny_text));
+    let deny = DenyList::parse(deny_file, deny_text, is_known).map_err(closed)?;
+    Lane::parse_with(file, text, Arc::new(deny), is_known).map_err(closed)
+}
+
+/// Reads a lane that is sound by itself under a deny list that is not its own, as a work tree adds denials.
+///
+/// The deny list is checked whole; that it takes whole rules of the lane away is its right.
+///
+/// # Errors
+///
+/// Every problem of the deny list.
+pub fn load_under(
+    (file, text): (&str, &str),
+    (deny_file, deny_text): (&str, &str),
+) -> Result<Lane, Vec<PolicyProblem>> {
+    let deny = DenyList::parse(deny_file, deny_text, false)?;
+    Lane::parse_with(file, text, Arc::new(deny), true)
 }
 
 /// Returns the allowlists that carnet ships with, name and text, for a repository that has none of its own.

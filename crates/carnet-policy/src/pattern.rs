@@ -12,6 +12,8 @@ pub(crate) struct Pattern {
     pub(crate) fixed: Vec<Element>,
     pub(crate) tail: Option<Tail>,
     pub(crate) options: Vec<Opt>,
+    /// Options of which one must be given, as they stand in `options`; empty where none must.
+    pub(crate) needs: Vec<Opt>,
     pub(crate) dashes: Dashes,
 }
 
@@ -89,7 +91,8 @@ impl Pattern {
         for (idx, element) in self.lead.iter().enumerate() {
             expect(element, argv, idx)?;
         }
-        let mut walk = Walk { pattern: self, n_fixed: 0, n_tail: 0 };
+        let has_needed = self.needs.is_empty();
+        let mut walk = Walk { pattern: self, n_fixed: 0, n_tail: 0, has_needed };
         let mut idx = self.lead.len();
         let mut options_ended = false;
         while let Some(argument) = argv.get(idx) {
@@ -107,6 +110,7 @@ impl Pattern {
                 }
                 idx += 1;
             } else {
+                walk.has_needed |= self.needs.iter().any(|need| need.name.matches(argument));
                 match option(&self.options, argv, idx)? {
                     Some(n_arguments) => idx += n_arguments,
                     None => return self.no_such_option(idx),
@@ -114,6 +118,21 @@ impl Pattern {
             }
         }
         walk.finish(argv.len())
+    }
+
+    /// Returns every element, for what is done to each.
+    pub(crate) fn elements_mut(&mut self) -> impl Iterator<Item = &mut Element> {
+        let (handed_options, handed) = match &mut self.dashes {
+            Dashes::HandOver { options, elements } => {
+                (options.as_mut_slice(), elements.as_mut_slice())
+            }
+            _ => (&mut [][..], &mut [][..]),
+        };
+        let options = self.options.iter_mut().chain(handed_options);
+        let options =
+            options.flat_map(|option| [&mut option.name].into_iter().chain(&mut option.value));
+        let tail = self.tail.iter_mut().map(|tail| &mut tail.element);
+        self.lead.iter_mut().chain(&mut self.fixed).chain(tail).chain(options).chain(handed)
     }
 
     fn no_such_option(&self, argument_idx: usize) -> Matched<'_> {
@@ -127,6 +146,7 @@ struct Walk<'p> {
     pattern: &'p Pattern,
     n_fixed: usize,
     n_tail: usize,
+    has_needed: bool,
 }
 
 impl<'p> Walk<'p> {
@@ -152,7 +172,11 @@ impl<'p> Walk<'p> {
         let tail = self.pattern.tail.as_ref().filter(|tail| tail.required && self.n_tail == 0);
         let missing = self.pattern.fixed.get(self.n_fixed).or(tail.map(|tail| &tail.element));
         match missing {
-            None => Ok(()),
+            None if self.has_needed => Ok(()),
+            None => {
+                let expected = Expected::Options(&self.pattern.needs);
+                Err(Mismatch { argument_idx, expected, kind: MismatchKind::Missing })
+            }
             Some(element) => {
                 let expected = Expected::Element(element);
                 Err(Mismatch { argument_idx, expected, kind: MismatchKind::Missing })
@@ -315,6 +339,14 @@ pub(crate) fn parse_options(texts: &[String]) -> Result<(Vec<Opt>, bool), String
     }
     check_unambiguous(&options)?;
     Ok((options, dashes))
+}
+
+/// Parses `needs`: entries of `options`, of which one must be given.
+pub(crate) fn parse_needs(texts: &[String], options: &[String]) -> Result<Vec<Opt>, String> {
+    if let Some(other) = texts.iter().find(|text| !options.contains(text)) {
+        return Err(format!("`{}` does not stand in `options` so", crate::show(other)));
+    }
+    texts.iter().map(|text| parse_option(text)).collect()
 }
 
 /// Parses `after_dashes`: options, and elements for what does not begin with `-`.

@@ -1,7 +1,10 @@
 //! Rules as they stand in a file: one that allows, one that denies.
 
+use std::sync::Arc;
+
 use crate::{
     element::Element,
+    hidden::HiddenFiles,
     pattern::{self, Dashes, Matched, Opt, Pattern},
     problem::Problems,
     reader::{Located, TableReader},
@@ -9,6 +12,16 @@ use crate::{
 
 /// Most elements in one list of a rule.
 const ELEMENTS_MAX: usize = 512;
+
+/// What the rules of one file are read with.
+pub(crate) struct Reading<'l> {
+    /// The lane, or `deny`.
+    pub(crate) lane: &'l str,
+    /// What `{path}` does not match.
+    pub(crate) hidden: Arc<HiddenFiles>,
+    /// Whether this very text was found sound before, so that what costs time is not checked again.
+    pub(crate) is_known_sound: bool,
+}
 
 /// What is the same in both kinds of rule.
 #[derive(Debug, Clone)]
@@ -88,29 +101,38 @@ fn base_name(tool: &str) -> &str {
 
 /// Parses one `[[allow]]`; `None`, with problems, when it means nothing.
 pub(crate) fn parse_allow(
-    lane: &str,
+    reading: &Reading<'_>,
     mut table: TableReader<'_, '_>,
     problems: &mut Problems<'_>,
 ) -> Option<AllowRule> {
-    let (head, argv) = parse_head(lane, &mut table, "note", problems);
+    let (head, argv) = parse_head(reading.lane, &mut table, "note", problems);
     let words = keep(pattern::parse_argv(&argv.value), &argv, "allow.argv", problems);
     let runs_repository_code = table.boolean("runs_repository_code", problems);
     let arguments = parse_arguments(&mut table, problems);
     table.finish(problems);
-    let ((lead, fixed, tail), (options, dashes)) = (words?, arguments?);
-    let pattern = Pattern { lead, fixed, tail, options, dashes };
+    let ((lead, fixed, tail), (options, needs, dashes)) = (words?, arguments?);
+    let mut pattern = Pattern { lead, fixed, tail, options, needs, dashes };
+    for element in pattern.elements_mut() {
+        element.hide(&reading.hidden);
+        if !reading.is_known_sound {
+            keep(element.check_size(), &argv, "allow", problems)?;
+        }
+    }
     Some(AllowRule { head: head?, pattern, runs_repository_code: runs_repository_code? })
 }
 
-/// Reads `options` and `after_dashes`.
+/// Reads `options`, `needs` and `after_dashes`.
 fn parse_arguments(
     table: &mut TableReader<'_, '_>,
     problems: &mut Problems<'_>,
-) -> Option<(Vec<Opt>, Dashes)> {
+) -> Option<(Vec<Opt>, Vec<Opt>, Dashes)> {
     let options = located_list(table, "options", problems);
+    let needs = located_list(table, "needs", problems);
     let after = located_list(table, "after_dashes", problems);
     let before_dashes = pattern::parse_options(&options.value);
     let before_dashes = keep(before_dashes, &options, "allow.options", problems);
+    let needed = pattern::parse_needs(&needs.value, &options.value);
+    let needed = keep(needed, &needs, "allow.needs", problems);
     let after_dashes = pattern::parse_after_dashes(&after.value);
     let after_dashes = keep(after_dashes, &after, "allow.after_dashes", problems);
     let ((options, ends), (after_options, elements)) = (before_dashes?, after_dashes?);
@@ -124,16 +146,16 @@ fn parse_arguments(
             return None;
         }
     };
-    Some((options, dashes))
+    Some((options, needed?, dashes))
 }
 
 /// Parses one `[[deny]]`; `None`, with problems, when it means nothing.
 pub(crate) fn parse_deny(
-    lane: &str,
+    reading: &Reading<'_>,
     mut table: TableReader<'_, '_>,
     problems: &mut Problems<'_>,
 ) -> Option<DenyRule> {
-    let (head, argv) = parse_head(lane, &mut table, "reason", problems);
+    let (head, argv) = parse_head(reading.lane, &mut table, "reason", problems);
     let (prefix, open) = match argv.value.split_last() {
         Some((last, before)) if last == "..." => (before, true),
         _ => (argv.value.as_slice(), false),
@@ -147,6 +169,11 @@ pub(crate) fn parse_deny(
         problems.add(&with.span, "deny.with", "needs `...` at the end of `argv`");
     }
     let with = elements(&with.value, &with, "deny.with", problems);
+    if !reading.is_known_sound {
+        for element in prefix.iter().chain(&with).flatten() {
+            keep(element.check_size(), &argv, "deny", problems)?;
+        }
+    }
     table.finish(problems);
     let prefix = prefix.filter(|prefix| !prefix.is_empty())?;
     Some(DenyRule { head: head?, prefix, open, with: with? })

@@ -15,6 +15,7 @@ pub(crate) fn allow_covers_allow(earlier: &AllowRule, later: &AllowRule) -> bool
     all_cover(&ours.lead, &theirs.lead)
         && positionals_cover(ours, theirs)
         && options_cover(&ours.options, &theirs.options)
+        && needs_cover(&ours.needs, &theirs.needs)
         && dashes_cover(&ours.dashes, &theirs.dashes)
 }
 
@@ -79,6 +80,10 @@ fn options_cover(ours: &[Opt], theirs: &[Opt]) -> bool {
             values && ours.name.covers(&theirs.name)
         })
     })
+}
+
+fn needs_cover(ours: &[Opt], theirs: &[Opt]) -> bool {
+    ours.is_empty() || (!theirs.is_empty() && options_cover(ours, theirs))
 }
 
 fn dashes_cover(ours: &Dashes, theirs: &Dashes) -> bool {

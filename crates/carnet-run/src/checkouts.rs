@@ -14,8 +14,8 @@ use std::{
 
 use carnet_core::{Digest, Digester, GitOid, Timestamp};
 use carnet_git::{CheckoutError, Repo};
+use carnet_policy::HiddenFiles;
 use carnet_sandbox::{OwnershipError, ServiceAccount};
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, futimens, utimensat};
 use serde::{Deserialize, Serialize};
 
@@ -37,8 +37,8 @@ pub struct Wanted<'a> {
     pub repo: &'a Repo,
     /// The tree.
     pub tree: GitOid,
-    /// Globs of what is absent: at any depth, or from the top where they begin with `/`.
-    pub hidden: &'a [String],
+    /// What is absent.
+    pub hidden: &'a HiddenFiles,
     /// To whom the files belong, where the caller is root.
     pub account: Option<ServiceAccount>,
     /// The time that every file has.
@@ -63,9 +63,6 @@ pub enum CheckoutsError {
     /// It could not be given to the service account.
     #[error("give the checkout to the service account")]
     Owner(#[from] OwnershipError),
-    /// A hidden glob of the lane is none.
-    #[error("hide the lane's hidden files")]
-    Glob(#[from] globset::Error),
     /// The system refused.
     #[error("keep a checkout at `{path}`")]
     Io {
@@ -134,9 +131,8 @@ pub fn check_out(wanted: &Wanted<'_>) -> Result<CheckedOut, CheckoutsError> {
 /// [`CheckoutsError`]; the directory is then incomplete.
 pub fn write_out(wanted: &Wanted<'_>, dest: &Path) -> Result<(Digest, u64), CheckoutsError> {
     let checkout = wanted.repo.checkout_tree(&wanted.tree, dest, wanted.mtime)?;
-    let hidden = Hidden::compile(wanted.hidden)?;
     let io_at = |source| CheckoutsError::Io { path: dest.to_owned(), source };
-    let size_bytes = hidden.take_away(dest, wanted.mtime).map_err(io_at)?;
+    let size_bytes = take_away(wanted.hidden, dest, wanted.mtime).map_err(io_at)?;
     if let Some(account) = wanted.account {
         carnet_sandbox::prepare_workspace_owner(dest, account)?;
     }
@@ -150,70 +146,43 @@ impl Wanted<'_> {
         digester.field(FORMAT.as_bytes()).field(self.tree.to_string().as_bytes());
         let owner = self.account.map_or_else(String::new, |it| format!("{}:{}", it.uid, it.gid));
         digester.field(owner.as_bytes()).field(self.mtime.as_millis().to_string().as_bytes());
-        for glob in self.hidden {
+        for glob in self.hidden.globs() {
             digester.field(glob.as_bytes());
         }
         digester.finish().to_string()[..32].to_owned()
     }
 }
 
-/// The globs of what no run sees.
-#[derive(Debug)]
-pub struct Hidden {
-    set: GlobSet,
-}
-
-impl Hidden {
-    /// Compiles globs: at any depth, or from the top where they begin with `/`; `*` and `?` stop at `/`, `**` does not.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with the first that is none.
-    pub fn compile(globs: &[String]) -> Result<Hidden, globset::Error> {
-        let mut set = GlobSetBuilder::new();
-        for glob in globs {
-            let glob = glob.strip_prefix('/').map_or_else(|| format!("**/{glob}"), str::to_owned);
-            set.add(GlobBuilder::new(&glob).literal_separator(true).build()?);
-        }
-        Ok(Hidden { set: set.build()? })
-    }
-
-    /// Tells whether a path relative to the top is hidden, by itself or by a directory above it.
-    pub fn hides(&self, path: &Path) -> bool {
-        path.ancestors().any(|path| self.set.is_match(path))
-    }
-
-    /// Removes what is hidden below `root` and returns the bytes of the files that stay.
-    fn take_away(&self, root: &Path, mtime: Timestamp) -> io::Result<u64> {
-        let time = Timespec {
-            tv_sec: mtime.as_secs(),
-            tv_nsec: mtime.as_millis().rem_euclid(1000) * 1_000_000,
-        };
-        let times = Timestamps { last_access: time, last_modification: time };
-        let mut size_bytes = 0;
-        let mut pending = vec![PathBuf::new()];
-        while let Some(dir) = pending.pop() {
-            let mut is_changed = false;
-            for entry in fs::read_dir(root.join(&dir))? {
-                let entry = entry?;
-                let relative = dir.join(entry.file_name());
-                let is_dir = entry.file_type()?.is_dir();
-                if self.set.is_match(&relative) {
-                    let path = entry.path();
-                    if is_dir { fs::remove_dir_all(path) } else { fs::remove_file(path) }?;
-                    is_changed = true;
-                } else if is_dir {
-                    pending.push(relative);
-                } else {
-                    size_bytes += entry.metadata()?.len();
-                }
-            }
-            if is_changed {
-                utimensat(CWD, root.join(&dir), &times, AtFlags::empty())?;
+/// Removes what is hidden below `root` and returns the bytes of the files that stay.
+fn take_away(hidden: &HiddenFiles, root: &Path, mtime: Timestamp) -> io::Result<u64> {
+    let time = Timespec {
+        tv_sec: mtime.as_secs(),
+        tv_nsec: mtime.as_millis().rem_euclid(1000) * 1_000_000,
+    };
+    let times = Timestamps { last_access: time, last_modification: time };
+    let mut size_bytes = 0;
+    let mut pending = vec![PathBuf::new()];
+    while let Some(dir) = pending.pop() {
+        let mut is_changed = false;
+        for entry in fs::read_dir(root.join(&dir))? {
+            let entry = entry?;
+            let relative = dir.join(entry.file_name());
+            let is_dir = entry.file_type()?.is_dir();
+            if hidden.hides(&relative) {
+                let path = entry.path();
+                if is_dir { fs::remove_dir_all(path) } else { fs::remove_file(path) }?;
+                is_changed = true;
+            } else if is_dir {
+                pending.push(relative);
+            } else {
+                size_bytes += entry.metadata()?.len();
             }
         }
-        Ok(size_bytes)
+        if is_changed {
+            utimensat(CWD, root.join(&dir), &times, AtFlags::empty())?;
+        }
     }
+    Ok(size_bytes)
 }
 
 /// Makes the checkout beside its place; the caller holds its lock alone.
@@ -317,28 +286,6 @@ fn prune(parent: &Path, kept: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hidden_globs_hold_at_any_depth_and_below_what_they_name() {
-        let globs = [".env*", "secrets/**", "*.pem", "*.key", "/top"].map(str::to_owned);
-        let hidden = Hidden::compile(&globs).unwrap();
-        for path in [
-            ".env",
-            ".env.local",
-            "a/.env",
-            "secrets/x",
-            "a/secrets/x/y",
-            "k.pem",
-            "a/b.key",
-            "top",
-        ] {
-            assert!(hidden.hides(Path::new(path)), "{path}");
-        }
-        for path in ["env", "secret/x", "a/top", "pem", "k.pem.txt"] {
-            assert!(!hidden.hides(Path::new(path)), "{path}");
-        }
-        assert!(hidden.hides(Path::new(".envs/file")), "a directory hides what is in it");
-    }
 
     #[test]
     fn the_longest_unused_goes_first_and_what_is_in_use_stays() {

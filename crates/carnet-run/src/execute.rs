@@ -20,14 +20,18 @@ use carnet_core::{
 };
 use carnet_git::{ObjectError, Repo, store::Stores};
 use carnet_guard::{Guard, PolicyInForce};
-use carnet_policy::{Admission, Lane, LoadLaneError};
-use carnet_sandbox::{Captured, Confined, SandboxError, SandboxSpec, ServiceAccount, Workspace};
+use carnet_policy::{Admission, Lane, LoadLaneError, Required};
+use carnet_sandbox::{
+    Attendance, Captured, Confined, OutputStream, Requirement, SandboxError, SandboxSpec,
+    ServiceAccount, Workspace,
+};
 
 use crate::{
     artifact::{Keeper, Kept},
     checkouts::{CheckoutsError, Wanted, check_out, write_out},
     collect::{Collected, GlobError, Output, Outputs, collect},
     journal::{self, OpenRun},
+    lanes,
     record::{FinishedRun, RecordError, RecordedRun, describe_chain, record},
     scratch::{Scratch, ScratchError},
     slots::take_slot,
@@ -179,9 +183,7 @@ pub fn plan(repo: &Repo, policy: &PolicyInForce, request: RunRequest) -> Result<
     let commit = request.commit;
     let tree =
         repo.read_commit(&commit).map_err(|source| RunError::Commit { commit, source })?.tree;
-    let files: Vec<_> =
-        policy.allowlists.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-    let lane = carnet_policy::load_lane(&files, &request.lane)
+    let lane = lanes::load(policy, &request.lane, Some(repo.state_dir()))
         .map_err(|source| RunError::Lane { lane: request.lane.clone(), source })?;
     let outputs = Outputs::compile(&request.outputs)?;
     let admission = lane.admit(&request.argv);
@@ -190,6 +192,10 @@ pub fn plan(repo: &Repo, policy: &PolicyInForce, request: RunRequest) -> Result<
     policy_files.retain(|(name, _)| decided.iter().any(|decided| name.ends_with(decided.as_str())));
     for (name, _) in &mut policy_files {
         *name = name.rsplit('/').next().unwrap_or(name).to_owned();
+    }
+    for (name, text) in lanes::tightening_files(policy, &request.lane) {
+        let name = name.rsplit('/').next().unwrap_or(&name);
+        policy_files.push((format!("work-tree/{name}"), text));
     }
     let policy_origin = policy.origin.clone();
     Ok(RunPlan {
@@ -288,6 +294,19 @@ fn refused(ctx: &RunContext<'_>, plan: &RunPlan, id: RunId) -> Result<Draft, Run
     Ok(Draft { passport, confined, outputs: vec![], withheld: vec![], _scratch: None })
 }
 
+/// What the lane requires of the sandbox, and what a rule that runs the repository's own code does.
+fn requirements(plan: &RunPlan) -> Vec<Requirement> {
+    let strict = plan.admission.rule.as_ref().is_some_and(|rule| rule.runs_repository_code);
+    let strict = if strict { &Required::strict()[..] } else { &[] };
+    let required = carnet_policy::union_of_required(plan.lane.required(), strict);
+    let required = required.into_iter().map(|it| match it {
+        Required::Landlock { abi_min } => Requirement::Landlock { abi_min },
+        Required::Seccomp => Requirement::Seccomp,
+        Required::Limit { limit, level_min } => Requirement::Limit { limit, level_min },
+    });
+    required.collect()
+}
+
 fn run_confined(
     ctx: &RunContext<'_>,
     plan: &RunPlan,
@@ -316,6 +335,12 @@ fn run_confined(
         mtime: pinned_mtime(),
     };
     let checkout = check_out(&wanted)?;
+    let required = requirements(plan);
+    let run = |spec: &SandboxSpec| {
+        let on_output = &mut |_: OutputStream, _: &[u8]| {};
+        let attendance = Attendance { required: &required, interrupt: ctx.interrupted, on_output };
+        carnet_sandbox::run_attended(spec, attendance)
+    };
     let mut spec = SandboxSpec {
         tool: PathBuf::from(&tool.path),
         argv: request.argv.clone(),
@@ -331,11 +356,11 @@ fn run_confined(
     // No passport, no run: what a crash would leave is on the disk before the command starts.
     let open = journal::open(ctx.repo, &passport, &plan.policy_files)
         .map_err(io("write the run into the journal"))?;
-    let ended = match carnet_sandbox::run(&spec, ctx.interrupted) {
+    let ended = match run(&spec) {
         Err(SandboxError::Overlay { step, source }) => {
             write_out(&wanted, &workspace).map_err(RunError::from).and_then(|_| {
                 spec.workspace = Workspace::Directory(workspace.clone());
-                let mut confined = carnet_sandbox::run(&spec, ctx.interrupted)?;
+                let mut confined = run(&spec)?;
                 for held in confined.enforcement.iter_mut().filter(|it| it.mechanism == "overlay") {
                     held.detail = format!("a copy instead: this machine cannot {step}: {source}");
                 }

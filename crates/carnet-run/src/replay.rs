@@ -116,13 +116,18 @@ fn recorded_policy(
     run_commit: GitOid,
     passport: &Passport,
 ) -> Result<PolicyInForce, LoadError> {
-    let mut allowlists = vec![];
-    for name in [format!("{}.toml", passport.lane), "deny.toml".to_owned()] {
-        let text = read_file(repo, run_commit, &format!("policy/{name}"))?;
-        allowlists
-            .push((format!("allowlists/{name}"), String::from_utf8_lossy(&text).into_owned()));
-    }
-    Ok(PolicyInForce { origin: passport.policy.origin.clone(), allowlists })
+    let read = |dir: &str, as_dir: &str| {
+        let names = [format!("{}.toml", passport.lane), "deny.toml".to_owned()].into_iter();
+        let files = names.map(|name| {
+            let text = read_file(repo, run_commit, &format!("{dir}/{name}"))?;
+            Ok((format!("{as_dir}/{name}"), String::from_utf8_lossy(&text).into_owned()))
+        });
+        files.collect::<Result<Vec<_>, LoadError>>()
+    };
+    let allowlists = read("policy", "allowlists")?;
+    // A work tree that tightened nothing left nothing; its digest would give an absent file away.
+    let work_tree = read("policy/work-tree", "work-tree:allowlists").unwrap_or_default();
+    Ok(PolicyInForce { origin: passport.policy.origin.clone(), allowlists, work_tree })
 }
 
 fn tool_drift(passport: &Passport) -> Vec<(String, String)> {

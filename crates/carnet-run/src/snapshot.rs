@@ -6,7 +6,6 @@
 use carnet_core::{Content, GitOid, Origin, RepoPath, Timestamp};
 use carnet_git::{EntryMode, Repo, WorkFile, WorkTreeError};
 use carnet_guard::Guard;
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::execute::RunPlan;
 
@@ -35,9 +34,6 @@ pub enum SnapshotError {
         /// The rule.
         rule: String,
     },
-    /// A glob of the lane's cannot be read.
-    #[error("hidden files of the lane")]
-    Hidden(#[from] globset::Error),
 }
 
 /// Writes what the work tree holds beyond the plan's commit as a tree; `None` when that is nothing.
@@ -54,11 +50,10 @@ pub fn take(
     now: Timestamp,
 ) -> Result<Option<WorkTreeSnapshot>, SnapshotError> {
     let commit = plan.request.commit;
-    let hides = matcher(plan.lane.hidden())?;
     let mut changes = vec![];
     let mut hidden = vec![];
     for path in repo.uncommitted_paths(&commit)? {
-        if hides.is_match(path.to_text()) {
+        if plan.lane.hidden().hides(path.to_text().as_ref() as &str) {
             hidden.push(path);
             continue;
         }
@@ -91,31 +86,4 @@ fn stored(
     }
     let id = repo.write_blob(&content.bytes).map_err(WorkTreeError::Write)?;
     Ok((mode, id))
-}
-
-/// A lane's hidden globs match at any depth, unless they start at the root; `*` stops at `/`.
-fn matcher(globs: &[String]) -> Result<GlobSet, globset::Error> {
-    let mut set = GlobSetBuilder::new();
-    for glob in globs {
-        let glob = glob.strip_prefix('/').map_or_else(|| format!("**/{glob}"), str::to_owned);
-        set.add(GlobBuilder::new(&glob).literal_separator(true).build()?);
-    }
-    set.build()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hidden_globs_match_at_any_depth_unless_they_start_at_the_root() {
-        let globs = [".env*", "secrets/**", "/top.txt"].map(str::to_owned);
-        let hides = matcher(&globs).unwrap();
-        for path in [".env", "a/.env.local", "secrets/x", "a/secrets/b/c", "top.txt"] {
-            assert!(hides.is_match(path), "{path}");
-        }
-        for path in ["env", "a/top.txt", "secrets.txt"] {
-            assert!(!hides.is_match(path), "{path}");
-        }
-    }
 }

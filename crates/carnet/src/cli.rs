@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    commands::{artifact::ArtifactCommand, backup::BackupCommand, gc::GcArgs},
+    commands::{
+        artifact::ArtifactCommand, backup::BackupCommand, gc::GcArgs, policy::PolicyCommand,
+    },
     ui::ColorChoice,
 };
 
@@ -57,6 +59,9 @@ pub enum Command {
         after_help = "Examples:\n  carnet run -- make test\n  carnet run --lane code-impl --output 'dist/*' -- make dist\n  carnet run --dirty -- make test      with uncommitted changes\n  carnet run --validate -- make test   success locks the run\n\nThe command sees a checkout of the commit in /workspace, no network, and an empty environment.\nIts exit code is recorded; carnet exits with 0 or 10."
     )]
     Run(RunArgs),
+    /// Look whether the policy is sound, and what it says to a command.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// List recorded runs, newest first.
     Runs(RunsArgs),
     /// Show one run: passport, logs, artifacts.

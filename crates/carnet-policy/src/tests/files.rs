@@ -61,7 +61,7 @@ fn with_rule(rule: &str) -> Result<Lane, Vec<PolicyProblem>> {
 fn the_good_file_is_good() {
     let lane = parse(LANE).unwrap();
     assert_eq!(lane.quota().memory_bytes, 64 << 20);
-    assert_eq!(lane.hidden().last().map(String::as_str), Some("*.p12"));
+    assert_eq!(lane.hidden().globs().last().map(String::as_str), Some("*.p12"));
     assert_eq!(lane.environment()["LANG"], "C");
     assert_eq!(lane.rules().len(), 2);
     assert_eq!(lane.tools(), ["cat"]);
@@ -137,15 +137,15 @@ fn a_mistake_in_the_deny_list_closes_every_lane() {
 #[test]
 fn unknown_and_closed_lanes_are_told_apart() {
     let name = |text: &str| LaneName::new(text).unwrap();
-    match load_lane(built_in_files(), &name("nope")) {
+    match load_lane(built_in_files(), &name("nope"), &|_| false) {
         Err(LoadLaneError::UnknownLane { known, .. }) => assert_eq!(known.len(), 7),
         other => panic!("{other:?}"),
     }
     let files = [("x.toml", "nonsense"), ("deny.toml", DENY), ("y.toml", LANE)];
-    assert!(matches!(load_lane(&files, &name("x")), Err(LoadLaneError::Closed { .. })));
+    assert!(matches!(load_lane(&files, &name("x"), &|_| false), Err(LoadLaneError::Closed { .. })));
     let twice = [("a/x.toml", LANE), ("deny.toml", DENY), ("b/x.toml", LANE)];
-    assert!(matches!(load_lane(&twice, &name("x")), Err(LoadLaneError::Closed { .. })));
-    let shared = load_lane(&[("x.toml", LANE), ("deny.toml", DENY)], &name("deny"));
+    assert!(matches!(load_lane(&twice, &name("x"), &|_| false), Err(LoadLaneError::Closed { .. })));
+    let shared = load_lane(&[("x.toml", LANE), ("deny.toml", DENY)], &name("deny"), &|_| false);
     assert!(matches!(shared, Err(LoadLaneError::UnknownLane { .. })));
 }
 

@@ -6,7 +6,7 @@ use crate::{
     ContentPolicy, Lane,
     element::Element,
     hole::Hole,
-    pattern::{Dashes, Pattern, parse_after_dashes, parse_argv, parse_options},
+    pattern::{Dashes, Pattern, parse_after_dashes, parse_argv, parse_needs, parse_options},
 };
 
 const ARGUMENTS: [&str; 16] = [
@@ -34,18 +34,19 @@ fn spelt(element: &str, argument: &str) -> bool {
 struct Spec {
     positionals: Vec<&'static str>,
     options: Vec<&'static str>,
+    needs: Vec<&'static str>,
     after: Vec<&'static str>,
 }
 
 /// Tries every way to read `argv`: each argument as an option, as a positional, as the end of options.
-fn readable(spec: &Spec, n_used: usize, ended: bool, argv: &[&str]) -> bool {
+fn readable(spec: &Spec, n_used: usize, ended: bool, needed: bool, argv: &[&str]) -> bool {
     let left = &spec.positionals[n_used..];
-    let Some((first, rest)) = argv.split_first() else { return complete(left) };
+    let Some((first, rest)) = argv.split_first() else { return needed && complete(left) };
     let positional = left.first().is_some_and(|element| {
         let (body, repeated) = body(element);
         spelt(body, first)
-            && (readable(spec, n_used + 1, ended, rest)
-                || (repeated && readable_again(spec, n_used, ended, rest)))
+            && (readable(spec, n_used + 1, ended, needed, rest)
+                || (repeated && readable_again(spec, n_used, ended, needed, rest)))
     });
     if positional && (ended || !first.starts_with('-') || *first == "-") {
         return true;
@@ -54,21 +55,24 @@ fn readable(spec: &Spec, n_used: usize, ended: bool, argv: &[&str]) -> bool {
         return false;
     }
     if *first == "--" {
-        let hands_over = !spec.after.is_empty() && complete(left) && after(spec, rest);
-        return hands_over || (spec.options.contains(&"--") && readable(spec, n_used, true, rest));
+        let hands_over = !spec.after.is_empty() && needed && complete(left) && after(spec, rest);
+        return hands_over
+            || (spec.options.contains(&"--") && readable(spec, n_used, true, needed, rest));
     }
-    one_option(&spec.options, argv, |rest| readable(spec, n_used, false, rest))
+    let needed =
+        needed || spec.needs.iter().any(|need| spelt(need.split(' ').next().unwrap(), first));
+    one_option(&spec.options, argv, |rest| readable(spec, n_used, false, needed, rest))
 }
 
 /// A repeated tail has matched once and is now `[…...]`.
-fn readable_again(spec: &Spec, n_used: usize, ended: bool, argv: &[&str]) -> bool {
+fn readable_again(spec: &Spec, n_used: usize, ended: bool, needed: bool, argv: &[&str]) -> bool {
     let mut spec = spec.clone();
     spec.positionals[n_used] = match body(spec.positionals[n_used]).0 {
         "{path}" => "[{path}...]",
         "{int:0..9}" => "[{int:0..9}...]",
         _ => "[{one-of:a|b}...]",
     };
-    readable(&spec, n_used, ended, argv)
+    readable(&spec, n_used, ended, needed, argv)
 }
 
 fn one_option(options: &[&str], argv: &[&str], then: impl Fn(&[&str]) -> bool) -> bool {
@@ -111,7 +115,8 @@ fn build(spec: &Spec) -> Option<Pattern> {
         (false, false) => Dashes::HandOver { options: after, elements },
         (false, true) => return None,
     };
-    Some(Pattern { lead, fixed, tail, options, dashes })
+    let needs = parse_needs(&owned(&spec.needs), &owned(&spec.options)).ok()?;
+    Some(Pattern { lead, fixed, tail, options, needs, dashes })
 }
 
 fn specs() -> impl Strategy<Value = Spec> {
@@ -119,11 +124,17 @@ fn specs() -> impl Strategy<Value = Spec> {
     let tail = select(&TAILS[..5]);
     let options = subsequence(OPTIONS.to_vec(), 0..=OPTIONS.len());
     let after = prop_oneof![Just(Vec::new()), subsequence(AFTER.to_vec(), 1..=AFTER.len())];
-    (fixed, tail, options, after).prop_map(|(mut positionals, tail, options, after)| {
-        // A first `{one-of:…}` would be a leading word; a tail never is.
-        positionals.push(tail);
-        Spec { positionals, options, after }
-    })
+    let needs = any::<[bool; 6]>();
+    (fixed, tail, options, after, needs).prop_map(
+        |(mut positionals, tail, options, after, needs)| {
+            // A first `{one-of:…}` would be a leading word; a tail never is.
+            positionals.push(tail);
+            let needs =
+                options.iter().zip(needs).filter(|(option, need)| *need && **option != "--");
+            let needs = needs.map(|(option, _)| *option).collect();
+            Spec { positionals, options, needs, after }
+        },
+    )
 }
 
 proptest! {
@@ -137,7 +148,7 @@ proptest! {
         if let Some(pattern) = build(&spec) {
             let mut argv = vec!["t"];
             argv.extend(&rest);
-            let slow = readable(&spec, 0, false, &rest);
+            let slow = readable(&spec, 0, false, spec.needs.is_empty(), &rest);
             let fast = pattern.matches(&owned(&argv));
             prop_assert_eq!(fast.is_ok(), slow, "{:?} {:?} {:?}", spec, argv, fast);
             if let Err(mismatch) = fast {
@@ -175,7 +186,7 @@ proptest! {
 
     #[test]
     fn paths_that_match_stay_inside_when_they_are_resolved(text in "[a./~@:=-]{0,8}") {
-        if Hole::Path.matches(&text) {
+        if Hole::parse("path").unwrap().matches(&text) {
             prop_assert!(!text.starts_with('/'));
             let mut depth = 0i32;
             for component in text.split('/') {

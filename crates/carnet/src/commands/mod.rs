@@ -12,6 +12,7 @@ mod hook;
 mod init;
 mod junit;
 mod passport;
+pub mod policy;
 mod progress;
 mod query;
 mod replay;
@@ -47,6 +48,7 @@ pub fn dispatch(ui: &Ui, command: Command) -> CommandResult {
         Command::Show(args) => show::show(ui, &args),
         Command::Passport(PassportCommand::Verify(args)) => passport::verify(ui, &args),
         Command::Passport(PassportCommand::Key { pem }) => passport::key(ui, pem),
+        Command::Policy(command) => policy::policy(ui, &command),
         Command::Attest(args) => attest::attest(ui, &args),
         Command::Artifact(command) => artifact::artifact(ui, &command),
         Command::Backup(command) => backup::backup(ui, &command),

@@ -411,7 +411,6 @@ impl From<SnapshotError> for CommandError {
             }
             SnapshotError::WorkTree(_) => CommandError::of(ExitCode::Incomplete, &error)
                 .hint("Ask git what it thinks: `git status`, `git fsck`."),
-            SnapshotError::Hidden(_) => CommandError::of(ExitCode::Config, &error),
         }
     }
 }

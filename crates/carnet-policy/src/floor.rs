@@ -1,0 +1,148 @@
+//! The layers of confinement without which no run of a lane may start.
+
+use std::fmt;
+
+use carnet_core::{EnforcementLevel, LimitKind};
+
+use crate::{problem::Problems, reader::TableReader};
+
+/// Oldest Landlock ABI that the strict sandbox does with.
+const STRICT_LANDLOCK_ABI: u32 = 2;
+
+/// One layer that is required, named as in a run's receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Required {
+    /// Landlock with at least this ABI.
+    Landlock {
+        /// The oldest that will do.
+        abi_min: u32,
+    },
+    /// The seccomp filter.
+    Seccomp,
+    /// A limit that is held at least so far.
+    Limit {
+        /// Which one.
+        limit: LimitKind,
+        /// The least that will do.
+        level_min: EnforcementLevel,
+    },
+}
+
+impl Required {
+    /// Returns what every rule that runs the repository's own code requires, whatever its lane says.
+    pub fn strict() -> [Required; 2] {
+        [Required::Landlock { abi_min: STRICT_LANDLOCK_ABI }, Required::Seccomp]
+    }
+
+    fn parse(text: &str) -> Option<Required> {
+        match text.split_once(':') {
+            None if text == "seccomp" => Some(Required::Seccomp),
+            Some(("landlock", abi)) => {
+                let abi_min = abi.parse().ok().filter(|abi| (1..=64).contains(abi))?;
+                Some(Required::Landlock { abi_min })
+            }
+            Some((limit, level)) => {
+                let limit = LimitKind::ALL.into_iter().find(|it| it.name() == limit)?;
+                let levels = [EnforcementLevel::Partial, EnforcementLevel::Full];
+                let level_min = levels.into_iter().find(|it| it.name() == level)?;
+                Some(Required::Limit { limit, level_min })
+            }
+            None => None,
+        }
+    }
+
+    /// Tells whether whoever has `self` has `other` too.
+    fn covers(self, other: Required) -> bool {
+        match (self, other) {
+            (Required::Landlock { abi_min: ours }, Required::Landlock { abi_min: theirs }) => {
+                ours >= theirs
+            }
+            (
+                Required::Limit { limit, level_min: ours },
+                Required::Limit { limit: other, level_min: theirs },
+            ) => limit == other && ours >= theirs,
+            _ => self == other,
+        }
+    }
+}
+
+impl fmt::Display for Required {
+    /// Writes the layer as it stands in a file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Required::Landlock { abi_min } => write!(f, "landlock:{abi_min}"),
+            Required::Seccomp => f.write_str("seccomp"),
+            Required::Limit { limit, level_min } => {
+                write!(f, "{}:{}", limit.name(), level_min.name())
+            }
+        }
+    }
+}
+
+/// Returns what both require together, each layer once.
+pub fn union(ours: &[Required], theirs: &[Required]) -> Vec<Required> {
+    let mut all: Vec<Required> = Vec::new();
+    for required in ours.iter().chain(theirs) {
+        if !all.iter().any(|it| it.covers(*required)) {
+            all.retain(|it| !required.covers(*it));
+            all.push(*required);
+        }
+    }
+    all
+}
+
+pub(crate) fn read(
+    sandbox: Option<TableReader<'_, '_>>,
+    problems: &mut Problems<'_>,
+) -> Vec<Required> {
+    let Some(mut sandbox) = sandbox else { return Vec::new() };
+    let mut required = Vec::new();
+    for word in sandbox.strings("required", problems) {
+        match Required::parse(&word.value) {
+            Some(it) => required.push(it),
+            None => {
+                let shown = crate::show(&word.value);
+                let message = format!(
+                    "`{shown}` is no layer; the layers are `landlock:ABI`, `seccomp`, and limits such as `memory:full`"
+                );
+                problems.add(&word.span, "sandbox.required", message);
+            }
+        }
+    }
+    sandbox.finish(problems);
+    union(&required, &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_written_as_they_are_read() {
+        for text in ["landlock:6", "seccomp", "memory:full", "cpu:partial"] {
+            assert_eq!(Required::parse(text).unwrap().to_string(), text);
+        }
+        for bad in [
+            "",
+            "landlock",
+            "landlock:",
+            "landlock:0",
+            "landlock:x",
+            "Seccomp",
+            "seccomp:1",
+            "memory",
+            "memory:none",
+            "x:full",
+        ] {
+            assert_eq!(Required::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_stronger_of_two_demands_counts() {
+        let landlock = |abi_min| Required::Landlock { abi_min };
+        let both = union(&[landlock(2), Required::Seccomp], &[landlock(6), Required::Seccomp]);
+        assert_eq!(both, [Required::Seccomp, landlock(6)]);
+        assert_eq!(union(&[landlock(6)], &[landlock(2)]), [landlock(6)]);
+    }
+}
