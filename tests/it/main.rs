@@ -17,6 +17,7 @@ mod scan_forms;
 mod scan_history;
 mod support;
 mod sync;
+mod verify;
 mod walk_commit;
 mod walk_run;
 mod walk_staged;

@@ -37,11 +37,16 @@ pub enum NotesJoined {
     Merged,
 }
 
-/// Returns the refspecs that bring a remote's ledgers and notes, into a namespace of their own: what this clone wrote is in
+/// Returns the refspecs that bring a remote's ledgers, locked runs, checkpoints and notes, into a namespace of their own: what this clone wrote is in
 /// none of them, so a `git fetch --prune` takes nothing of it.
-pub fn fetch_refspecs(remote: &str) -> [String; 2] {
-    [("carnet/ledger", "ledger"), ("notes/carnet", "notes")]
-        .map(|(theirs, ours)| format!("+refs/{theirs}/*:refs/carnet/remotes/{remote}/{ours}/*"))
+pub fn fetch_refspecs(remote: &str) -> [String; 4] {
+    [
+        ("carnet/ledger", "ledger"),
+        ("carnet/locked", "locked"),
+        ("carnet/checkpoint", "checkpoint"),
+        ("notes/carnet", "notes"),
+    ]
+    .map(|(theirs, ours)| format!("+refs/{theirs}/*:refs/carnet/remotes/{remote}/{ours}/*"))
 }
 
 impl Repo {
@@ -149,6 +154,24 @@ impl Repo {
             author: author.clone(),
             time,
         })?)
+    }
+
+    /// Tells whether `older` is `newer` or an ancestor of it, with what a hook's quarantine holds.
+    ///
+    /// # Errors
+    ///
+    /// [`ProgramError`] when git does not answer, such as for a commit that is not there.
+    pub fn is_ancestor_in_hook(
+        &self,
+        older: &GitOid,
+        newer: &GitOid,
+    ) -> Result<bool, ProgramError> {
+        let (older, newer) = (older.to_string(), newer.to_string());
+        match self.run_git_as_hook(&["merge-base", "--is-ancestor", &older, &newer]) {
+            Ok(_) => Ok(true),
+            Err(ProgramError::Failed { code: Some(1), .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn is_ancestor(&self, older: &GitOid, newer: &GitOid) -> Result<bool, NoteError> {

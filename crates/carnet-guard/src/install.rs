@@ -21,13 +21,18 @@ use serde::{Deserialize, Serialize};
 pub const SHIM_VERSION: u32 = 1;
 
 /// The events that carnet answers.
-pub const EVENTS: [&str; 4] = ["pre-commit", "pre-merge-commit", COMMIT_MSG, PRE_PUSH];
+pub const EVENTS: [&str; 5] =
+    ["pre-commit", "pre-merge-commit", COMMIT_MSG, PRE_PUSH, REFERENCE_TRANSACTION];
 
 /// The event that is given the file of a commit's message.
 pub const COMMIT_MSG: &str = "commit-msg";
 
-/// The event that is given refs on standard input.
+/// The event before a push, given refs on standard input.
 const PRE_PUSH: &str = "pre-push";
+/// The event of every change of a ref, given refs on standard input; most of them are none of ours.
+const REFERENCE_TRANSACTION: &str = "reference-transaction";
+/// The lines about refs that only grow, for `grep -E`.
+const GROWING_REFS: &str = " refs/(notes/carnet|carnet/(ledger|locked|checkpoint))/";
 
 /// The first git that takes hooks from configuration.
 const CONFIG_HOOKS_SINCE: (u32, u32, u32) = (2, 54, 0);
@@ -167,7 +172,14 @@ pub fn plan_install(
 fn config_hooks(carnet_exe: &Path) -> Result<Vec<ConfigLine>, InstallError> {
     let exe = shell_quoted(carnet_exe)?;
     let lines = EVENTS.iter().flat_map(|event| {
-        let command = format!("{exe} hook {event} --shim {SHIM_VERSION} --");
+        let command = match *event {
+            REFERENCE_TRANSACTION => format!(
+                "carnet_refs() {{ [ \"$1\" = prepared ] || return 0; \
+                 set -- \"$(grep -E '{GROWING_REFS}')\"; [ -n \"$1\" ] || return 0; \
+                 printf '%s\\n' \"$1\" | {exe} hook {event} --shim {SHIM_VERSION} -- prepared; }}; carnet_refs"
+            ),
+            _ => format!("{exe} hook {event} --shim {SHIM_VERSION} --"),
+        };
         [
             config_line(&format!("hook.carnet-{event}.event"), event),
             config_line(&format!("hook.carnet-{event}.command"), &command),
@@ -180,6 +192,11 @@ fn config_hooks(carnet_exe: &Path) -> Result<Vec<ConfigLine>, InstallError> {
 /// never touches what this clone wrote. Notes survive amend and rebase.
 fn exchange_config(repo: &Repo) -> Result<Vec<ConfigLine>, InstallError> {
     let mut lines = vec![config_line("notes.rewriteRef", "refs/notes/carnet/passports")];
+    // What others' refs look like from here, the audit log and runs under way are no one else's to fetch.
+    let private = ["remotes", "audit", "open"];
+    lines.extend(
+        private.map(|name| config_line("transfer.hideRefs", &format!("refs/carnet/{name}"))),
+    );
     for remote in repo.remote_names()? {
         let key = format!("remote.{remote}.fetch");
         lines
@@ -235,8 +252,9 @@ fn plan_shims(repo: &Repo, carnet_exe: &Path, plan: &mut InstallPlan) -> Result<
             }
         };
         let exe = shell_quoted(carnet_exe)?;
+        let before = format!("{chain}{}", only_our_refs(event));
         let text =
-            SHIM.replace("@CHAIN@", &chain).replace("@CARNET@", &exe).replace("@EVENT@", event);
+            SHIM.replace("@CHAIN@", &before).replace("@CARNET@", &exe).replace("@EVENT@", event);
         if !fs::read(&path).is_ok_and(|old| is_shim(&path) && old == text.as_bytes()) {
             plan.hooks.push(HookFile { event: event.to_owned(), path, chained, chain, text });
         }
@@ -256,7 +274,7 @@ fn is_shim(path: &Path) -> bool {
 /// neighbours there); anything else is executed. A hook that git would not have run, for it is not executable,
 /// is kept and not run. A link is followed now, since its target may be relative to where it stands.
 ///
-/// Before a push both hooks read the refs on standard input, so that they are read once and given to each.
+/// Before a push or a change of refs both hooks read the refs on standard input, so that they are read once and given to each.
 fn chain_text(event: &str, chained: &Path, now_at: &Path) -> Result<String, InstallError> {
     let io = |source| InstallError::Io { path: now_at.to_owned(), source };
     let meta = match fs::metadata(now_at) {
@@ -276,12 +294,23 @@ fn chain_text(event: &str, chained: &Path, now_at: &Path) -> Result<String, Inst
         format!("{quoted} \"$@\"")
     };
     let stop = "status=$?; [ \"$status\" -eq 0 ] || exit \"$status\"\n";
-    if event != PRE_PUSH {
+    if ![PRE_PUSH, REFERENCE_TRANSACTION].contains(&event) {
         return Ok(format!("{call}\n{stop}"));
     }
     let tell = r#"{ [ -z "$carnet_refs" ] || printf '%s\n' "$carnet_refs"; }"#;
     let hand_on = "exec <<CARNET_REFS\n$carnet_refs\nCARNET_REFS\n";
     Ok(format!("carnet_refs=$(cat)\n{tell} | {call}\n{stop}{hand_on}"))
+}
+
+/// Every change of a ref calls this hook, twice or more: what is none of ours is told by the shell, without starting carnet.
+fn only_our_refs(event: &str) -> String {
+    if event != REFERENCE_TRANSACTION {
+        return String::new();
+    }
+    format!(
+        "[ \"$1\" = prepared ] || exit 0\ncarnet_refs=$(grep -E '{GROWING_REFS}') || exit 0\n\
+         exec <<CARNET_REFS\n$carnet_refs\nCARNET_REFS\n"
+    )
 }
 
 fn is_posix_shell(script: &[u8]) -> bool {

@@ -18,6 +18,8 @@ mod known;
 mod examine_history;
 mod push;
 
+mod protected;
+
 mod audit;
 
 mod install;
@@ -33,6 +35,7 @@ pub use install::{
 };
 pub use known::KnownHistory;
 pub use policy::{PolicyError, PolicyInForce, content_policy};
+pub use protected::{ProtectError, Refused, parse_transaction, refused_change};
 pub use push::{PushError, PushGate, RefChange, pushed_suppressions};
 pub use suppressions::{
     FINDINGS_FILE, SuppressionsError, staged_suppressions, suppressions_in_force, suppressions_of,

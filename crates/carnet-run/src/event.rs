@@ -15,14 +15,24 @@ pub const EVENT_FORMAT: &str = "carnet/ledger/1";
 /// DSSE payload type of an event.
 pub const EVENT_PAYLOAD_TYPE: &str = "application/vnd.carnet.ledger+json";
 
+/// What an event says of its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventKind {
+    /// It was recorded: the event stands in a day's ledger.
+    Run,
+    /// It was validated and is locked: the event stands in a month's locked runs.
+    Lock,
+}
+
 /// One recorded run, as the ledger lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunEvent {
     /// Always [`EVENT_FORMAT`].
     pub format: String,
-    /// Always `run`.
-    pub event: String,
+    /// What happened: the run was recorded, or locked.
+    pub event: EventKind,
     /// The run.
     pub run: RunId,
     /// Its run commit.
@@ -55,6 +65,7 @@ pub struct RunEvent {
 impl RunEvent {
     /// Makes the event of a run whose commit is `commit`.
     pub fn new(
+        event: EventKind,
         passport: &Passport,
         commit: GitOid,
         passport_sha256: Digest,
@@ -63,7 +74,7 @@ impl RunEvent {
     ) -> RunEvent {
         RunEvent {
             format: EVENT_FORMAT.to_owned(),
-            event: "run".to_owned(),
+            event,
             run: passport.run.id,
             commit,
             passport_sha256,
@@ -91,7 +102,12 @@ impl RunEvent {
 
     fn subject(&self) -> String {
         let command: String = self.argv.join(" ").chars().map(printable).take(60).collect();
-        format!("run {}: {} ({}: {command})", self.run.short(), describe(&self.outcome), self.lane)
+        let what = match self.event {
+            EventKind::Run => "run",
+            EventKind::Lock => "locked run",
+        };
+        let ended = describe(&self.outcome);
+        format!("{what} {}: {ended} ({}: {command})", self.run.short(), self.lane)
     }
 }
 
@@ -153,6 +169,11 @@ impl SignedEvent {
         Ok(SignedEvent { event, line: line.to_owned(), signatures })
     }
 
+    /// Returns the event as it was signed: one line of JSON.
+    pub fn line(&self) -> &str {
+        &self.line
+    }
+
     /// Checks the signature and returns the signer's key id.
     ///
     /// # Errors
@@ -175,7 +196,7 @@ pub(crate) mod tests {
     pub(crate) fn event() -> RunEvent {
         RunEvent {
             format: EVENT_FORMAT.to_owned(),
-            event: "run".to_owned(),
+            event: EventKind::Run,
             run: RunId::from_random([7; 16]),
             commit: GitOid::from_bytes(&[1; 20]).unwrap(),
             passport_sha256: Digest::of(b"passport"),

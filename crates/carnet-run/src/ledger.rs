@@ -2,16 +2,16 @@
 //!
 //! A broken event is reported beside the readable ones; it never hides them, and never passes for one.
 
-use std::{cmp::Reverse, collections::HashSet};
+use std::{cmp::Reverse, collections::HashMap};
 
 use carnet_core::{
-    GitOid, RepoPath,
+    GitOid, RepoPath, RunId,
     passport::{PassportError, Statement},
 };
 use carnet_git::{ObjectError, RefError, Repo};
 
 use crate::{
-    event::{RunEvent, SignedEvent},
+    event::{EventKind, RunEvent, SignedEvent},
     record::describe_chain,
 };
 
@@ -27,6 +27,8 @@ pub struct LedgerEntry {
     pub event_commit: GitOid,
     /// The ref it was found in.
     pub ref_name: String,
+    /// Whether the run was validated and is locked.
+    pub locked: bool,
 }
 
 impl LedgerEntry {
@@ -85,15 +87,29 @@ pub enum FindError {
 /// [`RefError`] when the refs cannot be listed.
 pub fn read(repo: &Repo) -> Result<Ledger, RefError> {
     let mut ledger = Ledger::default();
-    let mut seen = HashSet::new();
-    let mut tips = repo.list_refs("refs/carnet/ledger/")?;
-    let fetched = repo.list_refs("refs/carnet/remotes/")?;
-    tips.extend(fetched.into_iter().filter(|(name, _)| name.split('/').nth(4) == Some("ledger")));
-    for (ref_name, tip) in tips {
+    let mut seen = HashMap::new();
+    for (ref_name, tip) in chains(repo)? {
         ledger.read_chain(repo, &ref_name, tip, &mut seen);
     }
     ledger.entries.sort_by_key(|entry| Reverse((entry.event().at, entry.event().run)));
     Ok(ledger)
+}
+
+/// Returns every chain of runs with its tip: own and fetched days first, then locked months.
+///
+/// # Errors
+///
+/// [`RefError`] when the refs cannot be listed.
+pub fn chains(repo: &Repo) -> Result<Vec<(String, GitOid)>, RefError> {
+    let fetched = repo.list_refs("refs/carnet/remotes/")?;
+    let mut all = vec![];
+    for kind in ["ledger", "locked"] {
+        all.extend(repo.list_refs(&format!("refs/carnet/{kind}/"))?);
+        all.extend(
+            fetched.iter().filter(|(name, _)| name.split('/').nth(4) == Some(kind)).cloned(),
+        );
+    }
+    Ok(all)
 }
 
 impl Ledger {
@@ -102,20 +118,27 @@ impl Ledger {
         repo: &Repo,
         ref_name: &str,
         tip: GitOid,
-        seen: &mut HashSet<carnet_core::RunId>,
+        seen: &mut HashMap<RunId, usize>,
     ) {
         let mut next = Some(tip);
         while let Some(commit_id) = next {
             match read_event(repo, commit_id) {
                 Ok(signed) => {
                     next = signed.event.previous;
-                    if seen.insert(signed.event.run) {
-                        let ref_name = ref_name.to_owned();
-                        self.entries.push(LedgerEntry {
-                            signed,
-                            event_commit: commit_id,
-                            ref_name,
-                        });
+                    let locked = signed.event.event == EventKind::Lock;
+                    match seen.get(&signed.event.run) {
+                        Some(entry_idx) => self.entries[*entry_idx].locked |= locked,
+                        None => {
+                            seen.insert(signed.event.run, self.entries.len());
+                            let ref_name = ref_name.to_owned();
+                            let event_commit = commit_id;
+                            self.entries.push(LedgerEntry {
+                                signed,
+                                event_commit,
+                                ref_name,
+                                locked,
+                            });
+                        }
                     }
                 }
                 Err(message) => {
@@ -152,7 +175,7 @@ impl Ledger {
 }
 
 /// Reads one event and checks that the commit's parents say the same as the event.
-fn read_event(repo: &Repo, commit_id: GitOid) -> Result<SignedEvent, String> {
+pub(crate) fn read_event(repo: &Repo, commit_id: GitOid) -> Result<SignedEvent, String> {
     let commit = repo.read_commit(&commit_id).map_err(|error| describe_chain(&error))?;
     let signed = SignedEvent::parse(&commit.message).map_err(|error| describe_chain(&error))?;
     let expected: Vec<GitOid> =

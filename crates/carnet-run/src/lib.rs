@@ -24,6 +24,7 @@ pub mod record;
 
 pub mod attest;
 pub mod backup;
+pub mod checkpoint;
 pub mod filter;
 pub mod ledger;
 pub mod replay;
@@ -31,3 +32,4 @@ pub mod retention;
 pub mod shelf;
 pub mod sync;
 pub mod verify;
+pub mod verify_all;

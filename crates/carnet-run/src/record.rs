@@ -13,7 +13,11 @@ use carnet_git::{
 };
 use serde::Serialize;
 
-use crate::{artifact::KeptOutput, event::RunEvent, manifest::manifest};
+use crate::{
+    artifact::KeptOutput,
+    event::{EventKind, RunEvent},
+    manifest::manifest,
+};
 
 /// The notes ref that lists runs on commits and trees.
 pub const PASSPORT_NOTES: &str = "refs/notes/carnet/passports";
@@ -43,6 +47,8 @@ pub struct RecordedRun {
     pub statement: Statement,
     /// What went wrong with the notes; they can be rebuilt, so the run stands.
     pub note_problem: Option<String>,
+    /// What went wrong with locking the run: it is recorded, and not locked.
+    pub lock_problem: Option<String>,
 }
 
 /// Why a run could not be recorded. Nothing names what was written, so git collects it.
@@ -103,19 +109,34 @@ pub fn record(repo: &Repo, key: &SigningKey, run: FinishedRun) -> Result<Recorde
         time: passport.finished_at,
     })?;
     let ledger = ledger_ref(&passport.run.writer, passport.finished_at);
-    let event = repo.append_chain(&ledger, &|previous| {
-        let event = RunEvent::new(passport, commit, passport_sha256, previous, &key.public());
-        Ok(CommitSpec {
-            tree,
-            parents: previous.into_iter().chain([commit]).collect(),
-            message: event.to_message(key),
-            author: author.clone(),
-            time: passport.finished_at,
+    let append = |ref_name: &str, kind| {
+        repo.append_chain(ref_name, &|previous| {
+            let event =
+                RunEvent::new(kind, passport, commit, passport_sha256, previous, &key.public());
+            Ok(CommitSpec {
+                tree,
+                parents: previous.into_iter().chain([commit]).collect(),
+                message: event.to_message(key),
+                author: author.clone(),
+                time: passport.finished_at,
+            })
         })
-    })?;
+    };
+    let event = append(&ledger, EventKind::Run)?;
+    let lock_problem = if passport.validation_pass && passport.incomplete.is_none() {
+        let locked = locked_ref(&passport.run.writer, passport.finished_at);
+        append(&locked, EventKind::Lock).err().map(|error| describe_chain(&error))
+    } else {
+        None
+    };
     let note_problem = add_notes(repo, passport, commit, passport_sha256).err();
     let note_problem = note_problem.map(|error| describe_chain(&error));
-    Ok(RecordedRun { commit, event, statement, note_problem })
+    Ok(RecordedRun { commit, event, statement, note_problem, lock_problem })
+}
+
+/// Returns the ref that keeps the runs which a writer locked in one month.
+pub fn locked_ref(writer: &str, at: Timestamp) -> String {
+    format!("refs/carnet/locked/{writer}/{}", &at.day()[..7])
 }
 
 /// Returns the ref that a writer appends to on one day.

@@ -3,12 +3,15 @@
 //! Each writer pushes its own ledger refs and no other's, so two clones never contend for one; the notes are joined line by line and pushed
 //! again until the other side has stood still.
 
-use carnet_core::Timestamp;
+use carnet_core::{GitOid, Timestamp};
 use carnet_git::{
     Author, NoteError, NotesJoined, ProgramError, PushError, RefError, Repo, fetch_refspecs,
 };
 
-use crate::record::PASSPORT_NOTES;
+use crate::{
+    checkpoint::{chain_name, checkpoint_ref},
+    record::PASSPORT_NOTES,
+};
 
 /// Most rounds of fetch, join and push while others push at the same time.
 const ROUNDS_MAX: u32 = 20;
@@ -55,6 +58,38 @@ pub enum SyncError {
     },
 }
 
+/// The chains that this clone alone writes: it pushes them, and no one else does.
+fn own_refs(repo: &Repo, writer: &str) -> Result<Vec<(String, GitOid)>, RefError> {
+    let mut refs = repo.list_refs(&format!("refs/carnet/ledger/{writer}/"))?;
+    refs.extend(repo.list_refs(&format!("refs/carnet/locked/{writer}/"))?);
+    let checkpoint = checkpoint_ref(writer);
+    refs.extend(repo.read_ref(&checkpoint)?.map(|tip| (checkpoint, tip)));
+    Ok(refs)
+}
+
+/// Pushes what this clone alone writes and the remote is not known to have; the notes are left to [`sync`].
+///
+/// Returns how many refs were pushed.
+///
+/// # Errors
+///
+/// [`SyncError`].
+pub fn push_own(repo: &Repo, remote: &str, writer: &str) -> Result<usize, SyncError> {
+    let mut refspecs = vec![];
+    for (name, tip) in own_refs(repo, writer)? {
+        let there = format!("refs/carnet/remotes/{remote}/{}", chain_name(&name));
+        if repo.read_ref(&there)? != Some(tip) {
+            refspecs.push(format!("{name}:{name}"));
+        }
+    }
+    let words: Vec<&str> = refspecs.iter().map(String::as_str).collect();
+    if !words.is_empty() {
+        let failed = |source| SyncError::Push { remote: remote.to_owned(), source };
+        repo.push(remote, &words).map_err(failed)?;
+    }
+    Ok(words.len())
+}
+
 /// Brings this repository's runs and a remote's level.
 ///
 /// - `writer`: whose ledger refs are pushed.
@@ -64,18 +99,18 @@ pub enum SyncError {
 /// [`SyncError`]; nothing is lost on either side.
 pub fn sync(repo: &Repo, remote: &str, writer: &str, now: Timestamp) -> Result<Synced, SyncError> {
     let author = Author { name: "carnet".to_owned(), email: format!("{writer}@carnet.invalid") };
-    let own = format!("refs/carnet/ledger/{writer}/");
     let theirs = format!("refs/carnet/remotes/{remote}/");
     let fetched = fetch_refspecs(remote);
     let mut joined = NotesJoined::Unchanged;
     for round in 1..=ROUNDS_MAX {
-        repo.fetch(remote, &[&fetched[0], &fetched[1]])
+        let refspecs: Vec<&str> = fetched.iter().map(String::as_str).collect();
+        repo.fetch(remote, &refspecs)
             .map_err(|source| SyncError::Fetch { remote: remote.to_owned(), source })?;
         if let Some(tip) = repo.read_ref(&format!("{theirs}notes/passports"))? {
             let this_round = repo.join_notes(PASSPORT_NOTES, &tip, &author, now)?;
             joined = if this_round == NotesJoined::Unchanged { joined } else { this_round };
         }
-        let own_refs = repo.list_refs(&own)?;
+        let own_refs = own_refs(repo, writer)?;
         let mut pushed: Vec<String> =
             own_refs.iter().map(|(name, _)| format!("{name}:{name}")).collect();
         if repo.read_ref(PASSPORT_NOTES)?.is_some() {

@@ -1,10 +1,10 @@
 //! Is this run what was recorded? Every check is listed with its result, so that a failure says what was changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use carnet_access::{dsse::Signatures, keys::PublicKey};
 use carnet_core::{
-    Digest, RepoPath,
+    Digest, GitOid, RepoPath,
     passport::{PAYLOAD_TYPE, Statement},
 };
 use carnet_git::{EntryMode, Repo};
@@ -29,6 +29,19 @@ pub struct Check {
 ///
 /// Reads every blob of the run's source once. All checks are made even when one fails.
 pub fn verify(repo: &Repo, entry: &LedgerEntry, trusted: &[PublicKey]) -> Vec<Check> {
+    verify_with(repo, entry, trusted, &mut TreeDigests::new())
+}
+
+/// Digests of source trees that were computed already: many runs share one.
+pub(crate) type TreeDigests = HashMap<GitOid, Digest>;
+
+/// The same for one of many runs.
+pub(crate) fn verify_with(
+    repo: &Repo,
+    entry: &LedgerEntry,
+    trusted: &[PublicKey],
+    trees: &mut TreeDigests,
+) -> Vec<Check> {
     let commit = entry.event().commit;
     let passport_json =
         read_file(repo, commit, "passport.json").map_err(|error| describe_chain(&error));
@@ -36,7 +49,7 @@ pub fn verify(repo: &Repo, entry: &LedgerEntry, trusted: &[PublicKey]) -> Vec<Ch
         .clone()
         .and_then(|bytes| Statement::from_json(&bytes).map_err(|error| describe_chain(&error)));
     let check = |name, result| Check { name, result };
-    let with_statement = |f: &dyn Fn(&Statement) -> Result<String, String>| {
+    let with_statement = |f: &mut dyn FnMut(&Statement) -> Result<String, String>| {
         statement.as_ref().map_err(|_| "there is no readable passport".to_owned()).and_then(f)
     };
     vec![
@@ -49,8 +62,8 @@ pub fn verify(repo: &Repo, entry: &LedgerEntry, trusted: &[PublicKey]) -> Vec<Ch
             }),
         ),
         check("manifest", manifest_matches(repo, entry, trusted)),
-        check("source", with_statement(&|statement| source(repo, entry, statement))),
-        check("artifacts", with_statement(&|statement| artifacts(repo, entry, statement))),
+        check("source", with_statement(&mut |statement| source(repo, entry, statement, trees))),
+        check("artifacts", with_statement(&mut |statement| artifacts(repo, entry, statement))),
     ]
 }
 
@@ -114,7 +127,12 @@ fn manifest_matches(
     }
 }
 
-fn source(repo: &Repo, entry: &LedgerEntry, statement: &Statement) -> Result<String, String> {
+fn source(
+    repo: &Repo,
+    entry: &LedgerEntry,
+    statement: &Statement,
+    trees: &mut TreeDigests,
+) -> Result<String, String> {
     let source = &statement.predicate.source;
     let commit = repo.read_commit(&entry.event().commit).map_err(|error| describe_chain(&error))?;
     if commit.parents != [source.commit] {
@@ -126,7 +144,11 @@ fn source(repo: &Repo, entry: &LedgerEntry, statement: &Statement) -> Result<Str
     if stored != Some(source.tree) {
         return Err("source/ is not the tree that the passport names".to_owned());
     }
-    let found = repo.tree_digest(&source.tree).map_err(|error| describe_chain(&error))?;
+    let found = match trees.get(&source.tree) {
+        Some(known) => *known,
+        None => repo.tree_digest(&source.tree).map_err(|error| describe_chain(&error))?,
+    };
+    trees.insert(source.tree, found);
     if found != source.tree_sha256 {
         return Err(format!("sha256 of the tree is {found}, not what the passport names"));
     }

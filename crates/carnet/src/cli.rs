@@ -66,6 +66,16 @@ pub enum Command {
     Runs(RunsArgs),
     /// Show one run: passport, logs, artifacts.
     Show(ShowArgs),
+    /// Verify everything that is recorded: chains, signatures, manifests, locks, checkpoints.
+    #[command(
+        after_help = "Examples:\n  carnet verify          on any clone that has the refs\n  carnet verify --json\n\nExit code 0 when all holds, 1 when something is wrong, 4 when someone's key is not trusted here."
+    )]
+    Verify(JsonArgs),
+    /// Sign where every chain of runs stands now, so that a later rewrite shows.
+    #[command(
+        after_help = "Examples:\n  carnet checkpoint      `carnet sync` makes one a day by itself\n\nKept under refs/carnet/checkpoint/<writer>; `carnet verify` compares with it on any clone."
+    )]
+    Checkpoint(JsonArgs),
     /// Work with the signed passport of a run.
     #[command(subcommand)]
     Passport(PassportCommand),

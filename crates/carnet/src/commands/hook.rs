@@ -6,8 +6,8 @@ use carnet_core::ExitCode;
 use carnet_git::{ObjectError, StagedError};
 use carnet_guard::{
     AuditEvent, COMMIT_MSG, EVENTS, Examination, ExamineError, Guard, HistoryError, Met, PushError,
-    PushGate, SHIM_VERSION, SuppressionsError, append_audit, pushed_suppressions,
-    staged_suppressions, suppressions_in_force,
+    PushGate, RefChange, Refused, SHIM_VERSION, SuppressionsError, append_audit, parse_transaction,
+    pushed_suppressions, refused_change, staged_suppressions, suppressions_in_force,
 };
 use carnet_policy::Suppressions;
 
@@ -19,14 +19,20 @@ use crate::{
     workspace::{Workspace, carnet_exe, now},
 };
 
-/// The event of a server, which `carnet init` does not install: `hooks/pre-receive` is to be copied there.
+/// The events of a server, which `carnet init` does not install: `hooks/pre-receive` and `hooks/update` are to be copied there.
 const PRE_RECEIVE: &str = "pre-receive";
+const UPDATE: &str = "update";
+/// The configuration key that keeps runs out of a plain `git push`, when it is `false`.
+const PUSH_RUNS: &str = "carnet.pushRuns";
+/// The event of every change of a ref.
+const REFERENCE_TRANSACTION: &str = "reference-transaction";
 /// Most bytes that git may give to a hook: about 400,000 refs, or a very long message.
 const INPUT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Answers a git hook.
 pub fn hook(ui: &Ui, args: &HookArgs) -> CommandResult {
-    if !EVENTS.contains(&args.event.as_str()) && args.event != PRE_RECEIVE {
+    let event = args.event.as_str();
+    if !EVENTS.contains(&event) && ![PRE_RECEIVE, UPDATE].contains(&event) {
         return Err(CommandError::new(
             ExitCode::Usage,
             format!("carnet does not answer the hook `{}`", args.event),
@@ -39,7 +45,13 @@ pub fn hook(ui: &Ui, args: &HookArgs) -> CommandResult {
             args.shim
         ));
     }
+    if event == REFERENCE_TRANSACTION && args.args.first().is_none_or(|state| state != "prepared") {
+        return Ok(ExitCode::Done);
+    }
     let workspace = Workspace::discover()?;
+    if [REFERENCE_TRANSACTION, UPDATE].contains(&event) {
+        return before_refs_change(&workspace, args);
+    }
     if let Some(gate) = push_gate(args) {
         return before_push(ui, &workspace, &args.event, &gate);
     }
@@ -81,6 +93,47 @@ fn before_message(ui: &Ui, workspace: &Workspace, args: &HookArgs) -> CommandRes
     answer(ui, workspace, COMMIT_MSG, "commit", guard.examine_message(&message, now()))
 }
 
+fn refs_on_stdin() -> Result<Vec<u8>, CommandError> {
+    let mut input = vec![];
+    let read = io::stdin().lock().take(INPUT_BYTES_MAX + 1).read_to_end(&mut input);
+    if read.is_err() || input.len() as u64 > INPUT_BYTES_MAX {
+        return Err(CommandError::new(ExitCode::Refused, "the refs of this change cannot be read")
+            .hint("Push fewer refs at once."));
+    }
+    Ok(input)
+}
+
+/// A change of refs, here or on a server: what only grows is not rewritten, what is locked stays.
+fn before_refs_change(workspace: &Workspace, args: &HookArgs) -> CommandResult {
+    let lines = if args.event == UPDATE {
+        let words: Vec<_> = args.args.iter().map(|word| word.to_string_lossy()).collect();
+        match &words[..] {
+            [name, old, new] => format!("{old} {new} {name}\n").into_bytes(),
+            _ => {
+                return Err(CommandError::new(ExitCode::Usage, "`update` takes a ref and two ids"));
+            }
+        }
+    } else {
+        refs_on_stdin()?
+    };
+    let changes = parse_transaction(&lines)?;
+    refuse_if_protected(workspace, &changes)?;
+    Ok(ExitCode::Done)
+}
+
+fn refuse_if_protected(workspace: &Workspace, changes: &[RefChange]) -> Result<(), CommandError> {
+    let refused = refused_change(&workspace.repo, changes).map_err(|error| {
+        CommandError::of(ExitCode::Refused, &error).hint("Ask git what it thinks: `git fsck`.")
+    })?;
+    match refused {
+        None => Ok(()),
+        Some(Refused { name, why }) => {
+            Err(CommandError::new(ExitCode::Refused, format!("`{name}`: {why}"))
+                .hint("There is no way to unlock a run; `carnet verify` says what stands."))
+        }
+    }
+}
+
 /// Whether the event is a push, and from which side it is seen.
 fn push_gate(args: &HookArgs) -> Option<PushGate> {
     match args.event.as_str() {
@@ -94,20 +147,43 @@ fn push_gate(args: &HookArgs) -> Option<PushGate> {
 }
 
 fn before_push(ui: &Ui, workspace: &Workspace, event: &str, gate: &PushGate) -> CommandResult {
-    let mut input = vec![];
-    let read = io::stdin().lock().take(INPUT_BYTES_MAX + 1).read_to_end(&mut input);
-    if read.is_err() || input.len() as u64 > INPUT_BYTES_MAX {
-        return Err(CommandError::new(ExitCode::Refused, "the refs of this push cannot be read")
-            .hint("Push fewer refs at once."));
+    let changes = gate.parse(&refs_on_stdin()?)?;
+    if *gate == PushGate::Arriving {
+        refuse_if_protected(workspace, &changes)?;
     }
-    let changes = gate.parse(&input)?;
     if changes.iter().all(|change| change.new.is_none()) {
         return Ok(ExitCode::Done);
     }
     let pushed = || pushed_suppressions(&workspace.repo, &changes, now()).ok().flatten();
     let guard = gate_or_mending(ui, workspace, pushed)?;
     let examination = guard.examine_push(&workspace.repo, gate, &changes, now())?;
-    answer(ui, workspace, event, "push", examination)
+    let code = answer(ui, workspace, event, "push", examination)?;
+    // Who pushes carnet's refs by name is not helped: git would find them there already.
+    let by_hand = changes.iter().any(|change| change.name.starts_with("refs/carnet/"));
+    if let PushGate::Leaving { remote } = gate
+        && !by_hand
+    {
+        push_runs_too(ui, workspace, remote);
+    }
+    Ok(code)
+}
+
+/// A plain `git push` takes this clone's runs along. What stands in the way of that never stops the push itself.
+fn push_runs_too(ui: &Ui, workspace: &Workspace, remote: &str) {
+    let repo = &workspace.repo;
+    let is_off = repo.config_get(PUSH_RUNS).is_some_and(|value| value == "false");
+    let is_configured = repo.remote_names().is_ok_and(|names| names.iter().any(|it| it == remote));
+    let Ok(key) = workspace.key() else { return };
+    if is_off || !is_configured {
+        return;
+    }
+    if let Err(error) = carnet_run::sync::push_own(repo, remote, &key.public().writer()) {
+        let error = CommandError::from(error);
+        ui.err(&format!(
+            "carnet: the push goes on; recorded runs stay here for now ({}). Later: carnet sync {remote}\n",
+            error.causes.last().unwrap_or(&error.message)
+        ));
+    }
 }
 
 /// Says what was found, and refuses when the policy does.

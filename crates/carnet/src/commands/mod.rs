@@ -24,6 +24,7 @@ mod scan;
 mod show;
 mod status;
 mod sync;
+mod verify;
 
 use carnet_core::ExitCode;
 use clap::CommandFactory as _;
@@ -46,6 +47,8 @@ pub fn dispatch(ui: &Ui, command: Command) -> CommandResult {
         Command::Run(args) => run::run(ui, args),
         Command::Runs(args) => runs::runs(ui, &args),
         Command::Show(args) => show::show(ui, &args),
+        Command::Verify(args) => verify::verify(ui, &args),
+        Command::Checkpoint(args) => verify::checkpoint(ui, &args),
         Command::Passport(PassportCommand::Verify(args)) => passport::verify(ui, &args),
         Command::Passport(PassportCommand::Key { pem }) => passport::key(ui, pem),
         Command::Policy(command) => policy::policy(ui, &command),

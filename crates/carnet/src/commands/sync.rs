@@ -2,7 +2,10 @@
 
 use carnet_core::ExitCode;
 use carnet_git::{NotesJoined, PushError};
-use carnet_run::sync::{SyncError, sync as exchange};
+use carnet_run::{
+    checkpoint,
+    sync::{SyncError, sync as exchange},
+};
 use serde::Serialize;
 
 use super::report::count;
@@ -27,8 +30,15 @@ struct SyncReport<'a> {
 /// Fetches, joins and pushes.
 pub fn sync(ui: &Ui, args: &SyncArgs) -> CommandResult {
     let workspace = Workspace::discover()?;
-    let writer = workspace.key()?.public().writer();
+    let key = workspace.key()?;
+    let writer = key.public().writer();
     let remote = remote(&workspace, args.remote.as_deref())?;
+    super::run::close_abandoned_runs(ui, &workspace);
+    // Once a day the state of every chain is signed; a broken one is `carnet verify`'s to name.
+    if let Err(error) = checkpoint::write_daily(&workspace.repo, &key, now()) {
+        let error = CommandError::from(error);
+        ui.err(&format!("carnet: no checkpoint was made: {}; see carnet verify\n", error.message));
+    }
     let synced = exchange(&workspace.repo, &remote, &writer, now())?;
     let notes = match synced.notes {
         NotesJoined::Unchanged => "unchanged",

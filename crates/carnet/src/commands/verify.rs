@@ -1,0 +1,171 @@
+//! `carnet verify`: the whole ledger, on any clone. `carnet checkpoint`: signs where it stands.
+
+use std::time::{Duration, Instant};
+
+use carnet_core::ExitCode;
+use carnet_run::{
+    checkpoint::{self, CheckpointError},
+    verify_all::{Problem, Report, Severity, verify_all},
+};
+use serde::Serialize;
+
+use super::report::count;
+use crate::{
+    cli::JsonArgs,
+    error::{CommandError, CommandResult},
+    ui::Ui,
+    workspace::{TRUSTED_KEY, Workspace, now},
+};
+
+/// How long a verification goes on before it says how far it is.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// `carnet verify --json`.
+#[derive(Serialize)]
+struct VerifyReport {
+    format: &'static str,
+    verdict: &'static str,
+    n_chains: usize,
+    n_runs: usize,
+    n_locked: usize,
+    n_checkpoints: usize,
+    problems: Vec<ProblemLine>,
+}
+
+#[derive(Serialize)]
+struct ProblemLine {
+    severity: &'static str,
+    subject: String,
+    message: String,
+}
+
+/// `carnet checkpoint --json`.
+#[derive(Serialize)]
+struct CheckpointReport {
+    format: &'static str,
+    at: String,
+    n_chains: usize,
+    n_events: u64,
+}
+
+/// Verifies the whole ledger.
+pub fn verify(ui: &Ui, args: &JsonArgs) -> CommandResult {
+    let workspace = Workspace::discover()?;
+    let trusted = workspace.trusted_keys()?;
+    let own_writer = workspace.key().ok().map(|key| key.public().writer());
+    let begun = Instant::now();
+    let on_run = |run_idx: usize, n_runs: usize| {
+        if run_idx.is_multiple_of(64) && begun.elapsed() > QUIET {
+            ui.progress(&format!("\rcarnet: verified {run_idx} of {n_runs} runs …"));
+        }
+    };
+    let report = verify_all(&workspace.repo, &trusted, own_writer.as_deref(), &on_run)?;
+    if begun.elapsed() > QUIET {
+        ui.progress("\r\x1b[K");
+    }
+    let worst = report.problems.first().map(|problem| problem.severity);
+    let (verdict, code) = match worst {
+        Some(Severity::Wrong) => ("wrong", ExitCode::Refused),
+        Some(Severity::Untrusted) => ("untrusted", ExitCode::Incomplete),
+        Some(Severity::Note) | None => ("holds", ExitCode::Done),
+    };
+    if args.json {
+        ui.json(&json(&report, verdict));
+        return Ok(code);
+    }
+    ui.out(&text(ui, &report));
+    match worst {
+        Some(Severity::Wrong) => Err(CommandError::new(code, "the ledger does not verify").hint(
+            "Compare with another clone or the server: `git fetch`, then `carnet verify` again.",
+        )),
+        Some(Severity::Untrusted) => {
+            let mut error =
+                CommandError::new(code, "not everything is signed by someone trusted here");
+            error.hints.extend(report.untrusted_keys.iter().map(|key| {
+                format!("If you know that writer: `git config --add {TRUSTED_KEY} {key}`.")
+            }));
+            Err(error)
+        }
+        _ => Ok(code),
+    }
+}
+
+/// Signs where every chain stands.
+pub fn checkpoint(ui: &Ui, args: &JsonArgs) -> CommandResult {
+    let workspace = Workspace::discover()?;
+    let key = workspace.key()?;
+    let made = checkpoint::write(&workspace.repo, &key, now())?.ok_or_else(|| {
+        CommandError::new(ExitCode::NothingToLookAt, "no run is recorded yet")
+            .hint("Record one: `carnet run -- true`.")
+    })?;
+    let n_events = made.chains.iter().map(|chain| chain.n_events).sum();
+    if args.json {
+        ui.json(&CheckpointReport {
+            format: "carnet/checkpoint-made/1",
+            at: made.at.to_string(),
+            n_chains: made.chains.len(),
+            n_events,
+        });
+    } else {
+        let chains = count(made.chains.len(), "chain");
+        ui.out(&format!(
+            "signed {chains} of {n_events} events; `carnet sync` carries it to others\n"
+        ));
+    }
+    Ok(ExitCode::Done)
+}
+
+fn json(report: &Report, verdict: &'static str) -> VerifyReport {
+    let line = |problem: &Problem| ProblemLine {
+        severity: word(problem.severity),
+        subject: problem.subject.clone(),
+        message: problem.message.clone(),
+    };
+    VerifyReport {
+        format: "carnet/verify/1",
+        verdict,
+        n_chains: report.n_chains,
+        n_runs: report.n_runs,
+        n_locked: report.n_locked,
+        n_checkpoints: report.n_checkpoints,
+        problems: report.problems.iter().map(line).collect(),
+    }
+}
+
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Wrong => "wrong",
+        Severity::Untrusted => "untrusted",
+        Severity::Note => "note",
+    }
+}
+
+fn text(ui: &Ui, report: &Report) -> String {
+    let mut text = String::new();
+    for problem in &report.problems {
+        let word = match problem.severity {
+            Severity::Wrong => ui.red_out("WRONG    "),
+            Severity::Untrusted => ui.yellow_out("untrusted"),
+            Severity::Note => ui.dim_out("note     "),
+        };
+        text += &format!("{word}  {}: {}\n", problem.subject, problem.message);
+    }
+    text += &format!(
+        "{} in {}, {} locked, {}\n",
+        count(report.n_runs, "run"),
+        count(report.n_chains, "chain"),
+        report.n_locked,
+        count(report.n_checkpoints, "checkpoint")
+    );
+    text
+}
+
+impl From<CheckpointError> for CommandError {
+    fn from(error: CheckpointError) -> CommandError {
+        let exit = match &error {
+            CheckpointError::Broken { .. } => ExitCode::Refused,
+            _ => ExitCode::Io,
+        };
+        CommandError::of(exit, &error).hint("See what is damaged: `carnet verify`.")
+    }
+}
