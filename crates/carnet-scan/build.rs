@@ -6,6 +6,8 @@
 mod checksum;
 #[path = "src/content_class.rs"]
 mod content_class;
+#[path = "src/generic/mod.rs"]
+mod generic;
 #[path = "src/glob.rs"]
 mod glob;
 #[path = "src/keyword_proof.rs"]

@@ -5,6 +5,8 @@
 //! both sides. Rules without a bound get the whole content as their window. The regex runs over each window
 //! with the bytes around it in view, so that `\b`, `^` and `$` mean the same as on the whole text.
 //!
+//! A rule of assigned values has no regex: [`crate::generic`] reads the name and the value around each keyword.
+//!
 //! Invariant: the matches are exactly those of each rule's regex run over the whole text, leftmost first and
 //! not overlapping (per rule). Overlapping windows of a rule are joined, a match lies wholly inside one, and
 //! [`crate::keyword_proof`] shows that no match is without a keyword.
@@ -14,6 +16,7 @@ use std::ops::Range;
 use regex_automata::{Input, util::captures::Captures};
 
 use crate::{
+    generic::{self, Kind},
     pattern::{Compiled, Pattern},
     placeholder,
     rule::{ContentMatcher, Matcher},
@@ -33,24 +36,31 @@ pub(crate) fn matches(rules: &RuleSet, bytes: &[u8]) -> Vec<Match> {
     // Most texts hold no keyword, many of them a few bytes long: those cost no allocation.
     let mut windows: Vec<Vec<Range<usize>>> = Vec::new();
     let mut met: Vec<usize> = Vec::new();
+    let mut found = Vec::new();
     for hit in rules.keywords().find_overlapping_iter(bytes) {
         if windows.is_empty() {
             windows.resize(rules.rules().len(), Vec::new());
         }
         for rule_idx in rules.waiting_for(hit.pattern().as_usize()) {
             let rule_idx = *rule_idx as usize;
-            if let Matcher::Content(content) = &rules.rules()[rule_idx].matcher {
-                let compiled = content.pattern.compiled();
-                let window = window(compiled.len_max, hit.range(), bytes.len());
-                if windows[rule_idx].is_empty() {
-                    met.push(rule_idx);
+            match &rules.rules()[rule_idx].matcher {
+                Matcher::Content(content) => {
+                    let compiled = content.pattern.compiled();
+                    let window = window(compiled.len_max, hit.range(), bytes.len());
+                    if windows[rule_idx].is_empty() {
+                        met.push(rule_idx);
+                    }
+                    join(&mut windows[rule_idx], window);
                 }
-                join(&mut windows[rule_idx], window);
+                Matcher::Assigned(kind) => {
+                    let secret = assigned(bytes, hit.range(), *kind);
+                    found.extend(secret.map(|secret| Match { rule_idx, secret }));
+                }
+                Matcher::Path(_) => {}
             }
         }
     }
     met.sort_unstable();
-    let mut found = Vec::new();
     for rule_idx in met {
         if let Matcher::Content(content) = &rules.rules()[rule_idx].matcher {
             for window in &windows[rule_idx] {
@@ -60,7 +70,32 @@ pub(crate) fn matches(rules: &RuleSet, bytes: &[u8]) -> Vec<Match> {
             }
         }
     }
+    // Two keywords in one name give the same value.
+    found.sort_unstable_by_key(|found| (found.rule_idx, found.secret.start, found.secret.end));
+    found.dedup();
     found
+}
+
+/// Returns where the value stands that a name around the keyword at `hit` is given, if it is likely a secret.
+fn assigned(bytes: &[u8], hit: Range<usize>, kind: Kind) -> Option<Range<usize>> {
+    let candidate = generic::candidate(bytes, hit, kind)?;
+    let is_nothing = is_redacted(candidate.value) || placeholder::is_placeholder(candidate.value);
+    (!is_nothing && generic::model::is_likely(&candidate)).then_some(candidate.range)
+}
+
+/// Tells whether a value in `bytes` is met that a name of this kind is given.
+pub(crate) fn is_assigned_in(kind: Kind, bytes: &[u8]) -> bool {
+    each_stem(kind, bytes).any(|hit| assigned(bytes, hit, kind).is_some())
+}
+
+/// Returns where the stems of names of this kind stand, in any ASCII case.
+fn each_stem(kind: Kind, bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    kind.stems().iter().flat_map(move |stem| {
+        let is_at =
+            move |at: &usize| bytes[*at..][..stem.len()].eq_ignore_ascii_case(stem.as_bytes());
+        let n_places = (bytes.len() + 1).saturating_sub(stem.len());
+        (0..n_places).filter(is_at).map(move |at| at..at + stem.len())
+    })
 }
 
 /// Tells whether the rule is met in `bytes`, looked at whole.
@@ -148,10 +183,20 @@ fn entropy(bytes: &[u8]) -> f64 {
 pub(crate) fn oracle(rules: &RuleSet, bytes: &[u8]) -> Vec<Match> {
     let mut found = Vec::new();
     for (rule_idx, rule) in rules.rules().iter().enumerate() {
-        if let Matcher::Content(content) = &rule.matcher {
-            search(content, bytes, 0..bytes.len(), |secret| found.push(Match { rule_idx, secret }));
+        match &rule.matcher {
+            Matcher::Content(content) => {
+                let report = |secret| found.push(Match { rule_idx, secret });
+                search(content, bytes, 0..bytes.len(), report);
+            }
+            Matcher::Assigned(kind) => {
+                let secrets = each_stem(*kind, bytes).filter_map(|hit| assigned(bytes, hit, *kind));
+                found.extend(secrets.map(|secret| Match { rule_idx, secret }));
+            }
+            Matcher::Path(_) => {}
         }
     }
+    found.sort_unstable_by_key(|found| (found.rule_idx, found.secret.start, found.secret.end));
+    found.dedup();
     found
 }
 

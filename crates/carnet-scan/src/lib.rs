@@ -27,6 +27,7 @@ mod rule_table;
 mod built_in;
 mod checksum;
 mod content_class;
+mod generic;
 mod glob;
 mod keyword_proof;
 mod pattern;

@@ -3,7 +3,7 @@
 //! The words are long or framed so that a random token holds one by chance less than once in a million.
 
 /// A value that holds one of these, in any ASCII case, is no secret.
-const HOLDS: [&[u8]; 30] = [
+const HOLDS: [&[u8]; 31] = [
     b"example",
     b"placeholder",
     b"changeme",
@@ -15,7 +15,8 @@ const HOLDS: [&[u8]; 30] = [
     b"redacted",
     b"xxxx",
     b"****",
-    b"....",
+    b"...",
+    b"####",
     b"your_",
     b"your-",
     b"yourpass",

@@ -4,7 +4,9 @@ use std::{borrow::Cow, ops::Deref};
 
 use carnet_core::{Confidence, Severity};
 
-use crate::{checksum::Checksum, content_class::ContentClass, glob::Glob, pattern::Pattern};
+use crate::{
+    checksum::Checksum, content_class::ContentClass, generic::Kind, glob::Glob, pattern::Pattern,
+};
 
 /// One thing to look for: what it is called, how it is recognised, and texts that prove it.
 #[derive(Debug)]
@@ -54,6 +56,8 @@ impl<'t> IntoIterator for &'t Texts {
 pub(crate) enum Matcher {
     /// By the bytes of a content.
     Content(Box<ContentMatcher>),
+    /// By a name that speaks of a secret, and a model of the value given to it.
+    Assigned(Kind),
     /// By the path of a content.
     Path(PathMatcher),
 }

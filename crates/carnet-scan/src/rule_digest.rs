@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Raised when the same rules begin to find other things, so that cached verdicts are not reused.
-const ENGINE_VERSION: u64 = 2;
+const ENGINE_VERSION: u64 = 3;
 
 /// Returns the digest of rules in order of their ids.
 pub(crate) fn digest_rules(rules: &[Rule]) -> Digest {
@@ -28,6 +28,9 @@ fn digest_rule(rule: &Rule, digester: &mut Digester) {
     }
     match &rule.matcher {
         Matcher::Content(content) => digest_content(content, digester.field(b"content")),
+        Matcher::Assigned(kind) => {
+            digester.field(b"assigned").field(kind.name().as_bytes());
+        }
         Matcher::Path(path) => digest_path(path, digester.field(b"path")),
     }
 }

@@ -77,6 +77,10 @@ impl Writer {
                 self.optional(content.unless_secret.as_ref().map(Pattern::text));
                 self.optional(content.unless_match.as_ref().map(Pattern::text));
             }
+            Matcher::Assigned(kind) => {
+                self.number(2);
+                self.text(kind.name());
+            }
             Matcher::Path(path) => {
                 self.number(1);
                 self.list(path.globs.iter().map(Glob::text));

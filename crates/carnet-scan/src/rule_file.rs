@@ -14,6 +14,7 @@ use toml::{
 use crate::{
     checksum::Checksum,
     content_class::ContentClass,
+    generic::Kind,
     glob::Glob,
     keyword_proof,
     pattern::{Pattern, PatternError},
@@ -195,6 +196,9 @@ impl Reader<'_> {
         let negative_examples = self.examples(table, "negative_examples");
         let matcher = match table.get("path") {
             Some(_) => self.path_matcher(table).map(Matcher::Path),
+            None if table.get("assigned_to").is_some() => {
+                self.assigned_kind(table).map(Matcher::Assigned)
+            }
             None => self.content_matcher(table).map(|content| Matcher::Content(Box::new(content))),
         };
         let family = family.to_owned();
@@ -235,6 +239,16 @@ impl Reader<'_> {
             },
         };
         Some(PathMatcher { globs, unless, unless_content })
+    }
+
+    fn assigned_kind(&mut self, table: Table<'_, '_>) -> Option<Kind> {
+        self.refuse_unknown(table, &[&RULE_KEYS, &["assigned_to"]]);
+        let kind = self.string(table, "assigned_to").as_deref().and_then(Kind::from_name);
+        if kind.is_none() {
+            let wanted = ProblemKind::Wanted("`password` or `secret`");
+            self.value_problem(table, "assigned_to", wanted);
+        }
+        kind
     }
 
     fn content_matcher(&mut self, table: Table<'_, '_>) -> Option<ContentMatcher> {

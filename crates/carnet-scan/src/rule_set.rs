@@ -144,5 +144,6 @@ fn is_met(rule: &Rule, text: &[u8]) -> bool {
     match &rule.matcher {
         Matcher::Path(path) => path.matches_path(text),
         Matcher::Content(content) => engine::meets(content, text),
+        Matcher::Assigned(kind) => engine::is_assigned_in(*kind, text),
     }
 }

@@ -11,6 +11,7 @@ use carnet_core::{Confidence, Digest, Severity};
 use crate::{
     checksum::Checksum,
     content_class::ContentClass,
+    generic::Kind,
     glob::Glob,
     pattern::Pattern,
     rule::{ContentMatcher, Matcher, PathMatcher, Rule, Texts},
@@ -44,8 +45,15 @@ impl Table {
         rules.sort_by(|a, b| a.id.cmp(&b.id));
         let mut stems: Vec<(&str, u32)> = Vec::new();
         for (rule_idx, rule) in rules.iter().enumerate() {
-            if let Matcher::Content(content) = &rule.matcher {
-                stems.extend(content.keywords.iter().map(|stem| (&**stem, rule_idx as u32)));
+            let rule_idx = rule_idx as u32;
+            match &rule.matcher {
+                Matcher::Content(content) => {
+                    stems.extend(content.keywords.iter().map(|stem| (&**stem, rule_idx)));
+                }
+                Matcher::Assigned(kind) => {
+                    stems.extend(kind.stems().iter().map(|stem| (*stem, rule_idx)));
+                }
+                Matcher::Path(_) => {}
             }
         }
         let keywords = KeywordSearch::new(stems);
@@ -103,6 +111,7 @@ impl Reader {
         let matcher = match self.number()? {
             0 => Matcher::Content(Box::new(self.content()?)),
             1 => Matcher::Path(self.path()?),
+            2 => Matcher::Assigned(Kind::from_name(self.text()?)?),
             _ => return None,
         };
         Some(Rule {
