@@ -10,6 +10,7 @@
 mod bench;
 mod ci;
 mod demo;
+mod scanner;
 mod shell;
 mod system;
 
@@ -23,6 +24,9 @@ Chores of carnet. Usage: cargo xtask <verb>
   ci              the whole gate: format, clippy, deny, tests, docs
   replay RUN      do a recorded run of this repository again (carnet replay RUN)
   bench           whole-command figures: hook, run, start-up
+  eval scan FILE  score the scanner on labelled snippets (JSON lines, plain or .xz); --list names each miss
+  train-generic LABELLED SOURCE…
+                  train the scanner's model for values without a mark; see docs/design/generic-model.md
 ";
 
 fn main() -> ExitCode {
@@ -34,6 +38,8 @@ fn main() -> ExitCode {
         ["ci"] => ci::gate(),
         ["replay", rest @ ..] if !rest.is_empty() => replay(rest),
         ["bench"] => bench::whole_commands(),
+        ["eval", "scan", file, rest @ ..] => scanner::eval(file, rest),
+        ["train-generic", dirs @ ..] if dirs.len() > 1 => scanner::train_generic(dirs),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             return ExitCode::SUCCESS;

@@ -51,6 +51,18 @@ impl Cmd {
         self
     }
 
+    /// Gives it something to read.
+    pub fn stdin(mut self, input: Stdio) -> Cmd {
+        self.0.stdin(input);
+        self
+    }
+
+    /// Lets it write there.
+    pub fn stdout(mut self, output: Stdio) -> Cmd {
+        self.0.stdout(output);
+        self
+    }
+
     /// Runs it with its output shown; an error unless it exits with 0.
     pub fn run(mut self) -> Result<(), String> {
         let status = self.0.status().map_err(|error| self.failed(&error))?;

@@ -3,13 +3,13 @@
 //! - `measure load` times the first use of the built-in rules in this process;
 //! - `measure tree DIR… [--list]` scans every file below each DIR and prints findings per rule, or one line each;
 //! - `measure suite [--list]` reads labelled snippets from standard input, one JSON object a line with the members
-//!   `source`, `rule_id`, `text` and `expect`, and prints how many are met, per source and per rule of the source.
+//!   `source`, `rule_id`, `text`, `expect` and `scope`, and prints how many are met, per source and per rule of it.
 //!
 //! `--rules DIR` takes the rule files of DIR instead of those compiled in, so that a change shows at once.
 #![expect(clippy::print_stdout, reason = "a program whose output is its purpose")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env,
     error::Error,
     fs,
@@ -82,54 +82,94 @@ impl Tally {
     }
 }
 
+/// A snippet and what was met in it.
+struct Met {
+    source: String,
+    rule_id: String,
+    expect: bool,
+    /// Whether the label speaks of the source's rule alone: another rule may rightly be met.
+    is_of_rule: bool,
+    rules: BTreeSet<String>,
+}
+
+impl Met {
+    fn read(line: &str, rules: &RuleSet, key: &FingerprintKey) -> Result<Met, Box<dyn Error>> {
+        let row: serde_json::Value = serde_json::from_str(line)?;
+        let member = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+        let content = Content { origin: Origin::Stdin, bytes: member("text").into_bytes() };
+        let found = scan(rules, key, &content).findings;
+        Ok(Met {
+            source: member("source"),
+            rule_id: member("rule_id"),
+            expect: row["expect"].as_bool().ok_or("`expect` is no boolean")?,
+            is_of_rule: member("scope") == "rule",
+            rules: found.into_iter().map(|finding| finding.rule_id).collect(),
+        })
+    }
+
+    fn of(&self) -> (String, String) {
+        (self.source.clone(), self.rule_id.clone())
+    }
+}
+
+/// Returns for each rule of a source those of ours that are met in a fifth or more of its positive snippets.
+fn counterparts(met: &[Met]) -> BTreeMap<(String, String), BTreeSet<String>> {
+    let mut counts: BTreeMap<(String, String), (usize, BTreeMap<String, usize>)> = BTreeMap::new();
+    for one in met.iter().filter(|one| one.expect) {
+        let (n, by_rule) = counts.entry(one.of()).or_default();
+        *n += 1;
+        one.rules.iter().for_each(|rule| *by_rule.entry(rule.clone()).or_default() += 1);
+    }
+    let common = |(n, by_rule): (usize, BTreeMap<String, usize>)| {
+        by_rule.into_iter().filter(|(_, count)| count * 5 >= n).map(|(rule, _)| rule).collect()
+    };
+    counts.into_iter().map(|(of, counted)| (of, common(counted))).collect()
+}
+
 fn suite(rules: &RuleSet, lists: bool) -> Result<(), Box<dyn Error>> {
     let key = FingerprintKey::from_bytes([0; 32]);
-    let mut sources: BTreeMap<(String, bool), Tally> = BTreeMap::new();
-    let mut families: BTreeMap<(String, String, bool), Tally> = BTreeMap::new();
-    let mut alarms: BTreeMap<String, usize> = BTreeMap::new();
-    for (idx, line) in std::io::stdin().lock().lines().enumerate() {
-        let row: serde_json::Value = serde_json::from_str(&line?)?;
-        let member = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
-        let expect = row["expect"].as_bool().ok_or("`expect` is no boolean")?;
-        let content = Content { origin: Origin::Stdin, bytes: member("text").into_bytes() };
-        let found = scan(rules, &key, &content).findings;
-        let is_met = !found.is_empty();
-        sources.entry((member("source"), expect)).or_default().add(is_met);
-        families.entry((member("source"), member("rule_id"), expect)).or_default().add(is_met);
-        let by: Vec<&str> = found.iter().map(|finding| &*finding.rule_id).collect();
-        if !expect {
-            by.iter().for_each(|rule| *alarms.entry((*rule).to_owned()).or_default() += 1);
+    let mut met = Vec::new();
+    for line in std::io::stdin().lock().lines() {
+        met.push(Met::read(&line?, rules, &key)?);
+    }
+    let counterparts = counterparts(&met);
+    let mut sources: BTreeMap<(String, &str), Tally> = BTreeMap::new();
+    let mut families: BTreeMap<((String, String), &str), Tally> = BTreeMap::new();
+    let mut add = |one: &Met, word: &'static str, is_met: bool| {
+        for source in [one.source.clone(), "all".to_owned()] {
+            sources.entry((source, word)).or_default().add(is_met);
         }
-        if lists && is_met != expect {
-            let word = if expect { "missed" } else { "alarm" };
-            println!(
-                "{word}\t{idx}\t{}\t{}\t{}",
-                member("source"),
-                member("rule_id"),
-                by.join(",")
-            );
+        families.entry((one.of(), word)).or_default().add(is_met);
+        let is_listed = lists && is_met != (word == "recall");
+        is_listed.then(|| one.rules.iter().map(String::as_str).collect::<Vec<_>>().join(","))
+    };
+    for (idx, one) in met.iter().enumerate() {
+        let is_met = !one.rules.is_empty();
+        let own = counterparts.get(&one.of()).filter(|own| one.is_of_rule && !own.is_empty());
+        let is_own = own.map_or(is_met, |own| one.rules.iter().any(|rule| own.contains(rule)));
+        let words: &[(&'static str, bool)] = if one.expect {
+            &[("recall", is_met)]
+        } else {
+            &[("alarms, same rule", is_own), ("alarms, any rule", is_met)]
+        };
+        for (word, is_met) in words {
+            if let Some(by) = add(one, word, *is_met) {
+                println!("{word}\t{idx}\t{}\t{}\t{by}", one.source, one.rule_id);
+            }
         }
     }
     println!("# rules of the sources that are not met in full, or met where they must not be");
-    for ((source, rule, expect), Tally { n_met, n }) in families {
-        if (n_met == n) != expect || !expect && n_met > 0 {
-            let word = if expect { "found" } else { "alarms" };
+    for (((source, rule), word), Tally { n_met, n }) in families {
+        if word == "recall" && n_met < n || word == "alarms, same rule" && n_met > 0 {
             println!("{source}\t{rule}\t{word}\t{n_met}\t{n}");
         }
     }
-    println!("# alarms on negatives, by rule of ours");
-    alarms.iter().for_each(|(rule, n)| println!("{n}\t{rule}"));
-    println!("# per source: found of those to find, alarms of those to leave");
-    let mut left = Tally::default();
-    for ((source, expect), Tally { n_met, n }) in sources {
-        let word = if expect { "recall" } else { "alarms" };
-        println!("{source:<20} {word} {:.3}  {n_met}/{n}", n_met as f64 / n as f64);
-        if !expect {
-            left = Tally { n_met: left.n_met + n_met, n: left.n + n };
-        }
+    println!(
+        "# per source; a label of one rule's own counts for the rule of ours that stands for it"
+    );
+    for ((source, word), Tally { n_met, n }) in sources {
+        println!("{source:<20} {word:<18} {:.3}  {n_met}/{n}", n_met as f64 / n as f64);
     }
-    let Tally { n_met, n } = left;
-    println!("{:<20} alarms {:.3}  {n_met}/{n}", "all", n_met as f64 / n.max(1) as f64);
     Ok(())
 }
 

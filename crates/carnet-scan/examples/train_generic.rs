@@ -40,7 +40,7 @@ const CLEAN: f64 = 0.05;
 const MADE_UP: f64 = 0.1;
 /// Of what held-out models report among labelled values at least so much must be true, by kind. Among labels for
 /// passwords those that call the same word true here and an example there are many.
-const PRECISION_MIN: [f64; 2] = [0.90, 0.96];
+const PRECISION_MIN: [f64; 2] = [0.89, 0.96];
 const PENALTY: f64 = 1.0;
 
 struct Sample {

@@ -38,13 +38,26 @@ const HOLDS: [&[u8]; 31] = [
 ];
 
 /// A value that holds one of these is an expression of some language, not a value.
-const FRAMES: [&[u8]; 7] = [b"${", b"{{", b"$(", b"#{", b"<%", b"%(", b"<your"];
+const FRAMES: [&[u8]; 6] = [b"${", b"{{", b"$(", b"#{", b"<%", b"<your"];
 
 /// Tells whether `secret` stands for a secret rather than being one.
 pub(crate) fn is_placeholder(secret: &[u8]) -> bool {
     let lower = secret.to_ascii_lowercase();
     let holds = |word: &&[u8]| memchr::memmem::find(&lower, word).is_some();
-    HOLDS.iter().any(&holds) || FRAMES.iter().any(&holds) || is_framed(&lower)
+    HOLDS.iter().any(&holds)
+        || FRAMES.iter().any(&holds)
+        || is_framed(&lower)
+        || has_named_format(&lower)
+}
+
+/// Tells whether the value holds a named format of Python: `%(name)s`.
+fn has_named_format(value: &[u8]) -> bool {
+    memchr::memmem::find(value, b"%(").is_some_and(|at| {
+        let rest = &value[at + 2..];
+        let name =
+            rest.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
+        name > 0 && rest[name..].starts_with(b")s")
+    })
 }
 
 /// Tells whether the whole value is one `<name>`, `{name}`, `[name]`, `$name` or `%name%`.

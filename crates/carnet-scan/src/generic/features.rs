@@ -82,6 +82,7 @@ pub(crate) const NAMES: &[&str] = &[
     "two-kinds-and-long",
     "mark-between-words",
     "hex-32-and-more",
+    "spelled-otherwise",
 ];
 
 /// Number of features.
@@ -294,7 +295,11 @@ impl Row {
             Separator::Tag,
             Separator::Attribute,
         ] {
-            self.flag(candidate.separator == separator);
+            let is = candidate.separator == separator;
+            // Of some there are few to learn from; they are like an equals sign.
+            let is_like = separator == Separator::Equals
+                && matches!(candidate.separator, Separator::Attribute | Separator::Blank);
+            self.flag(is || is_like);
         }
         self.flag(candidate.after == After::LineEnd);
         self.flag(candidate.after == After::More);
@@ -417,6 +422,7 @@ impl Row {
         self.flag(marks > 0 && value.n_digit == 0 && value.surprise < 5.0);
         let is_one_case = value.n_upper == 0 || value.n_lower == 0;
         self.flag(len >= 32 && is_one_case && value.is_all(|byte| byte.is_ascii_hexdigit()));
+        self.flag(is_spelled_otherwise(value));
     }
 }
 
@@ -439,6 +445,28 @@ fn is_expression(value: &Value<'_>) -> bool {
         || bytes.starts_with(b"<") && bytes.ends_with(b">")
         || bytes.starts_with(b"{") && bytes.ends_with(b"}")
         || bytes.starts_with(b"[") && bytes.ends_with(b"]")
+}
+
+/// Tells whether a word for a secret is written with other letters, as people do: `p4ssw0rd`, `s3cr3t`.
+fn is_spelled_otherwise(value: &Value<'_>) -> bool {
+    let plain: Vec<u8> = value
+        .lower
+        .iter()
+        .map(|byte| match byte {
+            b'0' => b'o',
+            b'1' | b'!' => b'i',
+            b'3' => b'e',
+            b'4' | b'@' => b'a',
+            b'5' | b'$' => b's',
+            other => *other,
+        })
+        .collect();
+    let holds = |text: &[u8]| {
+        ["passw", "secret", "admin", "welcome"]
+            .iter()
+            .any(|word| memchr::memmem::find(text, word.as_bytes()).is_some())
+    };
+    holds(&plain) && !holds(&value.lower)
 }
 
 fn is_uuid(bytes: &[u8]) -> bool {

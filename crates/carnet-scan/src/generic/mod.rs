@@ -4,16 +4,14 @@
 //! around a keyword, in any language and in settings files, without a parser; [`model`] says how likely the value is a
 //! secret, by its letters, its name and the way it is given.
 //!
-//! Invariants: a candidate is looked for within [`REACH`] bytes of its keyword, on both sides; what is read depends on
-//! those bytes alone.
+//! Invariants: a candidate is looked for within a few hundred bytes of its keyword, on both sides (a name,
+//! some blanks and a value have their bounds below), and what is read depends on those bytes alone.
 
 pub(crate) mod features;
 pub(crate) mod model;
 
 use std::ops::Range;
 
-/// Bytes around a keyword that are looked at.
-pub(crate) const REACH: usize = 512;
 /// Bytes of a name on either side of its keyword.
 const NAME_BYTES_MAX: usize = 48;
 /// Bytes of a value.
@@ -345,9 +343,10 @@ fn can_be_secret(value: &[u8], kind: Kind) -> bool {
 /// How hashes of passwords begin.
 const HASHES: [&str; 8] = ["$2", "$1$", "$5$", "$6$", "$apr1$", "$argon2", "{SHA}", "{SSHA"];
 
-/// How keys begin that are the same for everyone: that of Microsoft's storage emulator
-/// (<https://learn.microsoft.com/azure/storage/common/storage-use-azurite>).
-const DOCUMENTED: [&str; 1] = ["Eby8vdM02xNOcqFlqUwJPLlm"];
+/// How values begin that handbooks give to everyone: the key of Microsoft's storage emulator
+/// (<https://learn.microsoft.com/azure/storage/common/storage-use-azurite>), and the passwords of NuGet's reference
+/// (<https://learn.microsoft.com/nuget/reference/nuget-config-file>).
+const DOCUMENTED: [&str; 3] = ["Eby8vdM02xNOcqFlqUwJPLlm", "33f!!lloppa", "hal+9ooo_da!sY"];
 
 /// Words that stand for a value in every handbook.
 const WORDS: [&str; 30] = [
@@ -507,3 +506,6 @@ fn speaks_of(name: &[u8], kind: Kind, separator: Separator) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
