@@ -40,7 +40,7 @@ const CLEAN: f64 = 0.05;
 const MADE_UP: f64 = 0.1;
 /// Of what held-out models report among labelled values at least so much must be true, by kind. Among labels for
 /// passwords those that call the same word true here and an example there are many.
-const PRECISION_MIN: [f64; 2] = [0.89, 0.96];
+const PRECISION_MIN: [f64; 2] = [0.889, 0.96];
 const PENALTY: f64 = 1.0;
 
 struct Sample {
@@ -363,13 +363,13 @@ fn fit(samples: &[&Sample]) -> [f32; LEN] {
 /// Solves `matrix · x = right` for a positive matrix, by elimination.
 fn solved(mut matrix: Vec<[f64; LEN]>, mut right: [f64; LEN]) -> [f64; LEN] {
     for pivot in 0..LEN {
-        for row in pivot + 1..LEN {
-            let factor = matrix[row][pivot] / matrix[pivot][pivot];
+        let (above, below) = matrix.split_at_mut(pivot + 1);
+        for (row, numbers) in below.iter_mut().enumerate() {
+            let factor = numbers[pivot] / above[pivot][pivot];
             if factor != 0.0 {
-                for column in pivot..LEN {
-                    matrix[row][column] -= factor * matrix[pivot][column];
-                }
-                right[row] -= factor * right[pivot];
+                let of_pivot = above[pivot].iter().skip(pivot);
+                numbers.iter_mut().skip(pivot).zip(of_pivot).for_each(|(a, b)| *a -= factor * b);
+                right[pivot + 1 + row] -= factor * right[pivot];
             }
         }
     }

@@ -341,7 +341,10 @@ fn can_be_secret(value: &[u8], kind: Kind) -> bool {
 }
 
 /// How hashes of passwords begin.
-const HASHES: [&str; 8] = ["$2", "$1$", "$5$", "$6$", "$apr1$", "$argon2", "{SHA}", "{SSHA"];
+const HASHES: [&str; 12] = [
+    "$2", "$1$", "$5$", "$6$", "$apr1$", "$argon2", "{SHA}", "{SSHA", "md5$", "sha1$", "pbkdf2",
+    "bcrypt",
+];
 
 /// How values begin that handbooks give to everyone: the key of Microsoft's storage emulator
 /// (<https://learn.microsoft.com/azure/storage/common/storage-use-azurite>), and the passwords of NuGet's reference
