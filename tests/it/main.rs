@@ -12,6 +12,7 @@ mod hooks;
 mod messages;
 mod policy;
 mod push;
+mod replay;
 mod scan;
 mod scan_forms;
 mod scan_history;

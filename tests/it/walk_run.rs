@@ -69,7 +69,7 @@ fn a_replay_of_the_same_is_an_exact_match_and_of_another_is_told_byte_by_byte() 
 
         walk.carnet(&["run", "--output", "out/*", "--", "make", "random"]).expect_code(0);
         let random = walk.newest_run();
-        let ran = walk.carnet(&["replay", &random, "--json"]).expect_code(1);
+        let ran = walk.carnet(&["replay", &random, "--json"]).expect_code(13);
         let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
         assert_eq!(report["verdict"], "DIVERGED");
         assert_eq!(report["differences"][0]["path"], "artifacts/out/a.txt");
@@ -131,7 +131,8 @@ fn a_command_outside_the_lane_is_refused_recorded_and_never_started() {
         assert_eq!(passport["predicate"]["outcome"]["status"], "refused");
         assert_eq!(passport["predicate"]["enforcement"], json!([]));
         walk.carnet(&["passport", "verify", &run]).expect_code(0);
-        walk.carnet(&["replay", &run]).expect_code(1);
+        let replayed = walk.carnet(&["replay", &run]).expect_code(3);
+        assert!(replayed.stdout.starts_with("NOT_REPLAYABLE"), "{}", replayed.stdout);
     }
 }
 

@@ -20,6 +20,10 @@ pub enum ExitCode {
     OutOfTime = 11,
     /// Out of quota.
     OutOfQuota = 12,
+    /// A replay came out differently.
+    Diverged = 13,
+    /// A replay came out differently, or could not be run, on other programs than those recorded.
+    EnvDrift = 14,
     /// The daemon is away.
     DaemonAway = 69,
     /// A bug in carnet.
@@ -34,7 +38,7 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// Every code, in order, for the table in README.md and its test.
-    pub const ALL: [ExitCode; 13] = [
+    pub const ALL: [ExitCode; 15] = [
         ExitCode::Done,
         ExitCode::Refused,
         ExitCode::Usage,
@@ -43,6 +47,8 @@ impl ExitCode {
         ExitCode::CommandFailed,
         ExitCode::OutOfTime,
         ExitCode::OutOfQuota,
+        ExitCode::Diverged,
+        ExitCode::EnvDrift,
         ExitCode::DaemonAway,
         ExitCode::Bug,
         ExitCode::Io,
@@ -57,12 +63,14 @@ impl ExitCode {
             ExitCode::Refused => "refused: a finding, a gate, a lane",
             ExitCode::Usage => "usage: the command line is wrong",
             ExitCode::NothingToLookAt => {
-                "nothing to look at: no repository, no commit, no such run"
+                "nothing to look at: no repository, no commit, no such run, nothing to replay"
             }
             ExitCode::Incomplete => "incomplete: stale index, interrupted, unreadable object",
             ExitCode::CommandFailed => "the command that was run failed",
             ExitCode::OutOfTime => "out of time",
             ExitCode::OutOfQuota => "out of quota",
+            ExitCode::Diverged => "a replay came out differently",
+            ExitCode::EnvDrift => "a replay met other programs than those recorded",
             ExitCode::DaemonAway => "the daemon is away",
             ExitCode::Bug => "our bug",
             ExitCode::Io => "the disk or the machine failed; nothing is half written",

@@ -19,6 +19,7 @@ mod verdict;
 mod enforcement;
 mod lane;
 mod outcome;
+mod output_class;
 mod quota;
 mod run_id;
 
@@ -33,6 +34,7 @@ pub use finding::{Confidence, Content, Finding, Fingerprint, Origin, Severity};
 pub use lane::{LaneName, LaneNameError};
 pub use oid::{GitOid, GitOidParseError, ObjectFormat};
 pub use outcome::{LimitKind, Outcome};
+pub use output_class::{Normaliser, OutputClass, OutputRule, OutputRuleError};
 pub use path::{RepoPath, RepoPathError};
 pub use quota::{Quota, Usage};
 pub use region::{LineIndex, Region};

@@ -8,7 +8,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, Enforcement, GitOid, LaneName, ObjectFormat, Outcome, Quota, RunId, Timestamp, Usage,
+    Digest, Enforcement, GitOid, LaneName, ObjectFormat, Outcome, OutputRule, Quota, RunId,
+    Timestamp, Usage,
 };
 
 /// `_type` of every in-toto Statement v1.
@@ -108,6 +109,9 @@ pub struct RunIdentity {
     /// The run that this one repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay_of: Option<RunId>,
+    /// What made sure that it was done once at a time: `replay-<run>` for a replay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
     /// Version of carnet that ran it.
     pub carnet_version: String,
 }
@@ -139,6 +143,9 @@ pub struct Request {
     /// Whether success shall count as validation, and lock the run.
     #[serde(default, skip_serializing_if = "is_false")]
     pub validate: bool,
+    /// How outputs are compared when the run is done again; the first glob that fits decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<OutputRule>,
 }
 
 /// What a run saw as its workspace.
@@ -170,6 +177,25 @@ pub struct EnvSnapshot {
     pub kernel: String,
     /// The variables the command saw, all of them named by carnet or the lane.
     pub variables: std::collections::BTreeMap<String, String>,
+    /// What was held still around the command; absent in passports of before it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pins: Option<Pins>,
+}
+
+/// What is the same in every run, so that the same command makes the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pins {
+    /// Modification time of every file of the checkout, in seconds since 1970.
+    pub mtime_seconds: i64,
+    /// Where the command starts and sees the checkout.
+    pub workspace: String,
+    /// The machine's name as the command sees it.
+    pub hostname: String,
+    /// The user and group id that the command sees of itself.
+    pub uid: u32,
+    /// The file mode creation mask, in octal.
+    pub umask: String,
 }
 
 /// One program, by content.

@@ -27,6 +27,7 @@ mod write;
 mod chain;
 mod exchange;
 mod notes;
+mod promised;
 mod refs;
 
 mod config;

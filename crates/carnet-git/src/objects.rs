@@ -295,7 +295,7 @@ impl Repo {
         }
     }
 
-    fn is_partial_clone(&self) -> bool {
+    pub(crate) fn is_partial_clone(&self) -> bool {
         let config = self.gix.config_snapshot();
         let promisor = |section: gix::config::file::SectionRef<'_>| {
             section.body().value("promisor").is_some_and(|value| value != "false")

@@ -12,11 +12,9 @@ use std::{
 
 use carnet_access::keys::SigningKey;
 use carnet_core::{
-    Digest, Enforcement, EnforcementLevel, GitOid, LaneName, Outcome, RunId, Timestamp, Usage,
-    passport::{
-        EnvSnapshot, Log, Passport, PolicyRef, Request, RunIdentity, RunKind, Source, Tool,
-        Withheld,
-    },
+    Digest, Enforcement, EnforcementLevel, GitOid, LaneName, Outcome, OutputRule, RunId, Timestamp,
+    Usage,
+    passport::{Log, Passport, PolicyRef, Request, RunIdentity, RunKind, Source, Tool, Withheld},
 };
 use carnet_git::{ObjectError, Repo, store::Stores};
 use carnet_guard::{Guard, PolicyInForce};
@@ -30,9 +28,11 @@ use crate::{
     artifact::{Keeper, Kept},
     checkouts::{CheckoutsError, Wanted, check_out, write_out},
     collect::{Collected, GlobError, Output, Outputs, collect},
+    environment,
     journal::{self, OpenRun},
     lanes,
     record::{FinishedRun, RecordError, RecordedRun, describe_chain, record},
+    replay::Classes,
     scratch::{Scratch, ScratchError},
     slots::take_slot,
     tools::{self, ToolError},
@@ -73,14 +73,36 @@ pub struct RunRequest {
     pub argv: Vec<String>,
     /// Globs of outputs to collect.
     pub outputs: Vec<String>,
+    /// How outputs are compared in a replay; the first glob that fits decides.
+    pub classes: Vec<OutputRule>,
     /// The commit to run on.
     pub commit: GitOid,
     /// Why it runs.
     pub kind: RunKind,
-    /// The run that this one repeats.
-    pub replay_of: Option<RunId>,
     /// Whether success shall count as validation, and lock the run.
     pub validate: bool,
+    /// What is taken from an earlier run that this one repeats.
+    pub repeats: Option<Repeat>,
+}
+
+/// What a run takes from the one that it repeats.
+#[derive(Debug, Clone)]
+pub struct Repeat {
+    /// That run.
+    pub run: RunId,
+    /// Its run commit: the parent of the new one where the commit that ran is not here (a shallow clone).
+    pub run_commit: GitOid,
+    /// What it ran on; the checkout must have its digest.
+    pub source: Option<Source>,
+    /// The variables it saw.
+    pub variables: Option<BTreeMap<String, String>>,
+}
+
+impl Repeat {
+    /// Returns the key under which a run is repeated once at a time.
+    pub fn idempotency_key(&self) -> String {
+        format!("replay-{}", self.run)
+    }
 }
 
 /// What will be done, decided and not yet done.
@@ -92,6 +114,8 @@ pub struct RunPlan {
     pub tree: GitOid,
     /// Whether that tree holds uncommitted changes.
     pub dirty: bool,
+    /// The variables that the command will see.
+    pub variables: BTreeMap<String, String>,
     /// The lane as the policy in force defines it.
     pub lane: Lane,
     /// What the lane says to the command.
@@ -144,6 +168,14 @@ pub enum RunError {
     /// There is nowhere to work.
     #[error(transparent)]
     Scratch(#[from] ScratchError),
+    /// What was checked out is not what the run that is repeated ran on.
+    #[error(
+        "the source recorded with run `{run}` does not have the digest that its passport names"
+    )]
+    SourceDigest {
+        /// The run that was to be repeated.
+        run: RunId,
+    },
     /// The commit could not be checked out.
     #[error("make the workspace")]
     Checkout(#[from] CheckoutsError),
@@ -181,11 +213,20 @@ pub enum RunError {
 /// does not admit is no error: the plan says so.
 pub fn plan(repo: &Repo, policy: &PolicyInForce, request: RunRequest) -> Result<RunPlan, RunError> {
     let commit = request.commit;
-    let tree =
-        repo.read_commit(&commit).map_err(|source| RunError::Commit { commit, source })?.tree;
+    let repeats = request.repeats.as_ref();
+    let read = repo.read_commit(&commit);
+    let committed = read.as_ref().map_or_else(|_| environment::pinned_mtime(), |it| it.time);
+    let (tree, dirty) = match repeats.and_then(|it| it.source.as_ref()) {
+        Some(source) => (source.tree, source.dirty),
+        None => (read.map_err(|source| RunError::Commit { commit, source })?.tree, false),
+    };
     let lane = lanes::load(policy, &request.lane, Some(repo.state_dir()))
         .map_err(|source| RunError::Lane { lane: request.lane.clone(), source })?;
+    let recorded = repeats.and_then(|it| it.variables.clone());
+    let variables =
+        recorded.unwrap_or_else(|| environment::variables(committed, lane.environment()));
     let outputs = Outputs::compile(&request.outputs)?;
+    Classes::compile(&request.classes)?;
     let admission = lane.admit(&request.argv);
     let decided = [format!("{}.toml", request.lane), "deny.toml".to_owned()];
     let mut policy_files = policy.allowlists.clone();
@@ -201,7 +242,8 @@ pub fn plan(repo: &Repo, policy: &PolicyInForce, request: RunRequest) -> Result<
     Ok(RunPlan {
         request,
         tree,
-        dirty: false,
+        dirty,
+        variables,
         lane,
         admission,
         policy_origin,
@@ -332,9 +374,14 @@ fn run_confined(
         tree: plan.tree,
         hidden: plan.lane.hidden(),
         account: ctx.service_account,
-        mtime: pinned_mtime(),
+        mtime: environment::pinned_mtime(),
     };
     let checkout = check_out(&wanted)?;
+    if let Some(Repeat { run, source: Some(source), .. }) = &request.repeats
+        && source.tree_sha256 != checkout.tree_sha256
+    {
+        return Err(RunError::SourceDigest { run: *run });
+    }
     let required = requirements(plan);
     let run = |spec: &SandboxSpec| {
         let on_output = &mut |_: OutputStream, _: &[u8]| {};
@@ -345,7 +392,7 @@ fn run_confined(
         tool: PathBuf::from(&tool.path),
         argv: request.argv.clone(),
         workspace: Workspace::Overlay { lower: checkout.path(), mount_point: workspace.clone() },
-        env: plan.lane.environment().clone(),
+        env: plan.variables.clone(),
         quota: plan.lane.quota(),
         inner_exe: File::open(ctx.carnet_exe).map_err(io("open the carnet binary"))?,
         service_account: ctx.service_account,
@@ -388,11 +435,6 @@ fn run_confined(
     Ok((Draft { passport, confined, outputs, withheld, _scratch: Some(scratch) }, open))
 }
 
-/// The time that every file of a workspace has, so that archives made in a replay are the same bytes.
-fn pinned_mtime() -> Timestamp {
-    Timestamp::from_millis(1_000_000_000_000)
-}
-
 /// The passport that is recorded when carnet does not live to say how the run ended.
 fn passport_of_a_crash(
     ctx: &RunContext<'_>,
@@ -408,7 +450,8 @@ fn passport_of_a_crash(
             id,
             kind: request.kind,
             writer: ctx.key.public().writer(),
-            replay_of: request.replay_of,
+            replay_of: request.repeats.as_ref().map(|it| it.run),
+            idempotency_key: request.repeats.as_ref().map(Repeat::idempotency_key),
             carnet_version: env!("CARGO_PKG_VERSION").to_owned(),
         },
         lane: request.lane.clone(),
@@ -416,6 +459,7 @@ fn passport_of_a_crash(
             argv: request.argv.clone(),
             outputs: request.outputs.clone(),
             validate: request.validate,
+            classes: request.classes.clone(),
         },
         source: Source {
             commit: request.commit,
@@ -424,7 +468,7 @@ fn passport_of_a_crash(
             object_format: ctx.repo.object_format(),
             tree_sha256,
         },
-        environment: environment(tools, plan),
+        environment: environment::snapshot(tools, plan.variables.clone()),
         policy: PolicyRef {
             origin: plan.policy_origin.clone(),
             lane_sha256: plan.lane.digest(),
@@ -505,6 +549,7 @@ fn finish(
     let policy_files = plan.policy_files.clone();
     let run = FinishedRun {
         passport: passport.clone(),
+        stands_in: plan.request.repeats.as_ref().map(|it| it.run_commit),
         logs: stored_logs.clone(),
         outputs,
         policy_files,
@@ -523,19 +568,5 @@ fn finish(
             let run = Box::new(UnrecordedRun { passport, logs: stored_logs });
             Err(RunError::Record { run, source })
         }
-    }
-}
-
-fn environment(tools: Vec<Tool>, plan: &RunPlan) -> EnvSnapshot {
-    let mut variables: BTreeMap<String, String> = carnet_sandbox::BASE_ENVIRONMENT
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
-    variables.extend(plan.lane.environment().clone());
-    EnvSnapshot {
-        tools,
-        platform: format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
-        kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
-        variables,
     }
 }

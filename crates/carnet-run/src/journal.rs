@@ -228,8 +228,13 @@ fn close_one(
     passport.finished_at = if passport.outcome.has_ended() { passport.finished_at } else { now }
         .max(passport.started_at);
     passport.run.writer = key.public().writer();
-    let finished =
-        FinishedRun { passport, logs: vec![], outputs: vec![], policy_files: entry.policy_files };
+    let finished = FinishedRun {
+        passport,
+        stands_in: None,
+        logs: vec![],
+        outputs: vec![],
+        policy_files: entry.policy_files,
+    };
     record(repo, key, finished).map_err(|error| describe_chain(&error))?;
     open.close(repo);
     Ok(Some(run))

@@ -11,6 +11,7 @@ pub mod execute;
 pub mod artifact;
 pub mod checkouts;
 pub mod collect;
+pub mod environment;
 pub mod lanes;
 pub mod scratch;
 pub mod slots;

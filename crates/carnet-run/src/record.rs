@@ -28,6 +28,8 @@ pub const MANIFEST_PAYLOAD_TYPE: &str = "text/x-sha256sum";
 pub struct FinishedRun {
     /// What the passport says.
     pub passport: Passport,
+    /// The run commit's parent in a clone that lacks the commit that ran: the run commit that is repeated.
+    pub stands_in: Option<GitOid>,
     /// `stdout` and `stderr` as they are stored: redacted and bounded.
     pub logs: Vec<(&'static str, Vec<u8>)>,
     /// Outputs that were examined and are stored.
@@ -100,10 +102,12 @@ pub fn record(repo: &Repo, key: &SigningKey, run: FinishedRun) -> Result<Recorde
     }
     let tree = files.finish(passport.source.tree)?;
 
+    let source = Some(passport.source.commit);
+    let parent = source.filter(|commit| repo.has_object(commit)).or(run.stands_in);
     let author = author(&passport.run.writer);
     let commit = repo.write_commit(&CommitSpec {
         tree,
-        parents: vec![passport.source.commit],
+        parents: parent.into_iter().collect(),
         message: commit_message(passport),
         author: author.clone(),
         time: passport.finished_at,

@@ -38,10 +38,23 @@ pub fn take_slot(
     interrupted: &AtomicBool,
     on_wait: &dyn Fn(),
 ) -> io::Result<Option<Slot>> {
-    let dir = state_dir.join("lanes");
-    fs::create_dir_all(&dir)?;
-    let paths: Vec<PathBuf> =
-        (0..parallel).map(|slot_idx| dir.join(format!("{lane}.{slot_idx}.lock"))).collect();
+    let names = (0..parallel).map(|slot_idx| format!("{lane}.{slot_idx}.lock"));
+    take_any(&state_dir.join("lanes"), names, interrupted, on_wait)
+}
+
+/// Locks the first file in `dir` that is free, waiting for one when all are taken; `None` when `interrupted` was set first.
+///
+/// # Errors
+///
+/// What the system said when a file could not be made or locked.
+pub(crate) fn take_any(
+    dir: &Path,
+    names: impl Iterator<Item = String>,
+    interrupted: &AtomicBool,
+    on_wait: &dyn Fn(),
+) -> io::Result<Option<Slot>> {
+    fs::create_dir_all(dir)?;
+    let paths: Vec<PathBuf> = names.map(|name| dir.join(name)).collect();
     for path in &paths {
         let file = File::create(path)?;
         match file.try_lock() {

@@ -7,7 +7,7 @@ use carnet_core::{
     Digest, GitOid, RepoPath,
     passport::{PAYLOAD_TYPE, Statement},
 };
-use carnet_git::{EntryMode, Repo};
+use carnet_git::{Commit, EntryMode, Repo};
 
 use crate::{
     artifact,
@@ -135,10 +135,10 @@ fn source(
 ) -> Result<String, String> {
     let source = &statement.predicate.source;
     let commit = repo.read_commit(&entry.event().commit).map_err(|error| describe_chain(&error))?;
-    if commit.parents != [source.commit] {
+    let source_path = RepoPath::new(*b"source").expect("because the path is well formed");
+    if commit.parents != [source.commit] && !is_child_of_repeated(repo, &commit, statement) {
         return Err("the run commit's parent is not the commit that ran".to_owned());
     }
-    let source_path = RepoPath::new(*b"source").expect("because the path is well formed");
     let stored =
         repo.subtree(&commit.tree, &source_path).map_err(|error| describe_chain(&error))?;
     if stored != Some(source.tree) {
@@ -153,6 +153,16 @@ fn source(
         return Err(format!("sha256 of the tree is {found}, not what the passport names"));
     }
     Ok(format!("tree {} with sha256 {}", source.tree.short(), &found.to_string()[..16]))
+}
+
+/// Tells whether a run commit is the child of the run that it repeats, of the same source: a replay in a clone that lacks
+/// the commit itself.
+fn is_child_of_repeated(repo: &Repo, commit: &Commit, statement: &Statement) -> bool {
+    let source_path = RepoPath::new(*b"source").expect("because the path is well formed");
+    let [parent] = commit.parents.as_slice() else { return false };
+    statement.predicate.run.replay_of.is_some()
+        && repo.subtree(parent, &source_path).ok().flatten()
+            == Some(statement.predicate.source.tree)
 }
 
 fn artifacts(repo: &Repo, entry: &LedgerEntry, statement: &Statement) -> Result<String, String> {

@@ -38,6 +38,7 @@ pub use probe::{
     Bwrap, BwrapUnfit, CgroupMode, KernelRelease, Probe, ProbeItem, UserNamespacesUnfit, Version,
 };
 pub use spec::{
-    Attendance, BASE_ENVIRONMENT, Captured, Confined, INNER_ARGUMENT, OutputStream, OverlayAfter,
-    SandboxSpec, Secret, ServiceAccount, SpecError, WORKSPACE, Workspace,
+    Attendance, BASE_ENVIRONMENT, Captured, Confined, HOSTNAME, INNER_ARGUMENT, INNER_ID,
+    OutputStream, OverlayAfter, SandboxSpec, Secret, ServiceAccount, SpecError, UMASK, WORKSPACE,
+    Workspace,
 };

@@ -17,6 +17,12 @@ use crate::Requirement;
 
 /// Where the workspace is seen inside, and where the command starts.
 pub const WORKSPACE: &str = "/workspace";
+/// The machine's name as the command sees it.
+pub const HOSTNAME: &str = "carnet";
+/// User and group id that the command sees of itself.
+pub const INNER_ID: u32 = 1000;
+/// The file mode creation mask that the command starts with.
+pub const UMASK: u32 = 0o022;
 
 /// First argument with which a binary is re-executed as the inner stage; its `main` then calls `inner_main`.
 pub const INNER_ARGUMENT: &str = "__sandbox-inner";

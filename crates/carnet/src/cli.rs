@@ -103,9 +103,9 @@ pub enum Command {
     Gc(GcArgs),
     /// Do a run again from its own record and compare what comes out.
     #[command(
-        after_help = "Examples:\n  carnet replay 5f0c --dry-run   print the plan and change nothing\n  carnet replay 5f0c\n\nAnswers MATCH_EXACT (exit 0), or DIVERGED (exit 1) with path and first differing byte."
+        after_help = "Examples:\n  carnet replay 5f0c --dry-run            print the plan and change nothing\n  carnet replay 5f0c\n  carnet replay 5f0c --policy current     under today's rules\n  carnet replay --all --since 2026-11-21  every run of a day, for cron\n\nVerdicts: MATCH_EXACT and MATCH_NORMALISED (exit 0), DIVERGED (13) with path and first differing byte,\nENV_DRIFT (14) with the program that changed, NOT_REPLAYABLE (3) with what is missing, REFUSED (1)."
     )]
-    Replay(ReplayArgs),
+    Replay(crate::commands::replay::ReplayArgs),
     /// Exchange recorded runs with a remote: fetch others', join the notes, push ours.
     Sync(SyncArgs),
     /// Print where a symbol is defined.
@@ -273,6 +273,11 @@ pub struct RunArgs {
     /// Collect outputs that match this glob, relative to the workspace; may be repeated.
     #[arg(long = "output", value_name = "GLOB")]
     pub outputs: Vec<String>,
+    /// How a replay compares what GLOB names: exact (what everything is that is not declared), normalised[:RULE+RULE…]
+    /// (archive, dates, durations; also addresses, line-order), structural (JSON, SQLite), nondeterministic. `stdout` and
+    /// `stderr` are the streams. May be repeated; the first that fits decides.
+    #[arg(long = "class", value_name = "GLOB=CLASS", value_parser = carnet_core::OutputRule::parse)]
+    pub classes: Vec<carnet_core::OutputRule>,
     /// The commit to run on.
     #[arg(long, value_name = "REV", default_value = "HEAD")]
     pub commit: String,
@@ -389,19 +394,6 @@ pub enum AttestFormat {
     Slsa,
     /// The passport's statement alone, as it is stored.
     Json,
-}
-
-/// Options of `replay`.
-#[derive(Debug, Args)]
-pub struct ReplayArgs {
-    /// The run's id, or its first digits.
-    pub run: String,
-    /// Print the plan and change nothing.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Write JSON (`carnet/replay/1`).
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Options of `sync`.

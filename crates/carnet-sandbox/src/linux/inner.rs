@@ -16,10 +16,10 @@ use std::{
 
 use rustix::process::{DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitOptions};
 
+use crate::INNER_ID;
+
 use super::{
-    landlock,
-    layers::INNER_ID,
-    procfs, rights, seccomp,
+    landlock, procfs, rights, seccomp,
     sys::{
         self,
         confine::{Confinement, Step, confine},
@@ -131,7 +131,7 @@ fn verify() -> Result<Facts, Refusal> {
     // From here on the command cannot trace this process, nor open its descriptors or executable.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(|error| ("first-process", format!("prctl: {error}")))?;
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(crate::UMASK));
     let has_overlay =
         rustix::fs::statfs(crate::WORKSPACE).is_ok_and(|stat| stat.f_type == OVERLAY_MAGIC);
     Ok(Facts { nested_namespace_refusal, has_keyring, interfaces, has_overlay })

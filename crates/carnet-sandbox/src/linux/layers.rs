@@ -11,10 +11,7 @@ use std::{
 
 use carnet_core::Quota;
 
-use crate::{INNER_ARGUMENT, WORKSPACE};
-
-/// User and group id that the command sees of itself.
-pub(super) const INNER_ID: u32 = 1000;
+use crate::{HOSTNAME, INNER_ARGUMENT, INNER_ID, WORKSPACE};
 
 /// Top-level names that hold programs and libraries, on hosts with a merged `/usr` and without.
 const SYSTEM_NAMES: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
@@ -113,7 +110,7 @@ impl Arguments {
             "--gid",
             &id,
             "--hostname",
-            "carnet",
+            HOSTNAME,
         ]);
         self.add(["--cap-drop", "ALL", "--new-session", "--die-with-parent", "--clearenv"]);
     }

@@ -58,9 +58,10 @@ pub fn run(ui: &Ui, args: RunArgs) -> CommandResult {
         lane,
         argv: args.argv,
         outputs: args.outputs,
+        classes: args.classes,
         commit,
         kind: RunKind::Baseline,
-        replay_of: None,
+        repeats: None,
         validate: args.validate,
     };
     let mut plan = plan(repo, &policy, request)?;
@@ -164,7 +165,8 @@ fn with_uncommitted(
     Ok(plan.on_uncommitted(taken.tree))
 }
 
-fn commit_to_run(repo: &Repo, name: &str) -> Result<carnet_core::GitOid, CommandError> {
+/// Returns the commit that a revision names; HEAD may be unborn.
+pub fn commit_to_run(repo: &Repo, name: &str) -> Result<carnet_core::GitOid, CommandError> {
     if name != "HEAD" {
         return Ok(repo.resolve_commit(name)?);
     }
@@ -219,6 +221,11 @@ impl World {
             blob_bytes_max: artifact::blob_bytes_max(repo)?,
             now,
         })
+    }
+
+    /// Tells whether the person asked to stop.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Puts the context of a run together.
@@ -382,7 +389,9 @@ impl From<RunError> for CommandError {
             RunError::Tool(_) => CommandError::of(ExitCode::Refused, &error),
             RunError::Interrupted(_) => CommandError::of(ExitCode::Incomplete, &error),
             RunError::Sandbox(source) => sandbox_error(&error, source),
-            RunError::Commit { .. } | RunError::Checkout(CheckoutsError::Checkout(_)) => {
+            RunError::Commit { .. }
+            | RunError::Checkout(CheckoutsError::Checkout(_))
+            | RunError::SourceDigest { .. } => {
                 CommandError::of(ExitCode::Incomplete, &error).hint("Ask git what it thinks: `git fsck`.")
             }
             RunError::Record { .. } => CommandError::of(ExitCode::Io, &error)

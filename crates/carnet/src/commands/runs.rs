@@ -74,6 +74,14 @@ pub fn runs(ui: &Ui, args: &RunsArgs) -> CommandResult {
     Ok(if ledger.problems.is_empty() { ExitCode::Done } else { ExitCode::Incomplete })
 }
 
+/// Parses what `--since` takes.
+pub fn parse_since(text: &str) -> Result<Timestamp, CommandError> {
+    Timestamp::parse(text).ok_or_else(|| {
+        CommandError::new(ExitCode::Usage, format!("`{text}` is neither a day nor a time"))
+            .hint("Write `2026-11-22` or `2026-11-22T16:00:00Z`.")
+    })
+}
+
 fn filter(workspace: &Workspace, args: &RunsArgs) -> Result<RunFilter, CommandError> {
     let usage =
         |error: &(dyn std::error::Error + 'static)| CommandError::of(ExitCode::Usage, error);
@@ -81,13 +89,7 @@ fn filter(workspace: &Workspace, args: &RunsArgs) -> Result<RunFilter, CommandEr
         args.lane.as_deref().map(LaneName::new).transpose().map_err(|error| usage(&error))?;
     let commit =
         args.commit.as_deref().map(|name| workspace.repo.resolve_commit(name)).transpose()?;
-    let since = match args.since.as_deref() {
-        None => None,
-        Some(text) => Some(Timestamp::parse(text).ok_or_else(|| {
-            CommandError::new(ExitCode::Usage, format!("`{text}` is neither a day nor a time"))
-                .hint("Write `2026-11-22` or `2026-11-22T16:00:00Z`.")
-        })?),
-    };
+    let since = args.since.as_deref().map(parse_since).transpose()?;
     let ending = args.outcome.map(|ending| match ending {
         EndingArg::Succeeded => Ending::Succeeded,
         EndingArg::Failed => Ending::Failed,
