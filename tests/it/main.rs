@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets a surprise must stop where it stands")]
 
 mod architecture;
+mod artifacts;
 mod attest;
+mod backup;
 mod bad_input;
 mod command_line;
 mod endings;
@@ -13,6 +15,7 @@ mod messages;
 mod policy;
 mod push;
 mod replay;
+mod retention;
 mod scan;
 mod scan_forms;
 mod scan_history;

@@ -10,6 +10,7 @@
 mod bench;
 mod ci;
 mod demo;
+mod drill;
 mod scanner;
 mod shell;
 mod system;
@@ -23,6 +24,7 @@ Chores of carnet. Usage: cargo xtask <verb>
                   (a path or a URL of a local repository; default: this repository)
   ci              the whole gate: format, clippy, deny, tests, docs
   replay RUN      do a recorded run of this repository again (carnet replay RUN)
+  drill           lose a machine and recover it from its backups on another, replay included
   bench           whole-command figures: hook, run, start-up
   eval scan FILE  score the scanner on labelled snippets (JSON lines, plain or .xz); --list names each miss
   train-generic LABELLED SOURCE…
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         ["demo", repo] => demo::walk(Some(repo)),
         ["ci"] => ci::gate(),
         ["replay", rest @ ..] if !rest.is_empty() => replay(rest),
+        ["drill"] => drill::drill(),
         ["bench"] => bench::whole_commands(),
         ["eval", "scan", file, rest @ ..] => scanner::eval(file, rest),
         ["train-generic", dirs @ ..] if dirs.len() > 1 => scanner::train_generic(dirs),

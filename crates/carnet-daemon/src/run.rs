@@ -262,7 +262,8 @@ impl Shell {
             let wake = self.wake();
             let event = tokio::select! {
                 Some(event) = done.recv() => {
-                    self.is_refreshing = false; // One job at a time: whichever it was, it is over.
+                    // One job at a time, and a backup beside it.
+                    self.is_refreshing &= matches!(event, Event::BackupEnded(_));
                     event
                 }
                 Some(inbound) = inbox.recv() => self.admit(inbound),
@@ -305,6 +306,9 @@ impl Shell {
                     self.start(move |home| {
                         Event::RefreshEnded(work::refresh_for_daemon(home, &worktree, commit, tree))
                     });
+                }
+                Effect::Backup => {
+                    self.start(|home| Event::BackupEnded(work::back_up(home)));
                 }
                 Effect::Answer(id, answer) => {
                     if let Some(reply) = self.replies.remove(&id) {

@@ -31,6 +31,9 @@ const PAUSE_MS_MIN: u64 = 1_000;
 /// Longest pause.
 const PAUSE_MS_MAX: u64 = 60_000;
 
+/// After a backup ended, well or not, none is begun for so long.
+const BACKUP_PAUSE_MS: u64 = 3_600_000;
+
 /// Names one request while it waits for its answer.
 pub(crate) type RequestId = u64;
 
@@ -47,6 +50,8 @@ pub(crate) enum Event {
     Looked(Look),
     /// The refresh that [`Effect::Refresh`] asked for.
     RefreshEnded(Result<RefreshRecord, String>),
+    /// The backup that [`Effect::Backup`] asked for.
+    BackupEnded(Result<(), String>),
     /// Someone asks.
     Asked(RequestId, Request),
     /// The watcher began, grew or failed.
@@ -61,6 +66,17 @@ pub(crate) struct Look {
     pub head: Head,
     /// The commit of the current snapshot on disk.
     pub indexed: Option<GitOid>,
+    /// How it stands with backups; `None` where none are configured.
+    pub backups: Option<Backups>,
+}
+
+/// How it stands with backups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Backups {
+    /// When the last one was made.
+    pub last: Option<Timestamp>,
+    /// When the look was taken.
+    pub now: Timestamp,
 }
 
 /// Where the HEAD of a worktree stands.
@@ -85,6 +101,8 @@ pub(crate) enum Effect {
     Look(Worktree),
     /// Bring the index to a commit; ends with [`Event::RefreshEnded`].
     Refresh { worktree: Worktree, commit: GitOid, tree: GitOid },
+    /// Make a backup, beside everything else; ends with [`Event::BackupEnded`].
+    Backup,
     /// Answer a request.
     Answer(RequestId, Answer),
     /// Compare what is watched with what is there.
@@ -184,6 +202,8 @@ pub(crate) struct State {
     watch: WatchMode,
     active_ms: u64,
     poll_at_ms: u64,
+    is_backing_up: bool,
+    backup_not_before_ms: u64,
     has_ended: bool,
 }
 
@@ -211,6 +231,8 @@ impl State {
             watch: WatchMode::Polling { reason: "not watching yet".to_owned() },
             active_ms: now_ms,
             poll_at_ms: now_ms.saturating_add(timing.poll_ms),
+            is_backing_up: false,
+            backup_not_before_ms: now_ms,
             has_ended: false,
         }
     }
@@ -233,6 +255,14 @@ impl State {
             Event::Tick => self.tick(now_ms, &mut effects),
             Event::Looked(look) => self.looked(now_ms, look, &mut effects),
             Event::RefreshEnded(result) => self.refresh_ended(now_ms, result, &mut effects),
+            Event::BackupEnded(result) => {
+                self.is_backing_up = false;
+                self.backup_not_before_ms = now_ms.saturating_add(BACKUP_PAUSE_MS);
+                effects.push(Effect::Note(match result {
+                    Ok(()) => "backup made".to_owned(),
+                    Err(message) => format!("backup failed: {message}"),
+                }));
+            }
             Event::Asked(id, request) => {
                 self.active_ms = now_ms;
                 self.answer_or_queue(now_ms, id, request, &mut effects);
@@ -285,6 +315,10 @@ impl State {
             return; // Nobody asked; the next look is the truth.
         };
         self.indexed = look.indexed;
+        if look.backups.is_some_and(|backups| self.backup_is_due(now_ms, &backups)) {
+            self.is_backing_up = true;
+            effects.push(Effect::Backup);
+        }
         self.head_error = match (&look.head, self.head_error.take()) {
             (Head::Unreadable(message), before) => {
                 if before.as_ref().is_none_or(|before| before.message != *message) {
@@ -311,6 +345,12 @@ impl State {
             self.active_ms = now_ms;
         }
         self.seen = Some(Seen { worktree, began, head: look.head });
+    }
+
+    /// At most once a day, in UTC, and not again soon after one failed.
+    fn backup_is_due(&self, now_ms: u64, backups: &Backups) -> bool {
+        let was_today = backups.last.is_some_and(|last| last.day() == backups.now.day());
+        !was_today && !self.is_backing_up && now_ms >= self.backup_not_before_ms
     }
 
     fn worktree_is_gone(&mut self, worktree: &Worktree, effects: &mut Vec<Effect>) {

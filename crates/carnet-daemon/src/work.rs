@@ -23,7 +23,7 @@ use crate::{
     RefreshRecord, Worktree,
     paths::{Paths, dir_identity, real},
     record,
-    state::{Head, Look},
+    state::{Backups, Head, Look},
 };
 
 /// Largest blob that is read, in bytes; the parser declines far smaller ones and says so.
@@ -83,7 +83,31 @@ pub(crate) fn look(home: &Home, worktree: &Worktree) -> Look {
     let indexed = guarded(|| Snapshot::open_current(&home.paths.index_dir));
     // A damaged snapshot counts as none: the refresh that follows heals it.
     let indexed = indexed.ok().and_then(Result::ok).flatten().map(|snapshot| snapshot.commit());
-    Look { head, indexed }
+    let backups = guarded(|| look_at_backups(home)).ok().flatten();
+    Look { head, indexed, backups }
+}
+
+/// Says when the last backup was made, where git's configuration names a directory for them.
+fn look_at_backups(home: &Home) -> Option<Backups> {
+    let repo = Repo::discover(&home.paths.common_dir).ok()?;
+    // While a repository is being deleted, the search may end at another one above it.
+    (!home.is_gone() && real(repo.common_dir()) == home.paths.common_dir).then_some(())?;
+    repo.config_get("carnet.backupDir").filter(|dir| !dir.is_empty())?;
+    let last = std::fs::read_to_string(repo.state_dir().join("last-backup")).ok();
+    Some(Backups { last: last.and_then(|text| Timestamp::parse(text.trim())), now: now() })
+}
+
+/// Has this very program make a backup and remove old ones: what it takes to do so is not the daemon's to know.
+pub(crate) fn back_up(home: &Home) -> Result<(), String> {
+    let program = std::env::current_exe().map_err(|err| chain(&err))?;
+    let mut command = std::process::Command::new(program);
+    command.args(["backup", "create", "--prune"]).current_dir(&home.paths.common_dir);
+    let ended = command.stdin(std::process::Stdio::null()).output().map_err(|err| chain(&err))?;
+    if ended.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&ended.stderr);
+    Err(format!("{}: {}", ended.status, said.lines().next().unwrap_or_default()))
 }
 
 fn look_at_head(home: &Home, worktree: &Worktree) -> Head {

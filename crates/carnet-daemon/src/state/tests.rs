@@ -40,7 +40,7 @@ fn level() -> State {
 }
 
 fn looked(head: Head, indexed: Option<u8>) -> Event {
-    Event::Looked(Look { head, indexed: indexed.map(oid) })
+    Event::Looked(Look { head, indexed: indexed.map(oid), backups: None })
 }
 
 fn refresh(n: u8) -> Effect {
@@ -418,7 +418,7 @@ impl World {
                     assert_eq!(answers.len(), 1, "two answers to one request");
                 }
                 Effect::Exit(reason) => panic!("ended: {reason:?}"),
-                Effect::Rewatch | Effect::Note(_) => {}
+                Effect::Rewatch | Effect::Note(_) | Effect::Backup => {}
             }
         }
         let retry_is_due = self.state.next_wake_ms(self.now_ms) <= self.now_ms;
@@ -440,7 +440,7 @@ impl World {
                     false if !is_success => Head::Unreadable("torn".to_owned()),
                     false => at(self.heads[&worktree]),
                 };
-                self.event(Event::Looked(Look { head, indexed: self.on_disk }));
+                self.event(Event::Looked(Look { head, indexed: self.on_disk, backups: None }));
             }
             Some(Effect::Refresh { commit, .. }) if is_success => {
                 self.on_disk = Some(commit);
@@ -515,4 +515,30 @@ proptest! {
         prop_assert!(world.asked.values().all(|answers| answers.len() == 1), "{:?}", world.asked);
         prop_assert_eq!(world.state.status().last_error, None);
     }
+}
+
+#[test]
+fn a_backup_is_made_once_a_day_and_not_at_once_again_after_a_failure() {
+    const HOUR_MS: i64 = 3_600_000;
+    let mut state = new_state(TIMING);
+    state.step(0, Event::Started);
+    // One look at `hour` of the first day of 1970, with the hour of the last backup.
+    let mut look = |at_hour: i64, last: Option<i64>, ended: Option<Result<(), String>>| {
+        let now_ms = u64::try_from(at_hour * HOUR_MS).unwrap();
+        if let Some(result) = ended {
+            state.step(now_ms, Event::BackupEnded(result));
+        }
+        state.step(now_ms, Event::Stirred);
+        let time = |hour: i64| Timestamp::from_millis(hour * HOUR_MS);
+        let backups = Some(Backups { last: last.map(time), now: time(at_hour) });
+        let look = Look { head: at(1), indexed: Some(oid(1)), backups };
+        state.step(now_ms, Event::Looked(look)).contains(&Effect::Backup)
+    };
+    assert!(look(0, None, None), "none was ever made");
+    assert!(!look(1, None, None), "one is under way");
+    assert!(!look(2, Some(0), Some(Ok(()))));
+    assert!(!look(23, Some(0), None), "the same day");
+    assert!(look(24, Some(0), None), "the next day");
+    assert!(!look(25, Some(0), Some(Err("disk full".to_owned()))), "it just failed");
+    assert!(look(26, Some(0), None), "an hour later");
 }
