@@ -14,6 +14,7 @@ mod hooks;
 mod messages;
 mod policy;
 mod push;
+mod quota;
 mod replay;
 mod retention;
 mod scan;

@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use crate::{shell::repository_root, system};
+use crate::{shell::repository_root, system, vm_limits};
 
 type Section = fn() -> Result<(), String>;
 
 /// Runs every section; all of them must pass.
 pub fn gate() -> Result<(), String> {
-    let sections: [(&str, Section); 7] = [
+    let sections: [(&str, Section); 8] = [
         ("system packages", || system::ensure_packages(system::FOR_TESTS)),
         ("format", || cargo(&["fmt", "--all", "--check"])),
         ("clippy", || {
@@ -17,6 +17,7 @@ pub fn gate() -> Result<(), String> {
         ("deny", deny),
         ("tests", || cargo(&["test", "--workspace", "--locked", "--no-fail-fast"])),
         ("docs", docs),
+        ("vm limits", vm_limits),
         ("dependencies", count_packages),
     ];
     let mut table = String::new();
@@ -60,6 +61,14 @@ fn deny() -> Result<(), String> {
 fn docs() -> Result<(), String> {
     let doc = ["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"];
     system::cargo().args(&doc).env("RUSTDOCFLAGS", "-D warnings").dir(&repository_root()).run()
+}
+
+/// What the VM needs is installed where it may be; where not, the chore says that it proved nothing.
+fn vm_limits() -> Result<(), String> {
+    if let Err(reason) = system::ensure_packages(vm_limits::PACKAGES) {
+        println!("{reason}");
+    }
+    vm_limits::prove()
 }
 
 /// Speaks up when the number of third-party packages grows.

@@ -14,6 +14,7 @@ mod drill;
 mod scanner;
 mod shell;
 mod system;
+mod vm_limits;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,8 @@ Chores of carnet. Usage: cargo xtask <verb>
   ci              the whole gate: format, clippy, deny, tests, docs
   replay RUN      do a recorded run of this repository again (carnet replay RUN)
   drill           lose a machine and recover it from its backups on another, replay included
+  vm-limits       boots Debian's kernel under qemu and proves there limits by cgroup v2, delegation, and
+                  that an old Landlock, or none, is refused; skipped aloud where qemu or the kernel is missing
   bench           whole-command figures: hook, run, start-up
   eval scan FILE  score the scanner on labelled snippets (JSON lines, plain or .xz); --list names each miss
   train-generic LABELLED SOURCE…
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         ["ci"] => ci::gate(),
         ["replay", rest @ ..] if !rest.is_empty() => replay(rest),
         ["drill"] => drill::drill(),
+        ["vm-limits"] => vm_limits::prove(),
         ["bench"] => bench::whole_commands(),
         ["eval", "scan", file, rest @ ..] => scanner::eval(file, rest),
         ["train-generic", dirs @ ..] if dirs.len() > 1 => scanner::train_generic(dirs),

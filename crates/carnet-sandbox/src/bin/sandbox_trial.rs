@@ -6,7 +6,8 @@
 //! carnet-sandbox-trial limited LIMITS WORKSPACE UID:GID|- WALL_MS TOOL [ARGUMENT…]
 //! ```
 //!
-//! LIMITS are `name=number` and `require:name=level`, with commas between: `memory=67108864,require:cpu=full`.
+//! LIMITS are `name=number` and `require:name=level`, with commas between:
+//! `memory=67108864,require:cpu=full,require:landlock=6`.
 
 use std::{
     collections::BTreeMap,
@@ -127,6 +128,10 @@ fn parse_workspace(text: &str) -> Workspace {
 
 fn read_limit(text: &str, quota: &mut Quota, required: &mut Vec<Requirement>) -> Option<()> {
     let (name, value) = text.split_once('=')?;
+    if name == "require:landlock" {
+        required.push(Requirement::Landlock { abi_min: value.parse().ok()? });
+        return Some(());
+    }
     if let Some(name) = name.strip_prefix("require:") {
         let limit = LimitKind::ALL.into_iter().find(|limit| limit.name() == name)?;
         let levels = [EnforcementLevel::None, EnforcementLevel::Partial, EnforcementLevel::Full];

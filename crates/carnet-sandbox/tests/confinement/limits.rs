@@ -32,13 +32,14 @@ enum Ground {
 }
 
 const V1_MEMORY: &str = "/sys/fs/cgroup/memory";
-/// Holds about 120 MB in a shell's memory.
-const HOG: &str = "held=$(head -c 120000000 /dev/zero | tr '\\0' a)";
+/// Holds 48 MB in a shell's memory.
+const HOG: &str = "held=$(head -c 48000000 /dev/zero | tr '\\0' a)";
 
 /// The grounds that can be shown here.
 fn grounds() -> Vec<Ground> {
     let mut grounds = vec![Ground::AsItIs];
-    if is_root() {
+    // The VM is slow, and is there for what it has.
+    if is_root() && std::env::var_os("CARNET_EXPECT_HELD").is_none() {
         grounds.push(Ground::WithoutCgroups);
         if Path::new(V1_MEMORY).exists() {
             grounds.push(Ground::WithoutMemory);
@@ -160,20 +161,20 @@ fn ends_by(limit: &str, limits: &str, beyond: &str, within: &str) {
 #[test]
 fn memory_ends_a_run_that_needs_more() {
     let beyond = format!("{HOG}; exec sleep 100000");
-    ends_by("Memory", "memory=83886080", &beyond, "echo done");
+    ends_by("Memory", "memory=33554432", &beyond, "echo done");
     // The same hog within its limit.
     for ground in grounds() {
         let Some(told) = run(ground, "memory=1073741824", &format!("{HOG}; echo done")) else {
             return;
         };
         assert_eq!(told.stdout, "done\n", "{ground:?}: {}", told.stderr);
-        assert!(told.used("memory_peak_bytes") > 100 << 20, "{}", told.stderr);
+        assert!(told.used("memory_peak_bytes") > 40 << 20, "{}", told.stderr);
     }
 }
 
 #[test]
 fn a_hog_that_ends_at_once_is_named_where_the_kernel_holds_memory() {
-    let Some(told) = run(Ground::AsItIs, "memory=83886080", HOG) else { return };
+    let Some(told) = run(Ground::AsItIs, "memory=33554432", HOG) else { return };
     if told.held("memory").0 == "Full" {
         assert!(told.is_over("Memory"), "{}", told.stderr);
     } else {
