@@ -108,7 +108,7 @@ fn a_run_that_the_disk_had_no_room_for_counts_and_is_recorded_incomplete_later()
     let predicate = &passport["predicate"];
     assert_eq!(predicate["outcome"], json!({"status": "exited", "exitCode": 0}));
     assert!(predicate["incomplete"].as_str().unwrap().starts_with("recording the run failed"));
-    assert_eq!(predicate["withheld"][0]["reason"], "could not be recorded");
+    assert!(predicate["withheld"][0]["reason"].as_str().unwrap().starts_with("could not be"));
     assert_eq!(predicate["validationPass"], false);
     assert_eq!(walk.ask(&["for-each-ref", "refs/carnet/locked"]), "");
     walk.carnet(&["passport", "verify", &id]).expect_code(0);

@@ -17,6 +17,7 @@ mod push;
 mod quota;
 mod replay;
 mod retention;
+mod runs_index;
 mod scan;
 mod scan_forms;
 mod scan_history;

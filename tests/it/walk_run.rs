@@ -199,7 +199,7 @@ fn a_changed_passport_no_longer_verifies() {
          forged=$(git commit-tree -p HEAD -m forged $(git write-tree))
          ref=$(git for-each-ref --format='%(refname)' refs/carnet/ledger)
          git cat-file commit $ref | sed \"s/{commit}/$forged/g\" >event
-         git update-ref $ref $(git hash-object -t commit -w event)
+         git -c core.hooksPath=/dev/null update-ref $ref $(git hash-object -t commit -w event)
          rm forged.index event"
     ));
     let ran = walk.carnet(&["passport", "verify", &run]).expect_code(1);

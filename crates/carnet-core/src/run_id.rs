@@ -34,6 +34,11 @@ impl RunId {
         Ok(RunId(raw))
     }
 
+    /// Returns the 16 bytes.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
     /// Returns the first 8 hex digits, for people.
     pub fn short(&self) -> String {
         self.to_string()[..8].to_owned()

@@ -75,6 +75,14 @@ pub enum FindError {
         /// The runs it fits, at most 8.
         candidates: Vec<String>,
     },
+    /// Its event cannot be read.
+    #[error("read the ledger event of run `{run}`: {message}")]
+    Damaged {
+        /// The run.
+        run: RunId,
+        /// What is wrong with it.
+        message: String,
+    },
     /// The refs could not be listed.
     #[error("list the ledger's refs")]
     Refs(#[from] RefError),

@@ -27,6 +27,7 @@ pub mod attest;
 pub mod backup;
 pub mod checkpoint;
 pub mod filter;
+pub mod index;
 pub mod ledger;
 pub mod replay;
 pub mod retention;

@@ -62,6 +62,11 @@ pub enum Command {
     /// Look whether the policy is sound, and what it says to a command.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Show recorded runs as a timeline, day by day.
+    #[command(
+        after_help = "Examples:\n  carnet log\n  carnet log --since 2026-11-01 --outcome failed\n  carnet log --path dist/app.tar"
+    )]
+    Log(RunsArgs),
     /// List recorded runs, newest first.
     Runs(RunsArgs),
     /// Show one run: passport, logs, artifacts.
@@ -317,10 +322,16 @@ pub struct RunsArgs {
     /// Only runs of this tool, by its name.
     #[arg(long, value_name = "NAME")]
     pub tool: Option<String>,
+    /// Only runs that left an artifact at this path or below it, or had it as an argument.
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<String>,
+    /// Only locked runs.
+    #[arg(long)]
+    pub locked: bool,
     /// Only runs since this day (YYYY-MM-DD, UTC) or time (RFC 3339).
     #[arg(long, value_name = "WHEN")]
     pub since: Option<String>,
-    /// Write JSON (`carnet/runs/1`).
+    /// Write JSON (`carnet/runs/1`, `carnet/log/1`).
     #[arg(long)]
     pub json: bool,
 }

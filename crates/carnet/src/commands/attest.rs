@@ -2,7 +2,7 @@
 
 use carnet_access::dsse::Signatures;
 use carnet_core::{ExitCode, passport::PAYLOAD_TYPE};
-use carnet_run::{attest::provenance, ledger};
+use carnet_run::{attest::provenance, index, ledger};
 
 use crate::{
     cli::{AttestArgs, AttestFormat},
@@ -15,8 +15,7 @@ use crate::{
 pub fn attest(ui: &Ui, args: &AttestArgs) -> CommandResult {
     let workspace = Workspace::discover()?;
     let repo = &workspace.repo;
-    let ledger = ledger::read(repo)?;
-    let commit = ledger.find(&args.run)?.event().commit;
+    let commit = index::open(repo)?.find(repo, &args.run)?.event().commit;
     let passport = ledger::read_file(repo, commit, "passport.json")?;
     match args.format {
         AttestFormat::InToto => {

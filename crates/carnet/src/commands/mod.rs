@@ -11,6 +11,7 @@ pub mod gc;
 mod hook;
 mod init;
 mod junit;
+mod log;
 mod passport;
 pub mod policy;
 mod progress;
@@ -46,6 +47,7 @@ pub fn dispatch(ui: &Ui, command: Command) -> CommandResult {
         Command::Findings(command) => findings::findings(ui, &command),
         Command::Hook(args) => hook::hook(ui, &args),
         Command::Run(args) => run::run(ui, args),
+        Command::Log(args) => log::log(ui, &args),
         Command::Runs(args) => runs::runs(ui, &args),
         Command::Show(args) => show::show(ui, &args),
         Command::Verify(args) => verify::verify(ui, &args),

@@ -1,7 +1,7 @@
 //! `carnet passport verify`: every check of a run, with its result.
 
 use carnet_core::ExitCode;
-use carnet_run::{ledger, verify::verify as checks};
+use carnet_run::{index, verify::verify as checks};
 use serde::Serialize;
 
 use crate::{
@@ -38,9 +38,8 @@ pub fn key(ui: &Ui, pem: bool) -> CommandResult {
 pub fn verify(ui: &Ui, args: &ShowArgs) -> CommandResult {
     let workspace = Workspace::discover()?;
     let trusted = workspace.trusted_keys()?;
-    let ledger = ledger::read(&workspace.repo)?;
-    let entry = ledger.find(&args.run)?;
-    let checks = checks(&workspace.repo, entry, &trusted);
+    let entry = index::open(&workspace.repo)?.find(&workspace.repo, &args.run)?;
+    let checks = checks(&workspace.repo, &entry, &trusted);
     let verified = checks.iter().all(|check| check.result.is_ok());
     let run = entry.event().run.to_string();
     if args.json {

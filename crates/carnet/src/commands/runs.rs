@@ -1,11 +1,12 @@
 //! `carnet runs`: the ledger as a list.
 
-use carnet_core::{ExitCode, LaneName, Outcome, Timestamp, passport::RunKind};
-use carnet_git::RefError;
+use carnet_core::{ExitCode, LaneName, Outcome, RepoPath, Timestamp, passport::RunKind};
+use carnet_git::{ObjectError, RefError};
 use carnet_run::{
     event::{RunEvent, describe},
     filter::{Ending, RunFilter},
-    ledger::{self, FindError, Ledger, LedgerEntry, LoadError},
+    index::{self, Index},
+    ledger::{FindError, LedgerProblem, LoadError},
 };
 use serde::Serialize;
 
@@ -37,41 +38,85 @@ struct RunLine {
     wall_ms: u64,
     at: String,
     writer: String,
+    locked: bool,
 }
 
 /// Lists recorded runs, newest first.
 pub fn runs(ui: &Ui, args: &RunsArgs) -> CommandResult {
+    list(ui, args, "carnet/runs/1", &|shown, index| {
+        shown.iter().map(|(event, locked)| row(ui, index, event, *locked)).collect()
+    })
+}
+
+/// Finds what is asked for, and shows it as JSON of a format, or as a text of the caller's making.
+pub fn list(
+    ui: &Ui,
+    args: &RunsArgs,
+    format: &'static str,
+    text: &dyn Fn(&[(RunEvent, bool)], &Index) -> String,
+) -> CommandResult {
     let workspace = Workspace::discover()?;
     let filter = filter(&workspace, args)?;
     super::run::close_abandoned_runs(ui, &workspace);
-    let ledger = ledger::read(&workspace.repo)?;
-    let wanted: Vec<_> =
-        ledger.entries.iter().filter(|entry| filter.wants(entry.event())).collect();
-    let shown = wanted.iter().take(args.limit);
+    let index = index::open(&workspace.repo)?;
+    let asks_for_all = filter == RunFilter::default() && args.path.is_none() && !args.locked;
+    let mut shown = vec![];
+    let mut n_wanted = if asks_for_all { index.len() } else { 0 };
+    for run in index.runs().filter(|run| run.locked || !args.locked) {
+        if asks_for_all && shown.len() == args.limit {
+            break;
+        }
+        let Some(event) = run.event().filter(|event| filter.wants(event)) else { continue };
+        if let Some(path) = &args.path
+            && !concerns(&workspace, &event, path)?
+        {
+            continue;
+        }
+        n_wanted += usize::from(!asks_for_all);
+        if shown.len() < args.limit {
+            shown.push((event, run.locked));
+        }
+    }
     if args.json {
         ui.json(&RunList {
-            format: "carnet/runs/1",
-            n_runs: wanted.len(),
-            runs: shown.map(|entry| line(entry.event())).collect(),
-            problems: problems(&ledger),
+            format,
+            n_runs: n_wanted,
+            runs: shown.iter().map(|(event, locked)| line(event, *locked)).collect(),
+            problems: problems(&index),
         });
     } else {
-        let mut text = String::new();
-        for entry in shown {
-            text += &row(ui, &ledger, entry);
-        }
-        if ledger.entries.is_empty() {
+        if index.is_empty() {
             ui.err("no runs are recorded yet; type: carnet run -- true\n");
-        } else if wanted.is_empty() {
+        } else if n_wanted == 0 {
             ui.err("no recorded run is like that\n");
-        } else if wanted.len() > args.limit {
-            let n_more = wanted.len() - args.limit;
+        } else if n_wanted > args.limit {
+            let n_more = n_wanted - args.limit;
             ui.err(&format!("{n_more} older runs are not shown; see --limit\n"));
         }
-        ui.out(&text);
-        problems(&ledger).iter().for_each(|problem| ui.err(&format!("carnet: {problem}\n")));
+        ui.out(&text(&shown, &index));
+        problems(&index).iter().for_each(|problem| ui.err(&format!("carnet: {problem}\n")));
     }
-    Ok(if ledger.problems.is_empty() { ExitCode::Done } else { ExitCode::Incomplete })
+    Ok(if index.problems.is_empty() { ExitCode::Done } else { ExitCode::Incomplete })
+}
+
+/// Tells whether a run named a path among its arguments, or left an artifact there or below.
+fn concerns(workspace: &Workspace, event: &RunEvent, path: &str) -> Result<bool, CommandError> {
+    let path = path.trim_end_matches('/');
+    if event.argv.iter().skip(1).any(|arg| arg.trim_start_matches("./") == path) {
+        return Ok(true);
+    }
+    let damaged = |error: ObjectError| {
+        CommandError::of(ExitCode::Incomplete, &error).hint("See what is damaged: `carnet verify`.")
+    };
+    let repo = &workspace.repo;
+    let tree = repo.read_commit(&event.commit).map_err(damaged)?.tree;
+    let dir = RepoPath::new(*b"artifacts").expect("because the path is well formed");
+    let Some(artifacts) = repo.subtree(&tree, &dir).map_err(damaged)? else { return Ok(false) };
+    let files = repo.tree_files(&artifacts).map_err(damaged)?;
+    Ok(files.iter().any(|file| {
+        let name = file.path.to_text();
+        name.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }))
 }
 
 /// Parses what `--since` takes.
@@ -105,14 +150,14 @@ fn filter(workspace: &Workspace, args: &RunsArgs) -> Result<RunFilter, CommandEr
     Ok(RunFilter { lane, ending, kind, commit, tool: args.tool.clone(), since })
 }
 
-fn problems(ledger: &Ledger) -> Vec<String> {
-    let problem = |it: &ledger::LedgerProblem| {
+fn problems(index: &Index) -> Vec<String> {
+    let problem = |it: &LedgerProblem| {
         format!("{} cannot be read past commit {}: {}", it.ref_name, it.commit, it.message)
     };
-    ledger.problems.iter().map(problem).collect()
+    index.problems.iter().map(problem).collect()
 }
 
-fn line(event: &RunEvent) -> RunLine {
+fn line(event: &RunEvent, locked: bool) -> RunLine {
     RunLine {
         run: event.run.to_string(),
         commit: event.commit.to_string(),
@@ -124,38 +169,39 @@ fn line(event: &RunEvent) -> RunLine {
         wall_ms: event.wall_ms,
         at: event.at.to_string(),
         writer: event.writer.clone(),
+        locked,
     }
 }
 
-fn row(ui: &Ui, ledger: &Ledger, entry: &LedgerEntry) -> String {
-    let event = entry.event();
+/// A run's id with the digits that are enough to name it marked.
+pub fn marked_id(ui: &Ui, index: &Index, event: &RunEvent) -> String {
     let id = event.run.to_string();
-    let unique = unique_prefix(ledger, &id);
+    let unique = index.unique_prefix(event.run);
     let (head, tail) = id.split_at(unique);
     let tail = &tail[..(12 - unique.min(12)).min(tail.len())];
+    format!("{}{}", ui.bold_out(head), ui.dim_out(tail))
+}
+
+/// A run's command in one line.
+pub fn command(event: &RunEvent) -> String {
+    event.argv.join(" ").chars().filter(|c| !c.is_control()).take(60).collect()
+}
+
+fn row(ui: &Ui, index: &Index, event: &RunEvent, locked: bool) -> String {
     let ended = describe(&event.outcome);
     let ended = if event.outcome.is_success() { ui.green_out(&ended) } else { ui.red_out(&ended) };
-    let command: String =
-        event.argv.join(" ").chars().filter(|c| !c.is_control()).take(60).collect();
+    let locked = if locked { "  locked" } else { "" };
     let kind = if event.kind == RunKind::Replay { "replay  " } else { "" };
     format!(
-        "{}{}  {}  {}  {:>8.1} s  {kind}{}  {command}  {}\n",
-        ui.bold_out(head),
-        ui.dim_out(tail),
+        "{}  {}  {}  {:>8.1} s  {kind}{}  {}  {}{locked}\n",
+        marked_id(ui, index, event),
         &event.at.to_string()[..19],
         event.source_commit.short(),
         event.wall_ms as f64 / 1000.0,
         event.lane,
+        command(event),
         ended
     )
-}
-
-/// Length of the shortest prefix, at least 4, that no other run shares.
-fn unique_prefix(ledger: &Ledger, id: &str) -> usize {
-    let common = |other: &str| id.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
-    let others = ledger.entries.iter().map(|entry| entry.event().run.to_string());
-    let longest = others.filter(|other| other != id).map(|other| common(&other)).max().unwrap_or(0);
-    (longest + 1).clamp(4, id.len())
 }
 
 impl From<RefError> for CommandError {
@@ -175,6 +221,8 @@ impl From<FindError> for CommandError {
             FindError::Ambiguous { .. } => {
                 CommandError::of(ExitCode::Usage, &error).hint("Type more digits of the id.")
             }
+            FindError::Damaged { .. } => CommandError::of(ExitCode::Incomplete, &error)
+                .hint("See what is damaged: `carnet verify`, `git fsck`."),
             FindError::Refs(_) => CommandError::of(ExitCode::Incomplete, &error),
         }
     }

@@ -3,6 +3,7 @@
 use carnet_core::{EnforcementLevel, ExitCode, passport::Passport};
 use carnet_run::{
     event::describe,
+    index,
     ledger::{self, LedgerEntry},
 };
 
@@ -11,14 +12,13 @@ use crate::{cli::ShowArgs, error::CommandResult, ui::Ui, workspace::Workspace};
 /// Shows one run.
 pub fn show(ui: &Ui, args: &ShowArgs) -> CommandResult {
     let workspace = Workspace::discover()?;
-    let ledger = ledger::read(&workspace.repo)?;
-    let entry = ledger.find(&args.run)?;
+    let entry = index::open(&workspace.repo)?.find(&workspace.repo, &args.run)?;
     let statement = ledger::read_passport(&workspace.repo, entry.event().commit)?;
     if args.json {
         ui.json(&statement);
         return Ok(ExitCode::Done);
     }
-    ui.out(&page(ui, entry, &statement.predicate));
+    ui.out(&page(ui, &entry, &statement.predicate));
     Ok(ExitCode::Done)
 }
 

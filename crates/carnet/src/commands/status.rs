@@ -2,7 +2,7 @@
 
 use carnet_core::ExitCode;
 use carnet_daemon::{DaemonState, Status, StatusError};
-use carnet_run::ledger;
+use carnet_run::index;
 use serde::Serialize;
 
 use super::query::describe;
@@ -56,7 +56,7 @@ struct DaemonReport {
 pub fn status(ui: &Ui, args: &JsonArgs) -> CommandResult {
     let workspace = Workspace::discover()?;
     let status = carnet_daemon::status(&workspace.repo, now())?;
-    let n_runs = ledger::read(&workspace.repo)?.entries.len();
+    let n_runs = index::open(&workspace.repo)?.len();
     let report = report(&status, n_runs);
     let stale = report.behind_seconds.is_none_or(|seconds| seconds > FRESH_WITHIN_SECS);
     if args.json {
