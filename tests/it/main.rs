@@ -18,6 +18,7 @@ mod quota;
 mod replay;
 mod retention;
 mod runs_index;
+mod sandbox;
 mod scan;
 mod scan_forms;
 mod scan_history;

@@ -146,6 +146,12 @@ pub struct Request {
     /// How outputs are compared when the run is done again; the first glob that fits decides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<OutputRule>,
+    /// Whether the workspace's changes were asked for, as the artifact `changes.patch`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub patch: bool,
+    /// The directory whose copy stood in for the source, where the confinement was tried on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
 }
 
 /// What a run saw as its workspace.

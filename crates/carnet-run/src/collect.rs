@@ -17,6 +17,8 @@ use std::{
 use carnet_core::{RepoPath, passport::Withheld};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
+use crate::planted::{is_asked, planted};
+
 /// The most outputs that one run may have.
 pub const OUTPUTS_MAX: usize = 10_000;
 
@@ -76,6 +78,19 @@ impl Outputs {
         let wrap = |source| GlobError { glob: globs.join(", "), source: Some(source) };
         Ok(Outputs { globs: globs.to_vec(), set: set.build().map_err(wrap)? })
     }
+
+    /// Returns the directories that the globs lead into, none below another: what lies elsewhere is not looked at.
+    fn roots(&self) -> Vec<PathBuf> {
+        let literal = |part: &&str| !part.contains(['*', '?', '[', ']', '{', '}', '\\']);
+        let root = |glob: &String| {
+            let above = glob.rsplit_once('/').map_or("", |(above, _)| above);
+            above.split('/').take_while(literal).filter(|part| *part != ".").collect::<PathBuf>()
+        };
+        let mut roots: Vec<PathBuf> = self.globs.iter().map(root).collect();
+        roots.sort();
+        roots.dedup_by(|below, above| below.starts_with(above));
+        roots
+    }
 }
 
 /// Collects what `outputs` names from `workspace`.
@@ -89,7 +104,8 @@ pub fn collect(workspace: &Path, outputs: &Outputs) -> io::Result<Collected> {
         return Ok(collected);
     }
     let mut matched = vec![false; outputs.globs.len()];
-    let mut pending = vec![PathBuf::new()];
+    let mut pending = outputs.roots();
+    pending.retain(|root| is_within(workspace, root));
     while let Some(dir) = pending.pop() {
         for entry in fs::read_dir(workspace.join(&dir))? {
             let entry = entry?;
@@ -101,7 +117,7 @@ pub fn collect(workspace: &Path, outputs: &Outputs) -> io::Result<Collected> {
             let hits = outputs.set.matches(&relative);
             if !hits.is_empty() {
                 hits.into_iter().for_each(|glob_idx| matched[glob_idx] = true);
-                collected.take(workspace, &relative)?;
+                collected.take(workspace, &relative, &outputs.globs)?;
             }
         }
     }
@@ -112,15 +128,26 @@ pub fn collect(workspace: &Path, outputs: &Outputs) -> io::Result<Collected> {
     Ok(collected)
 }
 
-fn withheld(name: &str, reason: &str) -> Withheld {
+/// Names what stays behind, and why.
+pub(crate) fn withheld(name: &str, reason: &str) -> Withheld {
     Withheld { name: name.to_owned(), reason: reason.to_owned() }
 }
 
+/// Tells whether every part of a path is a directory of the workspace: no link leads out of it.
+fn is_within(workspace: &Path, root: &Path) -> bool {
+    let mut parts = root.ancestors().filter(|part| !part.as_os_str().is_empty());
+    parts.all(|part| fs::symlink_metadata(workspace.join(part)).is_ok_and(|found| found.is_dir()))
+}
+
 impl Collected {
-    fn take(&mut self, workspace: &Path, relative: &Path) -> io::Result<()> {
+    fn take(&mut self, workspace: &Path, relative: &Path, globs: &[String]) -> io::Result<()> {
         let name = relative.to_string_lossy().into_owned();
         let meta = fs::symlink_metadata(workspace.join(relative))?;
-        let refusal = if !meta.is_file() {
+        let unasked = planted(&name).filter(|component| !is_asked(component, globs));
+        let unasked = unasked.map(|component| format!("programs of the host obey `{component}`"));
+        let refusal = if unasked.is_some() {
+            unasked.as_deref()
+        } else if !meta.is_file() {
             Some("not a regular file")
         } else if meta.mode() & 0o6000 != 0 {
             Some("has a set-id bit")
@@ -225,6 +252,40 @@ mod tests {
         let (outputs, withheld) = run(dir.path(), &["dist/etc/*", "dist/etc"]);
         assert!(outputs.is_empty());
         assert_eq!(withheld, ["dist/etc: not a regular file", "dist/etc/*: no file matches"]);
+    }
+
+    #[test]
+    fn what_was_planted_for_the_host_stays_behind_unless_it_is_asked_for() {
+        let dir = workspace();
+        fs::create_dir_all(dir.path().join("dist/.git/hooks")).unwrap();
+        fs::write(dir.path().join("dist/.git/hooks/pre-commit"), "x").unwrap();
+        fs::write(dir.path().join("dist/.envrc"), "x").unwrap();
+        let (outputs, withheld) = run(dir.path(), &["dist/**"]);
+        assert_eq!(outputs, ["dist/a.tar", "dist/b.txt", "dist/deep/c"]);
+        assert_eq!(
+            withheld,
+            [
+                "dist/.envrc: programs of the host obey `.envrc`",
+                "dist/.git/hooks/pre-commit: programs of the host obey `.git`"
+            ]
+        );
+        assert_eq!(run(dir.path(), &["dist/.envrc"]).0, ["dist/.envrc"]);
+        assert!(run(dir.path(), &["dist/.git/hooks/*"]).0.is_empty());
+    }
+
+    #[test]
+    fn only_where_a_glob_leads_is_looked() {
+        let roots = |globs: &[&str]| {
+            let globs: Vec<_> = globs.iter().map(|glob| (*glob).to_owned()).collect();
+            let roots = Outputs::compile(&globs).unwrap().roots();
+            roots.iter().map(|root| root.display().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(roots(&["dist/*", "dist/deep/*", "out/a?/b", "./x/y"]), ["dist", "out", "x"]);
+        assert_eq!(roots(&["*.txt", "dist/*"]), [""]);
+        // A link in a directory's place leads nowhere.
+        let dir = workspace();
+        symlink("/etc", dir.path().join("linked")).unwrap();
+        assert!(run(dir.path(), &["linked/pass*"]).0.is_empty());
     }
 
     #[test]

@@ -20,23 +20,27 @@ use carnet_git::{ObjectError, Repo, store::Stores};
 use carnet_guard::{Guard, PolicyInForce};
 use carnet_policy::{Admission, Lane, LoadLaneError, Required};
 use carnet_sandbox::{
-    Attendance, Captured, Confined, OutputStream, Requirement, SandboxError, SandboxSpec,
-    ServiceAccount, Workspace,
+    Captured, Confined, OutputStream, Requirement, SandboxError, SandboxSpec, ServiceAccount,
+    Workspace,
 };
 
 use crate::{
     artifact::{Keeper, Kept},
-    checkouts::{CheckoutsError, Wanted, check_out, write_out},
+    changes::PatchError,
+    checkouts::{CheckoutsError, Wanted, check_out},
     collect::{Collected, GlobError, Output, Outputs, collect},
-    environment,
+    confine, environment,
     journal::{self, OpenRun},
     lanes,
     record::{FinishedRun, RecordError, RecordedRun, describe_chain, record},
     replay::Classes,
     scratch::{Scratch, ScratchError},
     slots::take_slot,
-    tools::{self, ToolError},
+    tools::ToolError,
 };
+
+/// Who is told of output while a command runs.
+pub type Listener<'a> = &'a dyn Fn(OutputStream, &[u8]);
 
 /// What a run needs of the world around it.
 pub struct RunContext<'a> {
@@ -60,6 +64,10 @@ pub struct RunContext<'a> {
     pub service_account: Option<ServiceAccount>,
     /// Set when the person asks to stop.
     pub interrupted: &'a AtomicBool,
+    /// What the command reads as its standard input.
+    pub stdin: Option<&'a File>,
+    /// Told of output while the command runs, redacted; `None` where no one listens.
+    pub on_output: Option<Listener<'a>>,
     /// Called when a run has to wait for one of its lane's places, of which there are so many.
     pub on_wait: &'a dyn Fn(&LaneName, u32),
 }
@@ -77,7 +85,11 @@ pub struct RunRequest {
     pub classes: Vec<OutputRule>,
     /// The commit to run on.
     pub commit: GitOid,
-    /// Why it runs.
+    /// Whether the workspace's changes come back as a patch.
+    pub patch: bool,
+    /// A directory that a copy of stands in for the commit; only where the confinement is tried.
+    pub directory: Option<PathBuf>,
+    /// Why it runs. [`RunKind::Sandbox`] tries the lane's confinement and asks not for its allowlist.
     pub kind: RunKind,
     /// Whether success shall count as validation, and lock the run.
     pub validate: bool,
@@ -191,6 +203,9 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
+    /// What the run changed could not be told.
+    #[error("make a patch of what the run changed")]
+    Patch(#[from] PatchError),
     /// The run ran, and could not be recorded; the journal keeps its end.
     #[error("the command ran and could not be recorded")]
     Record {
@@ -227,7 +242,11 @@ pub fn plan(repo: &Repo, policy: &PolicyInForce, request: RunRequest) -> Result<
         recorded.unwrap_or_else(|| environment::variables(committed, lane.environment()));
     let outputs = Outputs::compile(&request.outputs)?;
     Classes::compile(&request.classes)?;
-    let admission = lane.admit(&request.argv);
+    let admission = if request.kind == RunKind::Sandbox {
+        confine::unasked(&lane)
+    } else {
+        lane.admit(&request.argv)
+    };
     let decided = [format!("{}.toml", request.lane), "deny.toml".to_owned()];
     let mut policy_files = policy.allowlists.clone();
     policy_files.retain(|(name, _)| decided.iter().any(|decided| name.ends_with(decided.as_str())));
@@ -275,6 +294,8 @@ pub struct ExecutedRun {
     pub recorded: RecordedRun,
     /// Standard output and standard error as stored.
     pub logs: Vec<(&'static str, Vec<u8>)>,
+    /// What the run changed, where that was asked for.
+    pub patch: Option<Vec<u8>>,
     /// Findings that were redacted from logs or kept an output back.
     pub n_findings: usize,
     /// Artifacts that the shared store does not have yet: (name, why).
@@ -311,6 +332,7 @@ struct Draft {
     confined: Confined,
     outputs: Vec<Output>,
     withheld: Vec<Withheld>,
+    patch: Option<Vec<u8>>,
     /// Holds the outputs until they are stored.
     _scratch: Option<Scratch>,
 }
@@ -333,7 +355,7 @@ fn refused(ctx: &RunContext<'_>, plan: &RunPlan, id: RunId) -> Result<Draft, Run
         overlay: None,
     };
     let passport = passport_of_a_crash(ctx, plan, id, tree_sha256, vec![]);
-    Ok(Draft { passport, confined, outputs: vec![], withheld: vec![], _scratch: None })
+    Ok(Draft { passport, confined, outputs: vec![], withheld: vec![], patch: None, _scratch: None })
 }
 
 /// What the lane requires of the sandbox, and what a rule that runs the repository's own code does.
@@ -356,7 +378,7 @@ fn run_confined(
 ) -> Result<(Draft, OpenRun), RunError> {
     let io = |doing| move |source| RunError::Io { doing, source };
     let request = &plan.request;
-    let tool = tools::resolve(&request.argv[0])?;
+    let (tool_path, tool) = confine::find_tool(request)?;
     // What cannot be confined is refused before anything is prepared for it.
     let probe = carnet_sandbox::probe();
     probe.bwrap.map_err(SandboxError::from)?;
@@ -383,41 +405,30 @@ fn run_confined(
         return Err(RunError::SourceDigest { run: *run });
     }
     let required = requirements(plan);
-    let run = |spec: &SandboxSpec| {
-        let on_output = &mut |_: OutputStream, _: &[u8]| {};
-        let attendance = Attendance { required: &required, interrupt: ctx.interrupted, on_output };
-        carnet_sandbox::run_attended(spec, attendance)
-    };
-    let mut spec = SandboxSpec {
-        tool: PathBuf::from(&tool.path),
+    let directory = request.directory.as_ref();
+    let copy = directory
+        .map(|directory| confine::copy_directory(directory, scratch.path(), &wanted))
+        .transpose()?;
+    let lower = copy.clone().unwrap_or_else(|| checkout.path());
+    let stdin = ctx.stdin.map(File::try_clone).transpose();
+    let spec = SandboxSpec {
+        tool: tool_path,
         argv: request.argv.clone(),
-        workspace: Workspace::Overlay { lower: checkout.path(), mount_point: workspace.clone() },
+        workspace: Workspace::Overlay { lower, mount_point: workspace.clone() },
         env: plan.variables.clone(),
         quota: plan.lane.quota(),
         inner_exe: File::open(ctx.carnet_exe).map_err(io("open the carnet binary"))?,
         service_account: ctx.service_account,
-        stdin: None,
+        stdin: stdin.map_err(io("duplicate standard input"))?,
         secrets: vec![],
     };
-    let passport = passport_of_a_crash(ctx, plan, id, checkout.tree_sha256, vec![tool]);
+    let passport =
+        passport_of_a_crash(ctx, plan, id, checkout.tree_sha256, tool.into_iter().collect());
     // No passport, no run: what a crash would leave is on the disk before the command starts.
     let open = journal::open(ctx.repo, &passport, &plan.policy_files)
         .map_err(io("write the run into the journal"))?;
-    let ended = match run(&spec) {
-        Err(SandboxError::Overlay { step, source }) => {
-            write_out(&wanted, &workspace).map_err(RunError::from).and_then(|_| {
-                spec.workspace = Workspace::Directory(workspace.clone());
-                let mut confined = run(&spec)?;
-                for held in confined.enforcement.iter_mut().filter(|it| it.mechanism == "overlay") {
-                    held.detail = format!("a copy instead: this machine cannot {step}: {source}");
-                }
-                Ok(confined)
-            })
-        }
-        ended => ended.map_err(RunError::from),
-    };
-    let mut confined = match ended {
-        Ok(confined) => confined,
+    let (mut confined, left) = match confine::run(ctx, spec, &required, &wanted, copy, workspace) {
+        Ok(ended) => ended,
         Err(not_started) => {
             open.close(ctx.repo);
             return Err(not_started);
@@ -429,10 +440,10 @@ fn run_confined(
         level: EnforcementLevel::Full,
         detail: format!("file locks: {parallel} places for all processes of this repository"),
     });
-    let left = confined.overlay.as_ref().map_or(workspace, |overlay| overlay.merged());
-    let collected = collect(&left, &plan.outputs).map_err(io("collect the outputs"))?;
+    let mut collected = collect(&left, &plan.outputs).map_err(io("collect the outputs"))?;
+    let patch = confine::add_patch(ctx, plan, &confined, scratch.path(), &mut collected)?;
     let Collected { outputs, withheld } = collected;
-    Ok((Draft { passport, confined, outputs, withheld, _scratch: Some(scratch) }, open))
+    Ok((Draft { passport, confined, outputs, withheld, patch, _scratch: Some(scratch) }, open))
 }
 
 /// The passport that is recorded when carnet does not live to say how the run ended.
@@ -460,6 +471,8 @@ fn passport_of_a_crash(
             outputs: request.outputs.clone(),
             validate: request.validate,
             classes: request.classes.clone(),
+            patch: request.patch,
+            directory: request.directory.as_ref().map(|it| it.display().to_string()),
         },
         source: Source {
             commit: request.commit,
@@ -558,7 +571,8 @@ fn finish(
         Ok(recorded) => {
             open.into_iter().for_each(|open| open.close(ctx.repo));
             let not_shared = keeper.finish();
-            Ok(ExecutedRun { recorded, logs: stored_logs, n_findings, not_shared })
+            let patch = draft.patch;
+            Ok(ExecutedRun { recorded, logs: stored_logs, patch, n_findings, not_shared })
         }
         Err(source) => {
             if let Some(open) = open {

@@ -9,10 +9,15 @@
 pub mod execute;
 
 pub mod artifact;
+pub mod changes;
 pub mod checkouts;
 pub mod collect;
+mod confine;
+pub mod copied;
 pub mod environment;
 pub mod lanes;
+pub mod live;
+pub mod planted;
 pub mod scratch;
 pub mod slots;
 pub mod snapshot;

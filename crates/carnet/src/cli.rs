@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     commands::{
         artifact::ArtifactCommand, backup::BackupCommand, gc::GcArgs, policy::PolicyCommand,
+        sandbox::SandboxArgs,
     },
     ui::ColorChoice,
 };
@@ -56,7 +57,7 @@ pub enum Command {
     Hook(HookArgs),
     /// Run a command in a lane: allow-listed, confined, recorded.
     #[command(
-        after_help = "Examples:\n  carnet run -- make test\n  carnet run --lane code-impl --output 'dist/*' -- make dist\n  carnet run --dirty -- make test      with uncommitted changes\n  carnet run --validate -- make test   success locks the run\n\nThe command sees a checkout of the commit in /workspace, no network, and an empty environment.\nIts exit code is recorded; carnet exits with 0 or 10."
+        after_help = "Examples:\n  carnet run -- make test\n  carnet run --lane code-impl --output 'dist/*' -- make dist\n  carnet run --patch fmt.patch -- cargo fmt && git apply fmt.patch\n  carnet run --dirty -- make test      with uncommitted changes\n  carnet run --validate -- make test   success locks the run\n\nThe command sees a checkout of the commit in /workspace, no network, and an empty environment.\nIts exit code is recorded; carnet exits with 0 or 10."
     )]
     Run(RunArgs),
     /// Look whether the policy is sound, and what it says to a command.
@@ -67,6 +68,11 @@ pub enum Command {
         after_help = "Examples:\n  carnet log\n  carnet log --since 2026-11-01 --outcome failed\n  carnet log --path dist/app.tar"
     )]
     Log(RunsArgs),
+    /// Try a lane's confinement on any command: confined and recorded, not allow-listed.
+    #[command(
+        after_help = "Examples:\n  carnet sandbox --any-command -- sh -c 'id; ls -la'\n  carnet sandbox --any-command --lane narrative --workspace ./attack -- ./run.sh\n\nStandard input and output are passed through. Where the command ends by itself carnet exits with its code (128 + N for\nsignal N); else with its own: 1 nothing was started, 11 out of time, 12 out of quota. The run is recorded as of kind `sandbox`."
+    )]
+    Sandbox(SandboxArgs),
     /// List recorded runs, newest first.
     Runs(RunsArgs),
     /// Show one run: passport, logs, artifacts.
@@ -283,6 +289,9 @@ pub struct RunArgs {
     /// `stderr` are the streams. May be repeated; the first that fits decides.
     #[arg(long = "class", value_name = "GLOB=CLASS", value_parser = carnet_core::OutputRule::parse)]
     pub classes: Vec<carnet_core::OutputRule>,
+    /// Write what the command changed in its workspace to FILE, as a patch for `git apply`.
+    #[arg(long, value_name = "FILE")]
+    pub patch: Option<PathBuf>,
     /// The commit to run on.
     #[arg(long, value_name = "REV", default_value = "HEAD")]
     pub commit: String,
@@ -360,6 +369,8 @@ pub enum KindArg {
     Baseline,
     /// An earlier run done again.
     Replay,
+    /// Tries of the confinement.
+    Sandbox,
 }
 
 /// Options of `show`.

@@ -65,6 +65,17 @@ impl Ui {
         let _ = io::stderr().lock().write_all(bytes);
     }
 
+    /// Passes on what a command that runs just now has written.
+    pub fn tell(&self, is_stdout: bool, bytes: &[u8]) {
+        if is_stdout {
+            // Whoever listened is gone: the run goes on, and its log is kept.
+            let mut out = io::stdout().lock();
+            let _ = out.write_all(bytes).and_then(|()| out.flush());
+        } else {
+            self.err_bytes(bytes);
+        }
+    }
+
     /// Writes one JSON document, indented, to standard output.
     pub fn json(&self, value: &impl Serialize) {
         let text = serde_json::to_string_pretty(value);

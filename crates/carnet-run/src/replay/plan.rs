@@ -179,6 +179,8 @@ pub fn plan_replay(
         argv: passport.request.argv.clone(),
         outputs: passport.request.outputs.clone(),
         classes: passport.request.classes.clone(),
+        patch: passport.request.patch,
+        directory: None,
         commit: options.commit.unwrap_or(source.commit),
         kind: RunKind::Replay,
         repeats: Some(repeat),

@@ -117,7 +117,9 @@ impl Launched {
 
     /// Kills bwrap as well; the kernel then kills its child.
     pub fn kill_bwrap(&self) {
-        let _ = pidfd_send_signal(&self.bwrap_fd, Signal::KILL);
+        // It leads a group of its own. While it still sets up, its child has not asked to die with it, and would wait for
+        // it forever. It is not reaped yet, so its number is still its own.
+        let _ = rustix::process::kill_process_group(self.bwrap, Signal::KILL);
     }
 
     /// Waits until the first process is gone, which is when the kernel has reaped all others; `at_most` so long.

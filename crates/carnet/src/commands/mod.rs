@@ -21,6 +21,7 @@ mod replay_all;
 mod report;
 mod run;
 mod runs;
+pub(crate) mod sandbox;
 mod sarif;
 mod scan;
 mod show;
@@ -48,6 +49,7 @@ pub fn dispatch(ui: &Ui, command: Command) -> CommandResult {
         Command::Hook(args) => hook::hook(ui, &args),
         Command::Run(args) => run::run(ui, args),
         Command::Log(args) => log::log(ui, &args),
+        Command::Sandbox(args) => sandbox::sandbox(ui, args),
         Command::Runs(args) => runs::runs(ui, &args),
         Command::Show(args) => show::show(ui, &args),
         Command::Verify(args) => verify::verify(ui, &args),

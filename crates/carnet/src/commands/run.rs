@@ -2,7 +2,7 @@
 
 use std::{
     io::Write as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -30,7 +30,7 @@ use carnet_run::{
     snapshot::{self, SnapshotError},
     tools::ToolError,
 };
-use carnet_sandbox::{SandboxError, ServiceAccount};
+use carnet_sandbox::{OutputStream, SandboxError, ServiceAccount};
 
 use super::report::count;
 use crate::{
@@ -44,6 +44,9 @@ use crate::{
 pub const SERVICE_USER_KEY: &str = "carnet.serviceUser";
 /// Users that are tried when none is configured.
 const SERVICE_USERS: [&str; 2] = ["carnet", "nobody"];
+
+/// Bytes of git's index up to which `git status` is asked: some ten thousand files.
+const INDEX_BYTES_MAX: u64 = 1 << 20;
 
 /// Runs a command in a lane.
 pub fn run(ui: &Ui, args: RunArgs) -> CommandResult {
@@ -59,6 +62,8 @@ pub fn run(ui: &Ui, args: RunArgs) -> CommandResult {
         argv: args.argv,
         outputs: args.outputs,
         classes: args.classes,
+        patch: args.patch.is_some(),
+        directory: None,
         commit,
         kind: RunKind::Baseline,
         repeats: None,
@@ -82,16 +87,23 @@ pub fn run(ui: &Ui, args: RunArgs) -> CommandResult {
             plan.lane.quota().wall_ms / 1000
         ));
     }
-    let executed = match execute(&world.context(repo, &key, &guard), &plan) {
+    let tell = |stream: OutputStream, bytes: &[u8]| ui.tell(stream == OutputStream::Stdout, bytes);
+    let mut context = world.context(repo, &key, &guard);
+    if !args.json {
+        context.on_output = Some(&tell);
+    }
+    let executed = match execute(&context, &plan) {
         Err(RunError::Record { run, source }) => {
             return Ok(unrecorded(ui, args.json, *run, &source));
         }
         other => other?,
     };
+    if let (Some(file), Some(patch)) = (&args.patch, &executed.patch) {
+        write_patch(ui, file, patch)?;
+    }
     if args.json {
         ui.json(&executed.recorded.statement);
     } else {
-        write_logs(ui, &executed.logs);
         if !matches!(executed.recorded.statement.predicate.outcome, Outcome::Refused { .. }) {
             ui.err(&summary(&executed));
         }
@@ -107,18 +119,25 @@ pub fn run(ui: &Ui, args: RunArgs) -> CommandResult {
     Ok(outcome.exit_code())
 }
 
-fn write_logs(ui: &Ui, logs: &[(&str, Vec<u8>)]) {
-    for (name, bytes) in logs {
-        if *name == "stdout" { ui.out_bytes(bytes) } else { ui.err_bytes(bytes) }
-    }
+/// Writes the patch where the person asked for it; the record holds it too.
+fn write_patch(ui: &Ui, file: &Path, patch: &[u8]) -> Result<(), CommandError> {
+    std::fs::write(file, patch).map_err(|error| {
+        let message = format!("cannot write the patch to `{}`: {error}", file.display());
+        CommandError::new(ExitCode::Io, message)
+            .hint("The run is recorded: `carnet show RUN`, artifact `changes.patch`.")
+    })?;
+    let said = match patch.is_empty() {
+        true => "carnet: the run changed nothing; the patch is empty\n".to_owned(),
+        false => format!("carnet: next: git apply {}\n", file.display()),
+    };
+    ui.err(&said);
+    Ok(())
 }
 
 /// A run that was done and not recorded: what it came to counts all the same, and its passport will be incomplete.
-fn unrecorded(ui: &Ui, json: bool, run: UnrecordedRun, source: &RecordError) -> ExitCode {
+pub fn unrecorded(ui: &Ui, json: bool, run: UnrecordedRun, source: &RecordError) -> ExitCode {
     if json {
         ui.json(&Statement::new(run.passport.clone()));
-    } else {
-        write_logs(ui, &run.logs);
     }
     let why = CommandError::of(ExitCode::Io, source);
     let causes: Vec<_> = std::iter::once(why.message).chain(why.causes).collect();
@@ -176,8 +195,13 @@ pub fn commit_to_run(repo: &Repo, name: &str) -> Result<carnet_core::GitOid, Com
     }
 }
 
-/// Tells whether tracked files differ from HEAD. When git cannot say, nothing is said.
+/// Tells whether tracked files differ from HEAD. When git cannot say, nothing is said; nor in a repository so large that
+/// asking would cost more than the run.
 fn has_uncommitted_changes(repo: &Repo) -> bool {
+    let index = std::fs::metadata(repo.git_dir().join("index"));
+    if index.is_ok_and(|index| index.len() > INDEX_BYTES_MAX) {
+        return false;
+    }
     let Ok(mut git) = repo.git() else { return false };
     let status = git.args(["status", "--porcelain", "--untracked-files=no"]).output();
     status.is_ok_and(|status| status.status.success() && !status.stdout.is_empty())
@@ -246,6 +270,8 @@ impl World {
             interrupted: &self.interrupted,
             stores: &self.stores,
             blob_bytes_max: self.blob_bytes_max,
+            stdin: None,
+            on_output: None,
             on_wait: &say_that_it_waits,
         }
     }
@@ -396,7 +422,7 @@ impl From<RunError> for CommandError {
             }
             RunError::Record { .. } => CommandError::of(ExitCode::Io, &error)
                 .hint("Make room or mend the repository; the next run records this one as incomplete."),
-            RunError::Scratch(_) | RunError::Checkout(_) | RunError::Io { .. } | RunError::Random(_) => {
+            RunError::Scratch(_) | RunError::Checkout(_) | RunError::Patch(_) | RunError::Io { .. } | RunError::Random(_) => {
                 CommandError::of(ExitCode::Io, &error)
             }
         }

@@ -146,6 +146,7 @@ fn filter(workspace: &Workspace, args: &RunsArgs) -> Result<RunFilter, CommandEr
     let kind = args.kind.map(|kind| match kind {
         KindArg::Baseline => RunKind::Baseline,
         KindArg::Replay => RunKind::Replay,
+        KindArg::Sandbox => RunKind::Sandbox,
     });
     Ok(RunFilter { lane, ending, kind, commit, tool: args.tool.clone(), since })
 }
@@ -191,7 +192,11 @@ fn row(ui: &Ui, index: &Index, event: &RunEvent, locked: bool) -> String {
     let ended = describe(&event.outcome);
     let ended = if event.outcome.is_success() { ui.green_out(&ended) } else { ui.red_out(&ended) };
     let locked = if locked { "  locked" } else { "" };
-    let kind = if event.kind == RunKind::Replay { "replay  " } else { "" };
+    let kind = match event.kind {
+        RunKind::Replay => "replay  ",
+        RunKind::Sandbox => "sandbox  ",
+        _ => "",
+    };
     format!(
         "{}  {}  {}  {:>8.1} s  {kind}{}  {}  {}{locked}\n",
         marked_id(ui, index, event),

@@ -1,0 +1,204 @@
+//! Confinement through the binary: `carnet sandbox`, the workspace of runs, and what comes back from one.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::support::{Walk, aws_key, carnet_path, everyone};
+
+const FILES: &str = "mkdir -p src secrets deep/secrets
+    echo kept >src/kept; echo gone >src/gone; printf 'a\\0b' >src/binary; ln -s kept src/link
+    echo 'export A=1' >.env; echo x >secrets/token; echo x >deep/secrets/token; echo x >k.pem; echo x >deep/k.key
+    printf 'change:\\n\\techo more >>src/kept; rm src/gone; echo new >src/new; printf \"a\\\\0c\" >src/binary; chmod +x src/kept\\n' >Makefile
+    printf 'plant:\\n\\tmkdir -p .vscode sub/.git inner/objects inner/refs; echo x >.vscode/tasks.json; echo x >sub/.git/config; echo x >inner/HEAD; echo x >.envrc; ln -sf /etc/passwd src/kept; mkfifo src/fifo; echo ok >src/new; chmod 4755 src/binary; echo x >.env.local\\n' >>Makefile
+    printf 'ask:\\n\\techo question; read answer; echo $$answer\\n' >>Makefile";
+
+#[test]
+fn any_command_runs_only_when_that_is_said_and_its_code_is_ours() {
+    for who in everyone() {
+        let walk = Walk::initialised(FILES, *who);
+        let refused = walk.carnet(&["sandbox", "--", "sh", "-c", "true"]).expect_code(1);
+        assert!(refused.stderr.contains("--any-command"), "{}", refused.stderr);
+        assert_eq!(walk.json(&["runs", "--json"])["n_runs"], 0);
+
+        let try_out =
+            |script: &str| walk.carnet(&["sandbox", "--any-command", "--", "sh", "-c", script]);
+        let ran = try_out("echo out; echo err >&2; exit 7").expect_code(7);
+        assert_eq!(ran.stdout, "out\n");
+        assert!(ran.stderr.starts_with("err\n"), "{}", ran.stderr);
+        try_out("kill -9 $$").expect_code(137);
+        try_out("true").expect_code(0);
+        let run = walk.newest_run();
+        let passport = walk.json(&["show", &run, "--json"])["predicate"].clone();
+        assert_eq!(passport["run"]["kind"], "sandbox");
+        assert_eq!(passport["validationPass"], false);
+        walk.carnet(&["passport", "verify", &run]).expect_code(0);
+        walk.carnet(&["replay", &run]).expect_code(1);
+        assert_eq!(walk.json(&["runs", "--json", "--kind", "sandbox"])["n_runs"], 3);
+    }
+}
+
+#[test]
+fn input_is_passed_through() {
+    let walk = Walk::initialised(FILES, everyone()[0]);
+    let ran = walk
+        .runner(carnet_path())
+        .args(["sandbox", "--any-command", "--quiet", "--", "sort"])
+        .stdin("b\na\n")
+        .run()
+        .expect_code(0);
+    assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("a\nb\n", ""));
+}
+
+#[test]
+fn a_directory_stands_in_for_the_commit_and_is_not_changed() {
+    for who in everyone() {
+        let walk = Walk::initialised(FILES, *who);
+        walk.write("attack/run.sh", "#!/bin/sh\nls -A; echo changed >run.sh; echo made >made\n");
+        walk.write("attack/.env", "A=1\n");
+        walk.repo.script("chmod +x attack/run.sh");
+        let argv = ["sandbox", "--any-command", "--workspace", "attack", "--", "./run.sh"];
+        let ran = walk.carnet(&argv).expect_code(0);
+        assert_eq!(ran.stdout, "run.sh\n");
+        let kept = fs::read_to_string(walk.repo.path().join("attack/run.sh")).unwrap();
+        assert!(kept.contains("echo made"), "{kept}");
+        assert!(!walk.repo.path().join("attack/made").exists());
+        let request =
+            walk.json(&["show", &walk.newest_run(), "--json"])["predicate"]["request"].clone();
+        assert!(request["directory"].as_str().unwrap().ends_with("/attack"));
+        let missing = ["sandbox", "--any-command", "--workspace", "missing", "--", "true"];
+        walk.carnet(&missing).expect_code(2);
+    }
+}
+
+#[test]
+fn hidden_files_are_not_in_the_workspace_and_the_rest_is() {
+    for who in everyone() {
+        let walk = Walk::initialised(FILES, *who);
+        let argv = ["sandbox", "--any-command", "-q", "--", "find", ".", "-type", "f"];
+        for _ in 0..2 {
+            let ran = walk.carnet(&argv).expect_code(0);
+            let mut files: Vec<&str> = ran.stdout.lines().collect();
+            files.sort_unstable();
+            assert_eq!(files, ["./Makefile", "./src/binary", "./src/gone", "./src/kept"]);
+        }
+        let held =
+            walk.json(&["show", &walk.newest_run(), "--json"])["predicate"]["enforcement"].clone();
+        let level = |name: &str| {
+            held.as_array().unwrap().iter().find(|it| it["mechanism"] == name).unwrap()["level"]
+                .clone()
+        };
+        assert_eq!([level("overlay"), level("disk")], [json!("full"), json!("full")]);
+    }
+}
+
+#[test]
+fn one_checkout_serves_every_run_of_a_tree_and_stays_as_it_is() {
+    let walk = Walk::initialised(FILES, everyone()[0]);
+    let checkouts = walk.repo.path().join(".git/carnet/checkouts");
+    let count = || {
+        fs::read_dir(&checkouts).unwrap().filter(|it| it.as_ref().unwrap().path().is_dir()).count()
+    };
+    std::thread::scope(|scope| {
+        for idx in 0..4 {
+            let walk = &walk;
+            scope.spawn(move || {
+                let script =
+                    format!("grep -c more src/kept; echo more >>src/kept; echo {idx} >src/new");
+                walk.carnet(&["sandbox", "--any-command", "-q", "--", "sh", "-c", &script])
+                    .expect_code(0);
+            });
+        }
+    });
+    assert_eq!(count(), 1);
+    let ran =
+        walk.carnet(&["sandbox", "--any-command", "-q", "--", "cat", "src/kept"]).expect_code(0);
+    assert_eq!(ran.stdout, "kept\n");
+    walk.write("src/kept", "other\n");
+    walk.git(&["commit", "-qam", "other"]).expect_code(0);
+    let ran =
+        walk.carnet(&["sandbox", "--any-command", "-q", "--", "cat", "src/kept"]).expect_code(0);
+    assert_eq!((ran.stdout.as_str(), count()), ("other\n", 2));
+}
+
+#[test]
+fn changes_come_back_as_a_patch_that_git_takes() {
+    for who in everyone() {
+        let walk = Walk::initialised(FILES, *who);
+        walk.carnet(&["run", "--patch", "out.patch", "--", "make", "change"]).expect_code(0);
+        walk.git(&["apply", "out.patch"]).expect_code(0);
+        let read = |path: &str| fs::read(walk.repo.path().join(path)).unwrap();
+        assert_eq!(read("src/kept"), b"kept\nmore\n");
+        assert_eq!((read("src/new"), read("src/binary")), (b"new\n".to_vec(), b"a\0c".to_vec()));
+        assert!(!walk.repo.path().join("src/gone").exists());
+        assert!(walk.repo.path().join(".env").exists(), "what was hidden is not removed");
+        let status = walk.ask(&["diff", "--summary"]);
+        assert!(status.contains("mode change 100644 => 100755 src/kept"), "{status}");
+
+        let run = walk.newest_run();
+        let passport = walk.json(&["show", &run, "--json"])["predicate"].clone();
+        assert_eq!(passport["artifacts"][0]["name"], "changes.patch");
+        assert_eq!(
+            (&passport["withheld"], &passport["request"]["patch"]),
+            (&json!(null), &json!(true))
+        );
+        walk.carnet(&["replay", &run]).expect_code(0);
+
+        let none = walk.carnet(&["run", "--patch", "none.patch", "--", "true"]).expect_code(0);
+        assert!(none.stderr.contains("changed nothing"), "{}", none.stderr);
+        assert!(read("none.patch").is_empty());
+    }
+}
+
+#[test]
+fn nothing_planted_for_the_host_comes_back_and_each_is_named() {
+    let walk = Walk::initialised(FILES, everyone()[0]);
+    let ran = walk.carnet(&["run", "--patch", "out.patch", "--", "make", "plant"]).expect_code(0);
+    for left in [
+        ".vscode/tasks.json: programs of the host obey `.vscode`",
+        "sub/.git/config: programs of the host obey `.git`",
+        ".envrc: programs of the host obey `.envrc`",
+        "inner/HEAD: in a repository inside the workspace",
+        "src/kept: not a regular file",
+        "src/fifo: not a regular file",
+        "src/binary: has a set-id bit",
+        ".env.local: hidden from this lane",
+    ] {
+        assert!(ran.stderr.contains(&format!("withheld {left}")), "{left}\n{}", ran.stderr);
+    }
+    let patch = fs::read_to_string(walk.repo.path().join("out.patch")).unwrap();
+    let files: Vec<&str> = patch.lines().filter(|line| line.starts_with("diff ")).collect();
+    assert_eq!(files, ["diff --git b/src/new b/src/new"]);
+}
+
+#[test]
+fn output_is_told_while_the_command_runs_and_without_secrets() {
+    use std::io::{BufRead as _, Write as _};
+    let walk = Walk::initialised(FILES, everyone()[0]);
+    let mut child = walk
+        .repo
+        .command(carnet_path())
+        .args([
+            "sandbox",
+            "--any-command",
+            "-q",
+            "--",
+            "sh",
+            "-c",
+            "echo question; read answer; echo $answer",
+        ])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    // It waits for the answer, so this line can only come while it runs.
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(line, "question\n");
+    writeln!(child.stdin.take().unwrap(), "{}", aws_key()).unwrap();
+    line.clear();
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(line, "[REDACTED:aws-access-key-id]\n");
+    assert!(child.wait().unwrap().success());
+}
