@@ -22,6 +22,7 @@ mod sandbox;
 mod scan;
 mod scan_forms;
 mod scan_history;
+mod schemas;
 mod support;
 mod sync;
 mod verify;
