@@ -33,7 +33,7 @@ fn any_command_runs_only_when_that_is_said_and_its_code_is_ours() {
         assert_eq!(passport["run"]["kind"], "sandbox");
         assert_eq!(passport["validationPass"], false);
         walk.carnet(&["passport", "verify", &run]).expect_code(0);
-        walk.carnet(&["replay", &run]).expect_code(1);
+        walk.carnet(&["replay", &run]).expect_code(3);
         assert_eq!(walk.json(&["runs", "--json", "--kind", "sandbox"])["n_runs"], 3);
     }
 }

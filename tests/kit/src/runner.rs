@@ -149,7 +149,9 @@ pub fn readable_copy(binary: &Path) -> (tempfile::TempDir, PathBuf) {
     let everyone = fs::Permissions::from_mode(0o755);
     fs::set_permissions(dir.path(), everyone.clone()).unwrap();
     let copy = dir.path().join(binary.file_name().unwrap());
-    fs::copy(binary, &copy).unwrap();
+    // By another process: were the copy ever open for writing here, a child forked by another test at that moment would
+    // keep it so, and it could not be executed.
+    assert!(Command::new("cp").arg(binary).arg(&copy).status().unwrap().success());
     fs::set_permissions(&copy, everyone).unwrap();
     (dir, copy)
 }
