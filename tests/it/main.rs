@@ -17,6 +17,7 @@ mod push;
 mod quota;
 mod replay;
 mod retention;
+mod rules;
 mod runs_index;
 mod sandbox;
 mod scan;

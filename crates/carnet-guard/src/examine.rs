@@ -1,11 +1,13 @@
 //! Looking at contents: staged blobs, logs, artifacts, arguments.
 
 use carnet_core::{
-    Content, Decision, Digest, Finding, GitOid, Origin, RepoPath, Timestamp, Verdict,
+    Content, Decision, Digest, Finding, GitOid, Origin, Reason, RepoPath, Timestamp, Verdict,
 };
 use carnet_git::{EntryMode, ObjectError, Repo, StagedError};
 use carnet_policy::{ContentPolicy, Suppression, Suppressions, judge};
-use carnet_scan::{FingerprintKey, RuleSet, StreamScanner, redact_findings, scan};
+use carnet_scan::{
+    FingerprintKey, RuleSet, Scan, StreamScanner, UNEXAMINED, redact_findings, scan,
+};
 
 use crate::{columns::TextColumns, history::HistoryError};
 
@@ -228,19 +230,18 @@ impl<'a> Guard<'a> {
 
     /// Returns the rule that keeps a command-line argument from being recorded.
     pub fn examine_argument(&self, argument: &str, now: Timestamp) -> Option<String> {
-        let findings = self.scan(Origin::Prompt, argument.as_bytes().to_vec());
-        self.refusing_rule(&findings, now)
+        let content = Content { origin: Origin::Prompt, bytes: argument.as_bytes().to_vec() };
+        self.refusing_rule(&scan(self.rules, &self.key, &content), now)
     }
 
-    fn refusing_rule(&self, findings: &[Finding], now: Timestamp) -> Option<String> {
-        let verdict = judge(&self.policy, findings, now);
+    fn refusing_rule(&self, scan: &Scan, now: Timestamp) -> Option<String> {
+        if !scan.unread.is_empty() {
+            return Some(UNEXAMINED.to_owned());
+        }
+        let verdict = judge(&self.policy, &scan.findings, now);
         let reason = verdict.reasons.first();
         (!verdict.is_allowed())
             .then(|| reason.map_or_else(|| "content".to_owned(), |reason| reason.rule.clone()))
-    }
-
-    fn scan(&self, origin: Origin, bytes: Vec<u8>) -> Vec<Finding> {
-        scan(self.rules, &self.key, &Content { origin, bytes }).findings
     }
 
     /// Scans one content and adds what it met; tells whether that was nothing at all.
@@ -262,9 +263,14 @@ impl<'a> Guard<'a> {
             commit_id,
         };
         let scanned = scan(self.rules, &self.key, content);
-        let is_clean = scanned.findings.is_empty() && scanned.allowed.is_empty();
-        for finding in scanned.findings {
-            let met = met(finding);
+        let unread = scanned.unread.iter().map(|unread| unread.finding(&self.key, &content.origin));
+        let findings: Vec<Finding> = unread.chain(scanned.findings).collect();
+        let is_clean = findings.is_empty() && scanned.allowed.is_empty();
+        for finding in findings {
+            let mut met = met(finding);
+            if met.finding.rule_id == UNEXAMINED && met.decision == Decision::Allow {
+                met.decision = Decision::Deny;
+            }
             let entry = self.suppressions.as_ref().and_then(|file| file.of(&met.finding));
             match entry.map(SuppressedBy::entry) {
                 Some(by) => tally.suppressed.push(Suppressed { met, by }),
@@ -280,8 +286,27 @@ impl<'a> Guard<'a> {
 
     pub(crate) fn judged(&self, tally: Tally, now: Timestamp) -> Examination {
         let Tally { findings, suppressed, n_contents, n_bytes, n_known } = tally;
-        let verdict = judge(&self.policy, findings.iter().map(|met| &met.finding), now);
+        let mut verdict = judge(&self.policy, findings.iter().map(|met| &met.finding), now);
+        // Whatever the thresholds of the policy say: what was not examined does not pass.
+        for met in findings.iter().filter(|met| met.finding.rule_id == UNEXAMINED) {
+            if met.decision == Decision::Deny && verdict.decision != Decision::Deny {
+                verdict.decision = Decision::Deny;
+                verdict.reasons.insert(0, unexamined(&met.finding));
+            }
+        }
         Examination { findings, suppressed, verdict, n_contents, n_bytes, n_known }
+    }
+}
+
+fn unexamined(finding: &Finding) -> Reason {
+    Reason {
+        rule: finding.rule_id.clone(),
+        rule_location: None,
+        message: format!("{}: {}: {}", finding.origin.name(), finding.description, finding.masked),
+        hint: Some(
+            "accept it by rule and path with `carnet findings allow --rule unexamined --path PATH`"
+                .to_owned(),
+        ),
     }
 }
 
@@ -313,14 +338,14 @@ impl ArtifactScan<'_> {
     pub fn push(&mut self, bytes: &[u8]) {
         let scan = self.scanner.push(bytes);
         if self.refused_by.is_none() {
-            self.refused_by = self.guard.refusing_rule(&scan.findings, self.now);
+            self.refused_by = self.guard.refusing_rule(&scan, self.now);
         }
     }
 
     /// Ends the artifact and returns the rule that keeps it back, or `None` when it may be stored.
     pub fn finish(self) -> Option<String> {
         let ArtifactScan { guard, scanner, now, refused_by } = self;
-        refused_by.or_else(|| guard.refusing_rule(&scanner.finish().findings, now))
+        refused_by.or_else(|| guard.refusing_rule(&scanner.finish(), now))
     }
 }
 

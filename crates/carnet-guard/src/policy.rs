@@ -63,6 +63,9 @@ pub enum PolicyError {
     /// The commit has no allowlists.
     #[error("the commit of policy ref `{0}` has no allowlists/*.toml")]
     Empty(String),
+    /// More rule files than are read.
+    #[error("the policy has more than {RULE_FILES_MAX} files in {RULES_DIR}")]
+    ManyRules,
     /// A policy file is not UTF-8.
     #[error("policy file `{0}` is not UTF-8")]
     NotUtf8(String),
@@ -180,6 +183,42 @@ pub fn content_policy(repo: &Repo) -> Result<ContentPolicy, PolicyError> {
     let Some(bytes) = bytes else { return Ok(ContentPolicy::built_in()) };
     let text = String::from_utf8(bytes).map_err(|_| PolicyError::NotUtf8(path.to_text()))?;
     ContentPolicy::parse("policy/content.toml", &text).map_err(PolicyError::Content)
+}
+
+/// Where rules of a repository's own stand in the policy ref's commit.
+pub const RULES_DIR: &str = "policy/rules";
+/// Rule files of one policy.
+const RULE_FILES_MAX: usize = 256;
+
+/// Reads the rule files of the policy in force, as (name, text) in order of names: `policy/rules/*.toml` of the policy
+/// ref's commit. Without a policy ref there are none but the built-in rules; the work tree is never asked.
+///
+/// # Errors
+///
+/// [`PolicyError`].
+pub fn rule_files(repo: &Repo) -> Result<Vec<(String, String)>, PolicyError> {
+    let Some(name) = repo.config_get(POLICY_REF_KEY) else { return Ok(vec![]) };
+    let commit_id = repo
+        .resolve_commit(&name)
+        .map_err(|source| PolicyError::Ref { name: name.clone(), source })?;
+    let object = |source| PolicyError::Object { name: name.clone(), source };
+    let Some(tree) = repo.subtree(&commit_id, &well_formed(RULES_DIR)).map_err(object)? else {
+        return Ok(vec![]);
+    };
+    let mut files = vec![];
+    for file in repo.tree_files(&tree).map_err(object)? {
+        let name = format!("{RULES_DIR}/{}", file.path);
+        if name.ends_with(".toml") && file.mode == carnet_git::EntryMode::File {
+            if files.len() == RULE_FILES_MAX {
+                return Err(PolicyError::ManyRules);
+            }
+            let bytes = repo.read_blob(&file.id, FILE_BYTES_MAX).map_err(object)?;
+            let text = String::from_utf8(bytes).map_err(|_| PolicyError::NotUtf8(name.clone()))?;
+            files.push((name, text));
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 fn well_formed(path: &str) -> RepoPath {

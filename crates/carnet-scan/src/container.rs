@@ -4,12 +4,12 @@
 //! directory does nothing. What is broken or cut off ends the reading; the bytes until then count. The sizes
 //! an archive claims are never believed: output is taken until [`Budget`] is spent.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use memchr::memmem;
 use zlib_rs::{Inflate, InflateFlush, Status};
 
-use crate::reading::Step;
+use crate::{reading::Step, unread::Unread};
 
 /// Members of one archive.
 const MEMBERS_MAX: usize = 4096;
@@ -23,6 +23,14 @@ const ZIP: &[u8] = b"PK\x03\x04";
 #[derive(Debug)]
 pub(crate) struct Budget {
     pub(crate) inflate_left: usize,
+    /// What was left unread, and why.
+    pub(crate) unread: BTreeSet<Unread>,
+}
+
+impl Budget {
+    pub(crate) fn new(inflate_left: usize) -> Budget {
+        Budget { inflate_left, unread: BTreeSet::new() }
+    }
 }
 
 /// Returns what kind of container `bytes` begin, if any. Tar takes 262 bytes to know.
@@ -54,8 +62,12 @@ pub(crate) fn each_member(
 fn gunzip(bytes: &[u8], budget: &mut Budget) -> Vec<u8> {
     let mut inflated = Vec::new();
     let mut rest = bytes;
-    for _ in 0..MEMBERS_MAX {
+    for member_idx in 0.. {
         if !rest.starts_with(GZIP) {
+            break;
+        }
+        if member_idx == MEMBERS_MAX {
+            budget.unread.insert(Unread::Members);
             break;
         }
         // 15 bits of window, and 16 for a gzip header.
@@ -93,17 +105,23 @@ fn inflate(
             _ => return (n_read, false),
         }
     }
+    budget.unread.insert(Unread::Inflated);
     (n_read, false)
 }
 
 /// Reads a zip file by its local headers (APPNOTE 4.3.7), so that a file cut short gives what it has.
 fn each_zip_member(bytes: &[u8], budget: &mut Budget, visit: &mut dyn FnMut(&[u8], &mut Budget)) {
     let mut at = 0;
-    for _ in 0..MEMBERS_MAX {
+    for member_idx in 0.. {
+        let Some(found) = memmem::find(&bytes[at..], ZIP) else { return };
         if budget.inflate_left == 0 {
+            budget.unread.insert(Unread::Inflated);
             return;
         }
-        let Some(found) = memmem::find(&bytes[at..], ZIP) else { return };
+        if member_idx == MEMBERS_MAX {
+            budget.unread.insert(Unread::Members);
+            return;
+        }
         at += found;
         let Some(header) = bytes.get(at..at + 30) else { return };
         let u16_at = |at: usize| usize::from(u16::from_le_bytes([header[at], header[at + 1]]));
@@ -125,10 +143,18 @@ fn each_zip_member(bytes: &[u8], budget: &mut Budget, visit: &mut dyn FnMut(&[u8
                 visit(&inflated, budget);
                 at += n_read;
             }
-            _ => {}
+            _ => {
+                // A directory has no bytes, however it is packed.
+                if claimed > 0 || flags & SIZES_FOLLOW != 0 {
+                    budget.unread.insert(Unread::Packed);
+                }
+            }
         }
     }
 }
+
+/// Flag of a member whose sizes stand behind its data (APPNOTE 4.4.4, bit 3).
+const SIZES_FOLLOW: usize = 8;
 
 /// Reads the members of a tar file (POSIX.1-2001 pax, ustar).
 ///
@@ -136,8 +162,12 @@ fn each_zip_member(bytes: &[u8], budget: &mut Budget, visit: &mut dyn FnMut(&[u8
 fn each_tar_member(bytes: &[u8], budget: &mut Budget, visit: &mut dyn FnMut(&[u8], &mut Budget)) {
     const BLOCK: usize = 512;
     let mut at = 0;
-    for _ in 0..MEMBERS_MAX {
+    for member_idx in 0.. {
         let Some(header) = bytes.get(at..at + BLOCK) else { return };
+        if member_idx == MEMBERS_MAX {
+            budget.unread.insert(Unread::Members);
+            return;
+        }
         let Some(size) = octal(&header[124..136]) else { return };
         let data_at = at + BLOCK;
         let data_end = data_at.saturating_add(size).min(bytes.len());

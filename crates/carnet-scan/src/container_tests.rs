@@ -4,7 +4,7 @@ use super::*;
 use crate::test_text as encode;
 
 fn members(bytes: &[u8], inflate_left: usize) -> (Vec<Vec<u8>>, usize) {
-    let mut budget = Budget { inflate_left };
+    let mut budget = Budget::new(inflate_left);
     let mut members = Vec::new();
     if let Some(kind) = kind(bytes) {
         each_member(kind, bytes, &mut budget, &mut |member, _| members.push(member.to_vec()));

@@ -230,6 +230,12 @@ fn is_text_head(head: &[u8; HEAD_BYTES]) -> bool {
         || head.starts_with(b"\xfe\xff") && head[2] == 0
 }
 
+/// Tells whether a decoding begins like a text or an archive, and is no noise.
+pub(crate) fn is_telling(decoded: &[u8]) -> bool {
+    let head = decoded.first_chunk::<HEAD_BYTES>();
+    head.is_some_and(is_text_head) || container::kind(decoded).is_some()
+}
+
 fn is_text_byte(byte: &u8) -> bool {
     byte.is_ascii_graphic() || matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }

@@ -20,7 +20,7 @@ use crate::{
     pattern::{Compiled, Pattern},
     placeholder,
     rule::{ContentMatcher, Matcher},
-    rule_set::RuleSet,
+    rule_set::{RuleCost, RuleSet},
 };
 
 /// A rule met in some bytes.
@@ -31,8 +31,33 @@ pub(crate) struct Match {
     pub(crate) secret: Range<usize>,
 }
 
-/// Returns every match of every content rule, by rule and then by place.
-pub(crate) fn matches(rules: &RuleSet, bytes: &[u8]) -> Vec<Match> {
+/// Bytes that regexes may still look at; the whole content is refused when they are spent.
+#[derive(Debug)]
+pub(crate) struct Work {
+    left: usize,
+    pub(crate) is_spent: bool,
+}
+
+impl Work {
+    /// Returns what a text of `len` bytes may cost. Source costs a few bytes for each of its own.
+    pub(crate) fn of(len: usize) -> Work {
+        const PER_BYTE: usize = 96;
+        const LEAST: usize = 4 << 20;
+        Work { left: len.saturating_mul(PER_BYTE).max(LEAST), is_spent: false }
+    }
+
+    /// Takes what a window costs; tells whether there was so much left.
+    fn take(&mut self, window: &Range<usize>) -> bool {
+        match self.left.checked_sub(window.len()) {
+            Some(left) => self.left = left,
+            None => self.is_spent = true,
+        }
+        !self.is_spent
+    }
+}
+
+/// Returns every match of every content rule, by rule and then by place; fewer when the work is spent.
+pub(crate) fn matches(rules: &RuleSet, bytes: &[u8], work: &mut Work) -> Vec<Match> {
     // Most texts hold no keyword, many of them a few bytes long: those cost no allocation.
     let mut windows: Vec<Vec<Range<usize>>> = Vec::new();
     let mut met: Vec<usize> = Vec::new();
@@ -64,6 +89,9 @@ pub(crate) fn matches(rules: &RuleSet, bytes: &[u8]) -> Vec<Match> {
     for rule_idx in met {
         if let Matcher::Content(content) = &rules.rules()[rule_idx].matcher {
             for window in &windows[rule_idx] {
+                if !work.take(window) {
+                    break;
+                }
                 search(content, bytes, window.clone(), |secret| {
                     found.push(Match { rule_idx, secret })
                 });
@@ -74,6 +102,43 @@ pub(crate) fn matches(rules: &RuleSet, bytes: &[u8]) -> Vec<Match> {
     found.sort_unstable_by_key(|found| (found.rule_idx, found.secret.start, found.secret.end));
     found.dedup();
     found
+}
+
+/// Hands the cost of each rule that meets a keyword to `visit`.
+pub(crate) fn each_cost(rules: &RuleSet, bytes: &[u8], visit: &mut dyn FnMut(RuleCost<'_>)) {
+    let mut hits: Vec<Vec<Range<usize>>> = vec![Vec::new(); rules.rules().len()];
+    for hit in rules.keywords().find_overlapping_iter(bytes) {
+        for rule_idx in rules.waiting_for(hit.pattern().as_usize()) {
+            hits[*rule_idx as usize].push(hit.range());
+        }
+    }
+    for (rule, hits) in rules.rules().iter().zip(hits).filter(|(_, hits)| !hits.is_empty()) {
+        match &rule.matcher {
+            Matcher::Content(content) => {
+                let len_max = content.pattern.compiled().len_max;
+                let mut windows = Vec::new();
+                for hit in &hits {
+                    join(&mut windows, window(len_max, hit.clone(), bytes.len()));
+                }
+                let n_bytes = windows.iter().map(ExactSizeIterator::len).sum();
+                let mut look = || {
+                    let mut n_met = 0;
+                    for window in &windows {
+                        search(content, bytes, window.clone(), |_| n_met += 1);
+                    }
+                    n_met
+                };
+                visit(RuleCost { rule, n_keywords: hits.len(), n_bytes, look: &mut look });
+            }
+            Matcher::Assigned(kind) => {
+                let n_bytes = hits.iter().map(ExactSizeIterator::len).sum();
+                let mut look =
+                    || hits.iter().filter_map(|hit| assigned(bytes, hit.clone(), *kind)).count();
+                visit(RuleCost { rule, n_keywords: hits.len(), n_bytes, look: &mut look });
+            }
+            Matcher::Path(_) => {}
+        }
+    }
 }
 
 /// Returns where the value stands that a name around the keyword at `hit` is given, if it is likely a secret.

@@ -61,6 +61,11 @@ impl Frame<'_> {
         if self.offset == 0 { Place::Beginning } else { Place::Further }
     }
 
+    /// Whether the text begins as an archive that goes on after these bytes.
+    pub(crate) fn is_cut_archive(&self) -> bool {
+        self.offset == 0 && !self.is_last && container::kind(self.bytes).is_some()
+    }
+
     /// Whether these bytes are the whole text.
     pub(crate) fn is_whole(&self) -> bool {
         self.offset == 0 && self.is_last && self.core.end == self.bytes.len()

@@ -43,6 +43,7 @@ mod reading;
 mod frame;
 mod scan;
 mod stream;
+mod unread;
 
 mod allow;
 mod fingerprint;
@@ -59,6 +60,7 @@ pub use pattern::PatternError;
 pub use redact::{RedactError, redact, redact_findings};
 pub use rule::Rule;
 pub use rule_file::{ProblemKind, RuleProblem};
-pub use rule_set::{ExampleFailure, ExampleKind, RuleSet};
+pub use rule_set::{ExampleFailure, ExampleKind, RuleCost, RuleSet};
 pub use scan::{Allowed, Scan, scan};
 pub use stream::{StreamRedactor, StreamScanner};
+pub use unread::{UNEXAMINED, Unread};

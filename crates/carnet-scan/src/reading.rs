@@ -9,16 +9,19 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     ops::Range,
 };
 
 use crate::{
     container::{self, Budget},
-    encoding, engine, literals, overlap,
+    encoding,
+    engine::{self, Work},
+    literals, overlap,
     rule::Rule,
     rule_set::RuleSet,
     scan::rank,
+    unread::Unread,
 };
 
 /// Decodings undone one inside the other.
@@ -95,14 +98,27 @@ pub(crate) enum Place {
     Further,
 }
 
-/// Returns the secrets in every reading of `text`, sorted by region and rule.
-pub(crate) fn hits<'t>(rules: &RuleSet, text: &'t [u8], place: Place) -> Vec<Hit<'t>> {
+/// What the readings of a text came to.
+#[derive(Debug)]
+pub(crate) struct Readings<'t> {
+    /// The secrets, sorted by region and rule.
+    pub(crate) hits: Vec<Hit<'t>>,
+    /// What was not read, and why.
+    pub(crate) unread: BTreeSet<Unread>,
+}
+
+/// Reads `text` in every way.
+pub(crate) fn read<'t>(rules: &RuleSet, text: &'t [u8], place: Place) -> Readings<'t> {
     let inflate_left =
         text.len().saturating_mul(INFLATE_RATIO_MAX).clamp(INFLATE_BYTES.start, INFLATE_BYTES.end);
-    let mut reader = Reader { rules, budget: Budget { inflate_left }, n_read_bytes: 0 };
+    let mut reader = Reader::new(rules, text.len(), inflate_left);
     let mut hits = reader.read(text, place, DEPTH_MAX, true);
     hits.sort_by(|a, b| order(a).cmp(&order(b)));
-    hits
+    let mut unread = reader.budget.unread;
+    if reader.work.is_spent {
+        unread.insert(Unread::Work);
+    }
+    Readings { hits, unread }
 }
 
 fn order<'a>(hit: &'a Hit<'_>) -> (usize, usize, usize, &'a [Step], &'a [u8]) {
@@ -112,11 +128,16 @@ fn order<'a>(hit: &'a Hit<'_>) -> (usize, usize, usize, &'a [Step], &'a [u8]) {
 struct Reader<'r> {
     rules: &'r RuleSet,
     budget: Budget,
+    work: Work,
     /// Bytes read in all readings: the work done.
     n_read_bytes: usize,
 }
 
-impl Reader<'_> {
+impl<'r> Reader<'r> {
+    fn new(rules: &'r RuleSet, len: usize, inflate_left: usize) -> Reader<'r> {
+        Reader { rules, budget: Budget::new(inflate_left), work: Work::of(len), n_read_bytes: 0 }
+    }
+
     fn read<'t>(
         &mut self,
         text: &'t [u8],
@@ -125,12 +146,13 @@ impl Reader<'_> {
         joins: bool,
     ) -> Vec<Hit<'t>> {
         self.n_read_bytes += text.len();
-        let direct = engine::matches(self.rules, text).into_iter().map(|found| Hit {
-            rule_idx: found.rule_idx,
-            secret: Cow::Borrowed(&text[found.secret.clone()]),
-            region: found.secret,
-            steps: Vec::new(),
-        });
+        let direct =
+            engine::matches(self.rules, text, &mut self.work).into_iter().map(|found| Hit {
+                rule_idx: found.rule_idx,
+                secret: Cow::Borrowed(&text[found.secret.clone()]),
+                region: found.secret,
+                steps: Vec::new(),
+            });
         let mut hits: Vec<Hit<'t>> = direct.collect();
         hits.sort_by_key(|hit| hit.region.start);
         let n_direct = hits.len();
@@ -140,6 +162,8 @@ impl Reader<'_> {
         }
         if depth > 0 {
             self.read_decoded(text, place, depth, &mut indirect);
+        } else if place == Place::Beginning && goes_deeper(text) {
+            self.budget.unread.insert(Unread::Depth);
         }
         indirect.retain(|hit| !stands_as_it_is(&hits[..n_direct], hit));
         hits.extend(indirect);
@@ -173,7 +197,7 @@ impl Reader<'_> {
             }
         });
         if let (Place::Beginning, Some(kind)) = (place, container::kind(text)) {
-            let mut budget = Budget { inflate_left: std::mem::take(&mut self.budget.inflate_left) };
+            let mut budget = std::mem::replace(&mut self.budget, Budget::new(0));
             container::each_member(kind, text, &mut budget, &mut |member, budget| {
                 std::mem::swap(&mut self.budget, budget);
                 let inner = self.read(member, Place::Beginning, depth - 1, true);
@@ -184,6 +208,13 @@ impl Reader<'_> {
             self.budget = budget;
         }
     }
+}
+
+/// Tells whether a decoded text holds an archive or an encoded text itself.
+fn goes_deeper(text: &[u8]) -> bool {
+    let mut is_deeper = container::kind(text).is_some();
+    encoding::each_run(text, false, &mut |run| is_deeper |= encoding::is_telling(&run.decoded));
+    is_deeper
 }
 
 /// Returns the hit of a reading as one of the text that was read.

@@ -52,8 +52,70 @@ fn encodings_nest_three_deep_and_no_deeper() {
     let three = encode::hex(&two);
     check(&three, "in base64 in base64 in hexadecimal");
     let four = encode::base64(&three);
-    let found = scan(RuleSet::built_in(), &key(), &content(&four)).findings;
-    assert_eq!(found, []);
+    let scanned = scan(RuleSet::built_in(), &key(), &content(&four));
+    assert_eq!((scanned.findings, scanned.unread), (vec![], vec![Unread::Depth]));
+}
+
+/// Checks what of `text` is told as unread, by a scan and by redaction.
+#[track_caller]
+fn check_unread(text: &[u8], expect: &[Unread]) {
+    assert_eq!(scan(RuleSet::built_in(), &key(), &content(text)).unread, expect);
+    let (redacted, _) = redact_findings(RuleSet::built_in(), &key(), &content(text));
+    assert_eq!(redacted.ends_with(b"[REDACTED:unexamined-text]"), !expect.is_empty());
+}
+
+#[test]
+fn what_a_bound_leaves_unread_is_told() {
+    let bomb = encode::gzip(&vec![0; 10 << 20]);
+    check_unread(&bomb, &[Unread::Inflated]);
+    check_unread(&encode::zip(&[("a", &bomb)], None), &[Unread::Inflated]);
+    check_unread(&encode::zip(&vec![("a", &b"x"[..]); 5000], None), &[Unread::Members]);
+    let nested = (0..6).fold(line(), |inner, _| encode::gzip(&inner));
+    check_unread(&nested, &[Unread::Depth]);
+    let mut encrypted = encode::zip(&[("a", b"what it says, and says again")], None);
+    encrypted[6] |= 1;
+    check_unread(&encrypted, &[Unread::Packed]);
+}
+#[test]
+fn what_was_read_in_full_has_nothing_unread() {
+    for text in [
+        line(),
+        encode::gzip(b"as it stands"),
+        encode::zip(&[("../../etc/passwd", b"root"), ("dir/", b"")], None),
+        encode::tar(&[("a", b"x")]),
+        encode::base64(&encode::base64(&encode::base64(
+            b"three deep is as deep as it goes, and that is fine",
+        ))),
+        b"key=".repeat(1000),
+        b"\xff\xfe\x00\x00 \xc3\x28".to_vec(),
+        vec![0; 4096],
+    ] {
+        check_unread(&text, &[]);
+    }
+}
+#[test]
+fn a_content_that_asks_for_too_much_work_is_told() {
+    let mut file = "format = 'carnet/rules/1'\nfamily = 'test'\n".to_owned();
+    for rule_idx in 0..120 {
+        file.push_str(&format!(
+            "[[rule]]\nid = 'r{rule_idx}'\ndescription = 'd'\nseverity = 'low'\nconfidence = 'low'\n\
+             pattern = 'abc.{{0,40}}{rule_idx}z'\nkeywords = ['abc']\nexamples = ['abc{rule_idx}z']\n"
+        ));
+    }
+    let rules = RuleSet::parse(&[("many.toml", &file)]).unwrap();
+    let unread = |n_bytes: usize| {
+        let text = b"abc ".repeat(n_bytes / 4);
+        scan(&rules, &key(), &content(&text)).unread
+    };
+    assert_eq!(unread(16 << 10), []);
+    assert_eq!(unread(128 << 10), [Unread::Work]);
+}
+#[test]
+fn a_million_keys_and_a_line_of_ten_megabytes_are_read() {
+    for text in [b"key=".repeat(1 << 20), b"x1".repeat(5 << 20), b"password='".repeat(100_000)] {
+        let scanned = scan(RuleSet::built_in(), &key(), &content(&text));
+        assert_eq!(scanned.unread, []);
+    }
 }
 #[test]
 fn archives_in_runs_are_opened() {
@@ -142,8 +204,7 @@ fn an_allow_counts_for_an_encoded_secret_too() {
 
 /// Reads `text` and returns how many bytes were read in all, and how many could be inflated in the end.
 fn work(text: &[u8]) -> (usize, usize) {
-    let budget = Budget { inflate_left: INFLATE_BYTES.end };
-    let mut reader = Reader { rules: RuleSet::built_in(), budget, n_read_bytes: 0 };
+    let mut reader = Reader::new(RuleSet::built_in(), text.len(), INFLATE_BYTES.end);
     reader.read(text, Place::Beginning, DEPTH_MAX, true);
     (reader.n_read_bytes, INFLATE_BYTES.end - reader.budget.inflate_left)
 }
@@ -180,11 +241,8 @@ fn bombs_are_bounded_by_the_size_of_the_text() {
     let many = [&encode::base64(&bomb)[..], b"\n"].concat().repeat(10);
     let zipped = encode::zip(&[("a", &bomb), ("b", &bomb)], None);
     for text in [bomb, in_bomb, many, zipped] {
-        let mut reader = Reader {
-            rules: RuleSet::built_in(),
-            budget: Budget { inflate_left: text.len() * INFLATE_RATIO_MAX },
-            n_read_bytes: 0,
-        };
+        let inflate_left = text.len() * INFLATE_RATIO_MAX;
+        let mut reader = Reader::new(RuleSet::built_in(), text.len(), inflate_left);
         reader.read(&text, Place::Beginning, DEPTH_MAX, true);
         let n_most = text.len() * (WORK_RATIO_MAX + INFLATE_RATIO_MAX * WORK_RATIO_MAX);
         assert!(reader.n_read_bytes <= n_most);
@@ -226,7 +284,7 @@ proptest! {
         }
         let (n_read, n_inflated) = work(&text);
         prop_assert!(n_read <= WORK_RATIO_MAX * (text.len() + n_inflated));
-        let hits = hits(RuleSet::built_in(), &text, Place::Beginning);
+        let hits = read(RuleSet::built_in(), &text, Place::Beginning).hits;
         prop_assert!(hits.iter().all(|hit| hit.region.start < hit.region.end && hit.region.end <= text.len()));
         let (once, _) = redact_findings(RuleSet::built_in(), &key(), &content(&text));
         let again = redact_findings(RuleSet::built_in(), &key(), &content(&once));

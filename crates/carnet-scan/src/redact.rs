@@ -7,7 +7,7 @@ use carnet_core::{Content, Region};
 use crate::{
     fingerprint::FingerprintKey,
     frame::{Frame, Framer, LAYOUT},
-    reading::{self, Hit},
+    reading::{self, Hit, Readings},
     rule_set::RuleSet,
     scan::{joined, rank},
 };
@@ -16,6 +16,8 @@ use crate::{
 pub(crate) const PASSES_MAX: usize = 4;
 /// What stands for a text in which each pass finds something new.
 const UNSETTLED: &[u8] = b"[REDACTED:unsettled-text]";
+/// What stands for a text, from the frame on of which not all could be examined.
+const UNEXAMINED: &[u8] = b"[REDACTED:unexamined-text]";
 
 /// Why regions cannot be redacted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +82,7 @@ pub fn redact(text: &[u8], regions: &[(Region, &str)]) -> Result<Vec<u8>, Redact
 /// does not decide what may leave. A secret in an encoded run, or in an archive, takes the whole run or archive
 /// with it. The result holds nothing more to find: redacting it again changes nothing.
 /// The key is not needed today: names are rule ids, not fingerprints.
+/// A text of which not all could be examined is replaced by `[REDACTED:unexamined-text]`, from that frame on.
 /// A text that keeps giving rise to new findings is replaced by `[REDACTED:unsettled-text]`, from the frame on
 /// where it does: whole, when it has up to 4 MiB.
 pub fn redact_findings(
@@ -149,8 +152,14 @@ impl Pass {
         is_clean: bool,
         out: &mut Vec<u8>,
     ) {
-        let hits =
-            if is_clean { Vec::new() } else { reading::hits(rules, frame.bytes, frame.place()) };
+        let mut hits = Vec::new();
+        if !is_clean && !self.has_given_up {
+            let readings: Readings<'_> = reading::read(rules, frame.bytes, frame.place());
+            if !readings.unread.is_empty() || frame.is_cut_archive() {
+                self.give_up(frame, UNEXAMINED, out);
+            }
+            hits = readings.hits;
+        }
         for (region, name) in named_regions(rules, &hits) {
             let (start, end) = (frame.offset + region.start, frame.offset + region.end);
             if self.has_given_up || end <= self.done_to || region.start >= frame.core.end {
@@ -172,6 +181,14 @@ impl Pass {
         if !self.has_given_up {
             self.put_out(frame, frame.offset + frame.core.end, out);
         }
+    }
+
+    /// Replaces all from the core of `frame` on.
+    fn give_up(&mut self, frame: &Frame<'_>, by: &[u8], out: &mut Vec<u8>) {
+        self.clean_to = self.clean_to.min(self.done_to.max(frame.offset + frame.core.start));
+        self.n_replaced += 1;
+        self.has_given_up = true;
+        out.extend_from_slice(by);
     }
 
     /// Copies what lies between what is done and `end`.

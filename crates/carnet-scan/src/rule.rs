@@ -126,6 +126,34 @@ impl Rule {
         &self.references
     }
 
+    /// Returns texts that the rule must match; they may look like secrets.
+    pub fn examples(&self) -> &[String] {
+        &self.examples
+    }
+
+    /// Returns texts that the rule must not match.
+    pub fn negative_examples(&self) -> &[String] {
+        &self.negative_examples
+    }
+
+    /// Returns the stems, one of which stands in each match; empty for a rule on paths.
+    pub fn keywords(&self) -> Vec<&str> {
+        match &self.matcher {
+            Matcher::Content(content) => content.keywords.iter().map(|stem| &**stem).collect(),
+            Matcher::Assigned(kind) => kind.stems().to_vec(),
+            Matcher::Path(_) => Vec::new(),
+        }
+    }
+
+    /// Returns what it looks for as its file says it: a regex, globs, or the kind of names that are given values.
+    pub fn pattern(&self) -> String {
+        match &self.matcher {
+            Matcher::Content(content) => content.pattern.text().to_owned(),
+            Matcher::Assigned(kind) => kind.name().to_owned(),
+            Matcher::Path(path) => path.globs.iter().map(Glob::text).collect::<Vec<_>>().join(" "),
+        }
+    }
+
     /// Tells whether the rule looks at paths rather than bytes.
     pub fn is_path_rule(&self) -> bool {
         matches!(self.matcher, Matcher::Path(_))

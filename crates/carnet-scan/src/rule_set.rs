@@ -38,6 +38,18 @@ pub struct ExampleFailure {
     pub number: usize,
 }
 
+/// What one rule costs on some text; made by [`RuleSet::each_cost`].
+pub struct RuleCost<'c> {
+    /// The rule.
+    pub rule: &'c Rule,
+    /// How often its keywords stand in the text.
+    pub n_keywords: usize,
+    /// Bytes that its regex, or its reader of names and values, looks at.
+    pub n_bytes: usize,
+    /// Looks at them, and returns how many secrets were met: for callers with a clock.
+    pub look: &'c mut dyn FnMut() -> usize,
+}
+
 /// The two lists of examples in a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExampleKind {
@@ -81,11 +93,28 @@ impl RuleSet {
         RuleSet::read(files, Checks::All)
     }
 
+    /// Adds rule files, given as (name, text), to the built-in rules.
+    ///
+    /// # Errors
+    ///
+    /// Every [`RuleProblem`] of every file; an id of a built-in rule is taken. One problem refuses them all.
+    pub fn extended(files: &[(&str, &str)]) -> Result<RuleSet, Vec<RuleProblem>> {
+        let mut reading = Reading { rules: built_in::table().rules, problems: Vec::new() };
+        for (file, text) in files {
+            reading.read(file, text, Checks::All);
+        }
+        RuleSet::made(reading)
+    }
+
     fn read(files: &[(&str, &str)], checks: Checks) -> Result<RuleSet, Vec<RuleProblem>> {
         let mut reading = Reading::default();
         for (file, text) in files {
             reading.read(file, text, checks);
         }
+        RuleSet::made(reading)
+    }
+
+    fn made(reading: Reading) -> Result<RuleSet, Vec<RuleProblem>> {
         if !reading.problems.is_empty() {
             return Err(reading.problems);
         }
@@ -126,6 +155,11 @@ impl RuleSet {
             check(ExampleKind::Negative, &rule.negative_examples);
         }
         failures
+    }
+
+    /// Hands what each rule that meets a keyword in `text` costs to `visit`, in order of ids.
+    pub fn each_cost(&self, text: &[u8], visit: &mut dyn FnMut(RuleCost<'_>)) {
+        engine::each_cost(self, text, visit);
     }
 
     /// Returns the automaton over all keywords.

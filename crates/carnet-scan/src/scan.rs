@@ -1,6 +1,6 @@
 //! One content in, its findings out.
 
-use std::{cmp::Reverse, ops::Range};
+use std::{cmp::Reverse, collections::BTreeSet, ops::Range};
 
 use carnet_core::{Confidence, Content, Finding, LineIndex, Origin};
 
@@ -11,9 +11,10 @@ use crate::{
     frame::{Frame, Framer, LAYOUT, LineBase},
     mask::mask,
     overlap::Rank,
-    reading,
+    reading::{self, Readings},
     rule::{Matcher, PathMatcher, Rule},
     rule_set::RuleSet,
+    unread::Unread,
 };
 
 /// What a scan met in one content.
@@ -23,6 +24,8 @@ pub struct Scan {
     pub findings: Vec<Finding>,
     /// Findings accepted by a `carnet:allow` in the text, in the same order.
     pub allowed: Vec<Allowed>,
+    /// What was not examined, each reason once; a content with any is not known to be clean.
+    pub unread: Vec<Unread>,
 }
 
 /// A finding accepted where it stands, by `carnet:allow <rule-id> <reason>`.
@@ -64,6 +67,8 @@ pub(crate) struct Scanning {
     lines: LineBase,
     /// End of what is reported so far: nothing that begins before it is reported again.
     reported_to: usize,
+    /// Reasons told already.
+    unread: BTreeSet<Unread>,
 }
 
 impl Scanning {
@@ -92,7 +97,9 @@ impl Scanning {
         frame: &Frame<'_>,
         scan: &mut Scan,
     ) {
-        let hits = reading::hits(rules, frame.bytes, frame.place());
+        let Readings { hits, unread } = reading::read(rules, frame.bytes, frame.place());
+        let unread = unread.into_iter().chain(frame.is_cut_archive().then_some(Unread::Long));
+        scan.unread.extend(unread.filter(|unread| self.unread.insert(*unread)));
         if hits.is_empty() {
             return;
         }

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     commands::{
         artifact::ArtifactCommand, backup::BackupCommand, gc::GcArgs, policy::PolicyCommand,
-        sandbox::SandboxArgs,
+        rules::RulesCommand, sandbox::SandboxArgs,
     },
     ui::ColorChoice,
 };
@@ -52,6 +52,9 @@ pub enum Command {
     /// Accept findings with reason and end date, and show which are accepted.
     #[command(subcommand)]
     Findings(FindingsCommand),
+    /// Look at the rules that scans go by, check rule files, see what each rule costs.
+    #[command(subcommand)]
+    Rules(RulesCommand),
     /// Answer a git hook (called by the shim).
     #[command(hide = true)]
     Hook(HookArgs),

@@ -1,6 +1,6 @@
 //! What every command needs of the repository it is called in: the repository, this clone's key, the guard.
 
-use std::{path::PathBuf, time::SystemTime};
+use std::{path::PathBuf, sync::OnceLock, time::SystemTime};
 
 use carnet_access::keys::{KeyError, PublicKey, SigningKey};
 use carnet_core::{ExitCode, Timestamp};
@@ -114,14 +114,42 @@ impl Workspace {
         }
     }
 
+    /// Returns the rules in force: the built-in ones, and those of the policy ref's commit.
+    pub fn rules(&self) -> Result<&'static RuleSet, CommandError> {
+        let files = carnet_guard::rule_files(&self.repo)?;
+        if files.is_empty() {
+            return Ok(RuleSet::built_in());
+        }
+        let extended = extended_rules(&files)?;
+        Ok(EXTENDED.get_or_init(|| extended))
+    }
+
     fn guard_under(&self, key: FingerprintKey) -> Result<Guard<'static>, CommandError> {
-        Ok(Guard::new(RuleSet::built_in(), key, carnet_guard::content_policy(&self.repo)?))
+        Ok(Guard::new(self.rules()?, key, carnet_guard::content_policy(&self.repo)?))
     }
 
     /// Returns the guard that runs ask, whose findings are accepted by no one.
     pub fn guard(&self, key: &SigningKey) -> Result<Guard<'static>, CommandError> {
         self.guard_under(FingerprintKey::from_bytes(own_salt(key)))
     }
+}
+
+/// The rules of the one repository that a process works in, when it has its own.
+static EXTENDED: OnceLock<RuleSet> = OnceLock::new();
+
+/// Returns the rules that this process examined with.
+pub fn rules_read() -> &'static RuleSet {
+    EXTENDED.get().unwrap_or_else(|| RuleSet::built_in())
+}
+
+/// Adds rule files to the built-in rules; one broken file, named with line and field, refuses them all.
+pub fn extended_rules(files: &[(String, String)]) -> Result<RuleSet, CommandError> {
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (&**name, &**text)).collect();
+    RuleSet::extended(&files).map_err(|problems| {
+        let mut made = CommandError::new(ExitCode::Config, "a rule file is wrong");
+        made.causes.extend(problems.iter().map(ToString::to_string));
+        made.hint("Mend it; `carnet rules check FILE` looks at a file before it is committed.")
+    })
 }
 
 /// Returns the fingerprint key of a clone whose repository has no salt yet.

@@ -19,6 +19,7 @@ mod query;
 pub mod replay;
 mod replay_all;
 mod report;
+pub mod rules;
 mod run;
 mod runs;
 pub(crate) mod sandbox;
@@ -45,6 +46,7 @@ pub fn dispatch(ui: &Ui, command: Command) -> CommandResult {
         Command::Uninstall(args) => init::uninstall(ui, &args),
         Command::Doctor(args) => doctor::doctor(ui, &args),
         Command::Scan(args) => scan::scan(ui, &args),
+        Command::Rules(command) => rules::rules(ui, &command),
         Command::Findings(command) => findings::findings(ui, &command),
         Command::Hook(args) => hook::hook(ui, &args),
         Command::Run(args) => run::run(ui, args),

@@ -17,7 +17,7 @@ use crate::{
     cli::{ScanArgs, ScanFormat},
     error::{CommandError, CommandResult},
     ui::Ui,
-    workspace::{Workspace, key_for_once, now},
+    workspace::{Workspace, key_for_once, now, rules_read},
 };
 
 /// Scans and reports; exit code 1 when the policy refuses what was found.
@@ -30,7 +30,7 @@ pub fn scan(ui: &Ui, args: &ScanArgs) -> CommandResult {
         (None, None) => scan_paths(&args.paths)?,
     };
     let format = if args.json { ScanFormat::Json } else { args.format };
-    report::write(ui, RuleSet::built_in(), &examination, format);
+    report::write(ui, rules_read(), &examination, format);
     Ok(if examination.verdict.is_allowed() { ExitCode::Done } else { ExitCode::Refused })
 }
 
