@@ -184,3 +184,17 @@ fn an_uncommitted_secret_refuses_the_run_and_is_in_no_object() {
     }
     assert_eq!(walk.json(&["runs", "--json"])["n_runs"], 0);
 }
+
+#[test]
+fn a_lock_that_a_killed_process_left_on_the_ledger_does_not_stop_it() {
+    let walk = Walk::initialised(MAKEFILE, everyone()[0]);
+    walk.carnet(&["run", "--", "curl"]).expect_code(1);
+    let ledger = walk.ask(&["for-each-ref", "--format=%(refname)", "refs/carnet/ledger"]);
+    let lock = walk.repo.path().join(".git").join(format!("{ledger}.lock"));
+    fs::write(&lock, "").unwrap();
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
+    fs::File::options().write(true).open(&lock).unwrap().set_modified(long_ago).unwrap();
+    walk.carnet(&["run", "--", "curl"]).expect_code(1);
+    assert_eq!(walk.json(&["runs", "--json"])["n_runs"], 2);
+    assert!(!lock.exists());
+}

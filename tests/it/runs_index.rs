@@ -56,10 +56,10 @@ fn runs_are_found_by_path_by_lock_and_by_any_unique_prefix() {
     walk.carnet(&["run", "--", "curl"]).expect_code(1);
     let other = walk.newest_run();
     for path in ["out", "out/", "out/a"] {
-        assert_eq!(ids(&walk, &["--path", path]), [made.clone()], "{path}");
+        assert_eq!(ids(&walk, &["--path", path]), std::slice::from_ref(&made), "{path}");
     }
     assert_eq!(ids(&walk, &["--path", "ou"]), Vec::<String>::new());
-    assert_eq!(ids(&walk, &["--locked"]), [made.clone()]);
+    assert_eq!(ids(&walk, &["--locked"]), std::slice::from_ref(&made));
     assert_eq!(walk.json(&["show", &other[..6], "--json"])["predicate"]["run"]["id"], other);
     walk.carnet(&["show", "00000000000000000000000000000000"]).expect_code(3);
     walk.carnet(&["show", "xyz"]).expect_code(2);

@@ -1,6 +1,11 @@
 //! Loose and packed refs, through gix.
 
-use std::{fs::File, io, path::Path, time::SystemTime};
+use std::{
+    fs::{self, File},
+    io,
+    path::Path,
+    time::SystemTime,
+};
 
 use carnet_core::GitOid;
 use gix::refs::{
@@ -48,12 +53,16 @@ impl Repo {
         message: &str,
     ) -> Result<(), RefUpdateError> {
         let patience = gix::lock::acquire::Fail::AfterDurationWithBackoff(LOCK_PATIENCE);
-        let prepared = self
-            .gix
-            .refs
-            .transaction()
-            .prepare([edit(name, new, expected_old, message)], patience, patience)
-            .map_err(|err| sort_out(name, err))?;
+        let path = self.common_dir().join(name.to_string());
+        let prepare = || {
+            let edits = [edit(name, new, expected_old, message)];
+            self.gix.refs.transaction().prepare(edits, patience, patience)
+        };
+        let prepared = match prepare() {
+            Err(err) if err.is_retryable() && clear_abandoned_lock(name, &path) => prepare(),
+            prepared => prepared,
+        };
+        let prepared = prepared.map_err(|err| sort_out(name, err))?;
         // Under the lock: gix lets "must not exist" pass when the ref already has the new value.
         if expected_old.is_none() && self.read_ref_by_gix(name)?.is_some() {
             return Err(RefUpdateError::Raced { name: name.to_string() });
@@ -62,7 +71,6 @@ impl Repo {
             name: name.to_string(),
             source: Box::new(source),
         };
-        let path = self.common_dir().join(name.to_string());
         if new.is_some() {
             flush(&lock_path(&path)).map_err(io)?;
         }
@@ -136,6 +144,17 @@ fn lock_path(path: &Path) -> std::path::PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(".lock");
     path.into()
+}
+
+/// Takes away the lock that a killed process left on one of carnet's own refs: one that stood all the while it was waited for.
+/// Who holds a lock holds it for milliseconds, and carnet's processes take turns besides.
+fn clear_abandoned_lock(name: &FullName, path: &Path) -> bool {
+    let name = name.to_string();
+    let is_ours = ["refs/carnet/", "refs/notes/carnet/"].iter().any(|it| name.starts_with(it));
+    let lock = lock_path(path);
+    let age = fs::metadata(&lock).and_then(|meta| meta.modified()).ok();
+    let age = age.and_then(|at| SystemTime::now().duration_since(at).ok());
+    is_ours && age.is_some_and(|age| age >= LOCK_PATIENCE) && fs::remove_file(&lock).is_ok()
 }
 
 fn flush(path: &Path) -> io::Result<()> {
