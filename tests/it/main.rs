@@ -26,6 +26,8 @@ mod scan_history;
 mod schemas;
 mod support;
 mod sync;
+mod traps;
+mod traps_content;
 mod verify;
 mod walk_commit;
 mod walk_run;

@@ -4,7 +4,7 @@
 //! tree, and writes files only into a scratch directory that the caller names ([`Repo::checkout_tree`]).
 //!
 //! Invariants:
-//! - Replacement objects (`refs/replace`) are not honoured: what is examined is what is pushed.
+//! - Replacement objects (`refs/replace`) and grafts are not honoured: what is examined is what is pushed.
 //! - Every ref is written by compare-and-swap; a ref names an object only after that object is on disk.
 //! - Where the ref storage is not `files` (reftable), refs are read and written by the `git` program alone.
 //! - A question that `gix` cannot answer about the index is put to `git`; when both fail, it is an error.

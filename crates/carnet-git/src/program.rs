@@ -36,6 +36,9 @@ pub const LOCAL_ENV_VARS: [&str; 17] = [
     "GIT_QUARANTINE_PATH",
 ];
 
+/// No file can be here: grafts would hide parents of commits, and what came with these.
+const NO_GRAFTS: &str = "/dev/null/none";
+
 /// Why the `git` program gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
@@ -144,7 +147,7 @@ impl Repo {
         if let Some(work_tree) = self.work_tree() {
             command.arg("--work-tree").arg(work_tree);
         }
-        command.env("GIT_NO_REPLACE_OBJECTS", "1");
+        command.env("GIT_NO_REPLACE_OBJECTS", "1").env("GIT_GRAFT_FILE", NO_GRAFTS);
         Ok(command)
     }
 

@@ -9,7 +9,11 @@ use carnet_scan::{
     FingerprintKey, RuleSet, Scan, StreamScanner, UNEXAMINED, redact_findings, scan,
 };
 
-use crate::{columns::TextColumns, history::HistoryError};
+use crate::{
+    columns::TextColumns,
+    history::HistoryError,
+    suppressions::{self, FINDINGS_FILE, SuppressionsError},
+};
 
 /// Largest blob that is examined, in bytes. A larger one is refused: what was not examined does not pass.
 pub const BLOB_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -99,6 +103,9 @@ pub enum ExamineError {
     /// The index could not be read.
     #[error("read the index")]
     Staged(#[from] StagedError),
+    /// The file of accepted findings would be committed with an error in it, and nothing would pass from then on.
+    #[error("the staged file of accepted findings is wrong")]
+    Suppressions(#[source] Box<SuppressionsError>),
     /// A history could not be read.
     #[error(transparent)]
     History(#[from] HistoryError),
@@ -163,6 +170,10 @@ impl<'a> Guard<'a> {
             let bytes = repo
                 .read_blob(&entry.blob_id, BLOB_BYTES_MAX)
                 .map_err(|source| ExamineError::Blob { path: entry.path.clone(), source })?;
+            if entry.path.as_bytes() == FINDINGS_FILE.as_bytes() {
+                suppressions::parse(&bytes, now)
+                    .map_err(|wrong| ExamineError::Suppressions(Box::new(wrong)))?;
+            }
             let content = Content { origin: Origin::Staged(entry.path), bytes };
             self.look(&content, None, now, &mut tally);
         }

@@ -101,7 +101,7 @@ pub fn staged_suppressions(
     parse(&bytes, now).map(Some)
 }
 
-fn parse(bytes: &[u8], now: Timestamp) -> Result<Suppressions, SuppressionsError> {
+pub(crate) fn parse(bytes: &[u8], now: Timestamp) -> Result<Suppressions, SuppressionsError> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
         SuppressionsError::Wrong(vec![PolicyProblem {

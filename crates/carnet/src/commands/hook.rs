@@ -5,9 +5,10 @@ use std::io::{self, Read as _};
 use carnet_core::ExitCode;
 use carnet_git::{ObjectError, StagedError};
 use carnet_guard::{
-    AuditEvent, COMMIT_MSG, EVENTS, Examination, ExamineError, Guard, HistoryError, Met, PushError,
-    PushGate, RefChange, Refused, SHIM_VERSION, SuppressionsError, append_audit, parse_transaction,
-    pushed_suppressions, refused_change, staged_suppressions, suppressions_in_force,
+    AuditEvent, COMMIT_MSG, EVENTS, Examination, ExamineError, FINDINGS_FILE, Guard, HistoryError,
+    Met, PushError, PushGate, RefChange, Refused, SHIM_VERSION, SuppressionsError, append_audit,
+    parse_transaction, pushed_suppressions, refused_change, staged_suppressions,
+    suppressions_in_force,
 };
 use carnet_policy::Suppressions;
 
@@ -263,6 +264,7 @@ impl From<ExamineError> for CommandError {
             ExamineError::History(HistoryError::TooLarge { .. }) => ExitCode::Refused,
             ExamineError::History(_) | ExamineError::Tree { .. } => ExitCode::Incomplete,
             ExamineError::Staged(_) | ExamineError::Blob { .. } => ExitCode::Refused,
+            ExamineError::Suppressions(_) => ExitCode::Config,
         };
         let made = CommandError::of(exit, &error);
         match &error {
@@ -280,6 +282,12 @@ impl From<ExamineError> for CommandError {
             ExamineError::Tree { .. } => made.hint("Ask git what it thinks: `git fsck`."),
             ExamineError::Blob { source: ObjectError::TooLarge { .. }, path } => made.hint(format!(
                 "What was not examined does not pass: take it out with `git rm --cached -- {path}`."
+            )),
+            ExamineError::Suppressions(_) => {
+                made.hint(format!("Mend {FINDINGS_FILE} and stage it again."))
+            }
+            ExamineError::Blob { source: ObjectError::Promised { id }, .. } => made.hint(format!(
+                "What is not here cannot be examined: have git fetch it with `git cat-file -e {id}`, then try again."
             )),
             ExamineError::Blob { path, .. } => {
                 made.hint(format!("Stage the file again: `git add -- {path}`; then ask `git fsck`."))
