@@ -12,6 +12,8 @@ mod generic;
 mod glob;
 #[path = "src/keyword_proof.rs"]
 mod keyword_proof;
+#[path = "src/licence/build.rs"]
+mod licence;
 #[path = "src/pattern.rs"]
 mod pattern;
 #[path = "src/placeholder.rs"]
@@ -44,7 +46,9 @@ struct RuleFile {
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=rules");
-    let files = rule_files(&Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("rules"))?;
+    let crate_dir = env::var("CARGO_MANIFEST_DIR")?;
+    let crate_dir = Path::new(&crate_dir);
+    let files = rule_files(&crate_dir.join("rules"))?;
     let mut reading = Reading::default();
     for file in &files {
         reading.read(&file.name, &file.text, Checks::All);
@@ -57,6 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = Path::new(&out);
     fs::write(out.join("built_in_table.bin"), rule_encode::encode(&Table::new(reading.rules)))?;
     fs::write(out.join("built_in_files.rs"), list(&files)?)?;
+    licence::write_index(&crate_dir.join("licences"), out)?;
     Ok(())
 }
 

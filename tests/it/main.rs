@@ -11,6 +11,7 @@ mod command_line;
 mod endings;
 mod findings;
 mod hooks;
+mod licence;
 mod messages;
 mod policy;
 mod push;

@@ -11,6 +11,7 @@ mod bench;
 mod ci;
 mod demo;
 mod drill;
+mod licence;
 mod scanner;
 mod shell;
 mod system;
@@ -30,6 +31,8 @@ Chores of carnet. Usage: cargo xtask <verb>
                   that an old Landlock, or none, is refused; skipped aloud where qemu or the kernel is missing
   bench           whole-command figures: hook, run, start-up
   eval scan FILE  score the scanner on labelled snippets (JSON lines, plain or .xz); --list names each miss
+  eval licence DIR  score licence detection on checkouts of scancode-toolkit and fossology in DIR
+  licence-data DIR  pack the SPDX licence list anew, from the json folder of spdx/license-list-data
   train-generic LABELLED SOURCE…
                   train the scanner's model for values without a mark; see docs/design/generic-model.md
 ";
@@ -46,6 +49,8 @@ fn main() -> ExitCode {
         ["vm-limits"] => vm_limits::prove(),
         ["bench"] => bench::whole_commands(),
         ["eval", "scan", file, rest @ ..] => scanner::eval(file, rest),
+        ["eval", "licence", dir] => licence::eval(dir),
+        ["licence-data", dir] => licence::data(dir),
         ["train-generic", dirs @ ..] if dirs.len() > 1 => scanner::train_generic(dirs),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -13,6 +13,8 @@ mod path;
 mod time;
 
 mod finding;
+mod license;
+mod license_list;
 mod region;
 mod verdict;
 
@@ -32,6 +34,10 @@ pub use enforcement::{Enforcement, EnforcementLevel};
 pub use exit::ExitCode;
 pub use finding::{Confidence, Content, Finding, Fingerprint, Origin, Severity};
 pub use lane::{LaneName, LaneNameError};
+pub use license::{LicenseExpression, LicenseExpressionError, LicenseTerm};
+pub use license_list::{
+    current_license, gnu_or_later, license_family, listed_expression, listed_license,
+};
 pub use oid::{GitOid, GitOidParseError, ObjectFormat};
 pub use outcome::{LimitKind, Outcome};
 pub use output_class::{Normaliser, OutputClass, OutputRule, OutputRuleError};

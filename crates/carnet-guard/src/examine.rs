@@ -6,12 +6,14 @@ use carnet_core::{
 use carnet_git::{EntryMode, ObjectError, Repo, StagedError};
 use carnet_policy::{ContentPolicy, Suppression, Suppressions, judge};
 use carnet_scan::{
-    FingerprintKey, RuleSet, Scan, StreamScanner, UNEXAMINED, redact_findings, scan,
+    FingerprintKey, LICENCE_BYTES_MAX, RuleSet, Scan, StreamScanner, UNEXAMINED, redact_findings,
+    scan,
 };
 
 use crate::{
     columns::TextColumns,
     history::HistoryError,
+    licence::licence_findings,
     suppressions::{self, FINDINGS_FILE, SuppressionsError},
 };
 
@@ -151,6 +153,35 @@ impl<'a> Guard<'a> {
         self.rules.digest()
     }
 
+    /// Returns the digest of what decides whether a content is clean: the rules, and the policy where it speaks of licences.
+    pub fn verdicts_digest(&self) -> Digest {
+        if self.policy.licences().is_empty() {
+            return self.rules.digest();
+        }
+        Digest::of(format!("{}\n{}", self.rules.digest(), self.policy.digest()).as_bytes())
+    }
+
+    /// Judges the licences of contents, and nothing else.
+    pub fn examine_licences(
+        &self,
+        contents: impl Iterator<Item = Content>,
+        now: Timestamp,
+    ) -> Examination {
+        let mut tally = Tally::default();
+        for content in contents {
+            tally.n_contents += 1;
+            tally.n_bytes += content.bytes.len() as u64;
+            let findings = licence_findings(self.policy.licences(), &self.key, &content, now);
+            self.sort_out(findings, &content, None, now, &mut tally);
+        }
+        self.judged(tally, now)
+    }
+
+    /// Returns the policy.
+    pub fn policy(&self) -> &ContentPolicy {
+        &self.policy
+    }
+
     /// Returns the rules.
     pub fn rules(&self) -> &'a RuleSet {
         self.rules
@@ -236,7 +267,8 @@ impl<'a> Guard<'a> {
     pub fn examine_artifact(&self, name: &str, now: Timestamp) -> ArtifactScan<'_> {
         let origin = Origin::Artifact(name.to_owned());
         let scanner = StreamScanner::new(self.rules, &self.key, origin);
-        ArtifactScan { guard: self, scanner, now, refused_by: None }
+        let head = Content { origin: Origin::Artifact(name.to_owned()), bytes: vec![] };
+        ArtifactScan { guard: self, scanner, now, refused_by: None, head }
     }
 
     /// Returns the rule that keeps a command-line argument from being recorded.
@@ -267,18 +299,47 @@ impl<'a> Guard<'a> {
             tally.n_contents += 1;
             tally.n_bytes += content.bytes.len() as u64;
         }
-        let met = |finding: Finding| Met {
+        let scanned = scan(self.rules, &self.key, content);
+        let licences = licence_findings(self.policy.licences(), &self.key, content, now);
+        let unread = scanned.unread.iter().map(|unread| unread.finding(&self.key, &content.origin));
+        let findings: Vec<Finding> = unread.chain(scanned.findings).chain(licences).collect();
+        // What the licences of a content come to depends on its path too: where they are judged, nothing is known clean.
+        let is_clean =
+            findings.is_empty() && scanned.allowed.is_empty() && self.policy.licences().is_empty();
+        self.sort_out(findings, content, commit_id, now, tally);
+        tally.suppressed.extend(scanned.allowed.into_iter().map(|allowed| Suppressed {
+            met: self.met(allowed.finding, content, commit_id, now),
+            by: SuppressedBy::InSource { reason: allowed.reason },
+        }));
+        is_clean
+    }
+
+    fn met(
+        &self,
+        finding: Finding,
+        content: &Content,
+        commit_id: Option<GitOid>,
+        now: Timestamp,
+    ) -> Met {
+        Met {
             decision: judge(&self.policy, [&finding], now).decision,
             columns: finding.region.map(|region| TextColumns::of(&content.bytes, &region)),
             finding,
             commit_id,
-        };
-        let scanned = scan(self.rules, &self.key, content);
-        let unread = scanned.unread.iter().map(|unread| unread.finding(&self.key, &content.origin));
-        let findings: Vec<Finding> = unread.chain(scanned.findings).collect();
-        let is_clean = findings.is_empty() && scanned.allowed.is_empty();
+        }
+    }
+
+    /// Adds findings: to those that someone accepted, or to those that stand.
+    fn sort_out(
+        &self,
+        findings: Vec<Finding>,
+        content: &Content,
+        commit_id: Option<GitOid>,
+        now: Timestamp,
+        tally: &mut Tally,
+    ) {
         for finding in findings {
-            let mut met = met(finding);
+            let mut met = self.met(finding, content, commit_id, now);
             if met.finding.rule_id == UNEXAMINED && met.decision == Decision::Allow {
                 met.decision = Decision::Deny;
             }
@@ -288,11 +349,6 @@ impl<'a> Guard<'a> {
                 None => tally.findings.push(met),
             }
         }
-        tally.suppressed.extend(scanned.allowed.into_iter().map(|allowed| Suppressed {
-            met: met(allowed.finding),
-            by: SuppressedBy::InSource { reason: allowed.reason },
-        }));
-        is_clean
     }
 
     pub(crate) fn judged(&self, tally: Tally, now: Timestamp) -> Examination {
@@ -342,11 +398,17 @@ pub struct ArtifactScan<'g> {
     scanner: StreamScanner<'g>,
     now: Timestamp,
     refused_by: Option<String>,
+    /// What is looked at for licences, where the policy speaks of them.
+    head: Content,
 }
 
 impl ArtifactScan<'_> {
     /// Takes the next piece, of any length.
     pub fn push(&mut self, bytes: &[u8]) {
+        if !self.guard.policy.licences().is_empty() {
+            let n_left = LICENCE_BYTES_MAX - self.head.bytes.len().min(LICENCE_BYTES_MAX);
+            self.head.bytes.extend_from_slice(&bytes[..bytes.len().min(n_left)]);
+        }
         let scan = self.scanner.push(bytes);
         if self.refused_by.is_none() {
             self.refused_by = self.guard.refusing_rule(&scan, self.now);
@@ -355,8 +417,14 @@ impl ArtifactScan<'_> {
 
     /// Ends the artifact and returns the rule that keeps it back, or `None` when it may be stored.
     pub fn finish(self) -> Option<String> {
-        let ArtifactScan { guard, scanner, now, refused_by } = self;
-        refused_by.or_else(|| guard.refusing_rule(&scanner.finish(), now))
+        let ArtifactScan { guard, scanner, now, refused_by, head } = self;
+        let licences = || {
+            let findings = licence_findings(guard.policy.licences(), &guard.key, &head, now);
+            Scan { findings, ..Scan::default() }
+        };
+        refused_by
+            .or_else(|| guard.refusing_rule(&scanner.finish(), now))
+            .or_else(|| guard.refusing_rule(&licences(), now))
     }
 }
 

@@ -40,7 +40,7 @@ impl Guard<'_> {
         now: Timestamp,
         on_progress: &mut dyn FnMut(Progress),
     ) -> Result<Examination, ExamineError> {
-        let mut nothing = KnownHistory::nothing(self.rules_digest());
+        let mut nothing = KnownHistory::nothing(self.verdicts_digest());
         let mut looking = Looking::new(self, repo, &mut nothing, now, on_progress)?;
         looking.walk(revisions)?;
         for change in history::named_without_commit(repo, tips)? {

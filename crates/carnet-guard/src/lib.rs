@@ -11,6 +11,7 @@ mod suppressions;
 
 mod columns;
 mod examine;
+mod licence;
 
 mod history;
 mod known;

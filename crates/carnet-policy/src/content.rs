@@ -1,4 +1,4 @@
-//! `policy/content.toml`: which findings are refused, which are a warning.
+//! `policy/content.toml`: which findings are refused, which are a warning, and which licences may be where.
 //!
 //! The `secrets` section speaks about every finding of a scan that has a severity and a confidence. An
 //! exception never silences a finding: it turns a refusal into a warning, in some paths, until a day.
@@ -8,6 +8,7 @@ use carnet_core::{Confidence, Digest, Severity};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::{
+    licence::{self, LicencePolicy},
     problem::{PolicyProblem, Problems},
     reader::{self, Located, TableReader},
 };
@@ -22,6 +23,7 @@ pub struct ContentPolicy {
     pub(crate) refuse: Threshold,
     pub(crate) warn: Threshold,
     pub(crate) exceptions: Vec<Exception>,
+    pub(crate) licences: LicencePolicy,
 }
 
 /// What a finding must reach, both at once.
@@ -64,6 +66,11 @@ impl ContentPolicy {
         }
     }
 
+    /// Returns which licences may be where.
+    pub fn licences(&self) -> &LicencePolicy {
+        &self.licences
+    }
+
     /// Returns the digest of the policy's text.
     pub fn digest(&self) -> Digest {
         self.digest
@@ -83,6 +90,9 @@ fn read_policy(text: &str, problems: &mut Problems<'_>) -> Option<ContentPolicy>
     table.string_if_any("description", problems);
     let thresholds = table.table("secrets", problems);
     let thresholds = thresholds.and_then(|secrets| read_thresholds(secrets, problems));
+    let licences = table.table_if_any("licences", problems);
+    let licences =
+        licences.map_or(Some(LicencePolicy::default()), |table| licence::read(table, problems));
     let mut exceptions = table.tables("exception", problems);
     if let Some(first_over) = exceptions.get(EXCEPTIONS_MAX) {
         let message = format!("more than {EXCEPTIONS_MAX} exceptions");
@@ -93,7 +103,13 @@ fn read_policy(text: &str, problems: &mut Problems<'_>) -> Option<ContentPolicy>
     let exceptions = exceptions.filter_map(|table| read_exception(table, problems)).collect();
     table.finish(problems);
     let (refuse, warn) = thresholds?;
-    Some(ContentPolicy { digest: Digest::of(text.as_bytes()), refuse, warn, exceptions })
+    Some(ContentPolicy {
+        digest: Digest::of(text.as_bytes()),
+        refuse,
+        warn,
+        exceptions,
+        licences: licences?,
+    })
 }
 
 fn read_thresholds(

@@ -102,6 +102,9 @@ fn place(finding: &Finding) -> String {
 
 fn hint(finding: &Finding) -> String {
     let rule = &finding.rule_id;
+    if rule.starts_with("licence-") {
+        return licence_hint(finding);
+    }
     let inline =
         format!("when it is no secret, say so on its line: `carnet:allow {rule} <reason>`");
     match (&finding.origin, &finding.region) {
@@ -125,6 +128,18 @@ fn hint(finding: &Finding) -> String {
             "send it through `carnet redact`, and revoke it at the provider if it was shared"
                 .to_owned()
         }
+    }
+}
+
+fn licence_hint(finding: &Finding) -> String {
+    let path = crate::show(&finding.origin.name());
+    match finding.rule_id.as_str() {
+        "licence-header" => {
+            format!("write the header with `carnet licence fix {path}`, and stage the file again")
+        }
+        rule => format!(
+            "take it out, or have it accepted: a waiver in policy/content.toml, or `carnet findings allow --rule {rule} --path {path} --reason TEXT`; `carnet licence list {path}` shows what was found"
+        ),
     }
 }
 

@@ -4,6 +4,7 @@
 //!   is reported with file, line and field, and closes the lane.
 //! - [`Lane::admit`]: one argument vector against one lane. Deny wins; what no rule allows is denied.
 //! - [`judge()`]: findings of a scan against a [`ContentPolicy`].
+//! - [`LicencePolicy`]: which licences may be where, by SPDX expressions, as `docs/format/licence.md` says.
 //! - [`Suppressions`]: findings that someone accepted, as `docs/format/findings.md` says.
 //!
 //! This crate does no IO: it opens no file, starts no process, reads no variable, asks no clock. Where policy
@@ -33,6 +34,7 @@ mod load;
 mod content;
 mod findings;
 mod judge;
+mod licence;
 
 pub use admit::{ARGUMENTS_MAX, ARGV_BYTES_MAX, Admission, Nearest, RuleRef};
 pub use changes::Changes;
@@ -42,6 +44,7 @@ pub use floor::{Required, union as union_of_required};
 pub use hidden::HiddenFiles;
 pub use judge::judge;
 pub use lane::{Lane, RuleOutline};
+pub use licence::{HeaderRule, LicenceClaim, LicenceFault, LicencePolicy};
 pub use load::{LaneSet, LoadLaneError, built_in_files, load_lane, load_under};
 pub use problem::PolicyProblem;
 

@@ -22,7 +22,7 @@ impl FingerprintKey {
     ///
     /// Neither rule, path, line nor commit enter: a moved or renamed secret keeps its name, and so does one
     /// that another rule of the family finds.
-    pub(crate) fn fingerprint(&self, family: &str, secret: &[u8]) -> Fingerprint {
+    pub fn fingerprint(&self, family: &str, secret: &[u8]) -> Fingerprint {
         let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.0)
             .expect("because HMAC takes keys of any length");
         for field in [family.as_bytes(), secret] {

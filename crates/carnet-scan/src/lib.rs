@@ -45,6 +45,8 @@ mod scan;
 mod stream;
 mod unread;
 
+mod licence;
+
 mod allow;
 mod fingerprint;
 mod mask;
@@ -56,6 +58,10 @@ mod test_text;
 
 pub use built_in::BUILT_IN_FILES;
 pub use fingerprint::FingerprintKey;
+pub use licence::{
+    Detection, Deviation, HeaderError, LICENCE_BYTES_MAX, LicenceHeader, LicenceKind, Licences,
+    Unknown, licences, with_licence_header,
+};
 pub use pattern::PatternError;
 pub use redact::{RedactError, redact, redact_findings};
 pub use rule::Rule;

@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     commands::{
-        artifact::ArtifactCommand, backup::BackupCommand, gc::GcArgs, policy::PolicyCommand,
-        rules::RulesCommand, sandbox::SandboxArgs,
+        artifact::ArtifactCommand, backup::BackupCommand, gc::GcArgs, licence::LicenceCommand,
+        policy::PolicyCommand, rules::RulesCommand, sandbox::SandboxArgs,
     },
     ui::ColorChoice,
 };
@@ -55,6 +55,13 @@ pub enum Command {
     /// Look at the rules that scans go by, check rule files, see what each rule costs.
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Find licences, hold them against the policy, write headers.
+    #[command(
+        subcommand,
+        visible_alias = "license",
+        after_help = "Examples:\n  carnet licence list                  what HEAD's files are under\n  carnet licence check                 against the policy in force; exit code 1 when it refuses\n  carnet licence fix --dry-run src     which files would get a header"
+    )]
+    Licence(LicenceCommand),
     /// Answer a git hook (called by the shim).
     #[command(hide = true)]
     Hook(HookArgs),

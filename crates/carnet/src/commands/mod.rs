@@ -11,6 +11,7 @@ pub mod gc;
 mod hook;
 mod init;
 mod junit;
+pub mod licence;
 mod log;
 mod passport;
 pub mod policy;
@@ -48,6 +49,7 @@ pub fn dispatch(ui: &Ui, command: Command) -> CommandResult {
         Command::Scan(args) => scan::scan(ui, &args),
         Command::Rules(command) => rules::rules(ui, &command),
         Command::Findings(command) => findings::findings(ui, &command),
+        Command::Licence(command) => licence::licence(ui, &command),
         Command::Hook(args) => hook::hook(ui, &args),
         Command::Run(args) => run::run(ui, args),
         Command::Log(args) => log::log(ui, &args),

@@ -68,7 +68,7 @@ pub fn examine_history(
     workspace: &Workspace,
     gate: &Guard<'_>,
 ) -> Result<Examination, CommandError> {
-    let mut known = KnownHistory::load(&workspace.repo, gate.rules_digest());
+    let mut known = KnownHistory::load(&workspace.repo, gate.verdicts_digest());
     let mut line = ProgressLine::new(ui);
     let examined =
         gate.examine_history(&workspace.repo, &mut known, now(), &mut |at| line.show(at));
@@ -111,7 +111,7 @@ fn scan_paths(paths: &[PathBuf]) -> Result<Examination, CommandError> {
 
 /// Inside a repository its policy, its accepted findings and its fingerprint key count; outside, the built-in policy
 /// and a key for once.
-fn path_guard() -> Result<Guard<'static>, CommandError> {
+pub fn path_guard() -> Result<Guard<'static>, CommandError> {
     match Repo::discover(".".as_ref()) {
         Ok(repo) => Workspace { repo }.gate(now()),
         Err(OpenError::NotARepository { .. }) => {
@@ -122,7 +122,7 @@ fn path_guard() -> Result<Guard<'static>, CommandError> {
 }
 
 /// Adds the files below a path. Links are not followed, and `.git` is not entered.
-fn list_files(path: &Path, files: &mut BTreeSet<PathBuf>) -> Result<(), CommandError> {
+pub fn list_files(path: &Path, files: &mut BTreeSet<PathBuf>) -> Result<(), CommandError> {
     let meta = std::fs::symlink_metadata(path).map_err(|error| unreadable(path, &error))?;
     if meta.is_file() {
         files.insert(path.to_owned());
@@ -137,7 +137,7 @@ fn list_files(path: &Path, files: &mut BTreeSet<PathBuf>) -> Result<(), CommandE
     Ok(())
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> CommandError {
+pub fn unreadable(path: &Path, error: &io::Error) -> CommandError {
     CommandError::new(ExitCode::Incomplete, format!("cannot read `{}`: {error}", path.display()))
         .hint("What could not be examined counts as refused; make it readable or leave it out.")
 }
