@@ -162,3 +162,14 @@ fn a_work_tree_tightens_what_the_policy_allows_and_never_loosens_it() {
     let ran = walk.carnet(&["policy", "explain", "--", "id"]).expect_code(1);
     assert!(!ran.stdout.contains("the policy in force would allow it"), "{}", ran.stdout);
 }
+
+#[test]
+fn arguments_beyond_the_bound_are_refused_unread_and_not_recorded() {
+    let walk = Walk::initialised("echo hello >README", everyone()[0]);
+    let long = "a".repeat(100_000);
+    let mut argv = vec!["run", "--", "cat"];
+    argv.extend(std::iter::repeat_n(long.as_str(), 18));
+    let ran = walk.carnet(&argv).expect_code(1);
+    assert!(ran.stderr.contains("bytes of arguments are more than"), "{}", ran.stderr);
+    assert_eq!(walk.json(&["runs", "--json"])["n_runs"], 0);
+}

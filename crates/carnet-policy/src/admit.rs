@@ -202,16 +202,26 @@ pub(crate) fn is_bare_tool_name(name: &str) -> bool {
     name.len() <= 128 && name.bytes().next().is_some_and(word) && name.bytes().all(inner)
 }
 
-fn malformed(argv: &[String]) -> Option<String> {
-    if argv.is_empty() {
-        return Some("the argument vector is empty".to_owned());
-    }
+/// Says how an argument vector is longer than any lane admits; `None` where it is not.
+///
+/// It costs next to nothing: whoever would look into the arguments asks this first.
+pub fn too_long(argv: &[String]) -> Option<String> {
     if argv.len() > ARGUMENTS_MAX {
         return Some(format!("{} arguments are more than {ARGUMENTS_MAX}", argv.len()));
     }
     let n_bytes = argv.iter().map(String::len).fold(0usize, usize::saturating_add);
     if n_bytes > ARGV_BYTES_MAX {
         return Some(format!("{n_bytes} bytes of arguments are more than {ARGV_BYTES_MAX}"));
+    }
+    None
+}
+
+fn malformed(argv: &[String]) -> Option<String> {
+    if argv.is_empty() {
+        return Some("the argument vector is empty".to_owned());
+    }
+    if let Some(message) = too_long(argv) {
+        return Some(message);
     }
     let idx = argv.iter().position(|argument| argument.contains('\0'))?;
     Some(format!("argument {} has a NUL byte", idx + 1))

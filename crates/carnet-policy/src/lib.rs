@@ -36,7 +36,7 @@ mod findings;
 mod judge;
 mod licence;
 
-pub use admit::{ARGUMENTS_MAX, ARGV_BYTES_MAX, Admission, Nearest, RuleRef};
+pub use admit::{ARGUMENTS_MAX, ARGV_BYTES_MAX, Admission, Nearest, RuleRef, too_long};
 pub use changes::Changes;
 pub use content::ContentPolicy;
 pub use findings::{NewEntry, Suppression, Suppressions, with_entry};

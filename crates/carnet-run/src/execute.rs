@@ -166,6 +166,9 @@ pub enum RunError {
     /// The program is not there.
     #[error(transparent)]
     Tool(#[from] ToolError),
+    /// The argument vector is longer than any lane admits, and than the ledger should keep.
+    #[error("{0}")]
+    TooLong(String),
     /// An argument holds a secret; the ledger keeps arguments, so the command is not even recorded.
     #[error("argument `{arg_idx}` holds a secret (rule `{rule}`)")]
     SecretArgument {
@@ -309,6 +312,9 @@ pub struct ExecutedRun {
 /// [`RunError`]; only [`RunError::Record`], and [`RunError::Io`] while collecting, mean that the command was started; the journal has
 /// it then.
 pub fn execute(ctx: &RunContext<'_>, plan: &RunPlan) -> Result<ExecutedRun, RunError> {
+    if let Some(message) = carnet_policy::too_long(&plan.request.argv) {
+        return Err(RunError::TooLong(message));
+    }
     for (arg_idx, arg) in plan.request.argv.iter().enumerate() {
         if let Some(rule) = ctx.guard.examine_argument(arg, (ctx.now)()) {
             return Err(RunError::SecretArgument { arg_idx, rule });

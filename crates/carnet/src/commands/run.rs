@@ -408,6 +408,8 @@ impl From<RunError> for CommandError {
                 .hint("Mend the file named above, commit it, and try again."),
             RunError::Output(_) => CommandError::of(ExitCode::Usage, &error)
                 .hint("Name outputs relative to the workspace: `--output 'dist/*'`."),
+            RunError::TooLong(_) => CommandError::of(ExitCode::Refused, &error)
+                .hint("Put what is long into a file of the repository, and name the file."),
             RunError::SecretArgument { .. } => CommandError::of(ExitCode::Refused, &error)
                 .hint("Put the secret where the command reads it, never on its command line; revoke it if it was typed elsewhere."),
             RunError::Tool(ToolError::Missing(_)) => CommandError::of(ExitCode::Refused, &error)
