@@ -27,6 +27,7 @@ mod scan_history;
 mod schemas;
 mod support;
 mod sync;
+mod tools;
 mod traps;
 mod traps_content;
 mod verify;

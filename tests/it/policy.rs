@@ -173,3 +173,31 @@ fn arguments_beyond_the_bound_are_refused_unread_and_not_recorded() {
     assert!(ran.stderr.contains("bytes of arguments are more than"), "{}", ran.stderr);
     assert_eq!(walk.json(&["runs", "--json"])["n_runs"], 0);
 }
+
+#[test]
+fn a_work_tree_that_repeats_the_policy_is_counted_once() {
+    let walk = with_policy("narrative.toml", "", "");
+    let bare = walk.carnet(&["policy", "check"]).expect_code(0).stdout;
+    let count = |text: &str| text.split(' ').nth(1).unwrap().parse::<usize>().unwrap();
+    let in_force = fs::read_dir(root().join("allowlists")).unwrap().count();
+    assert!(count(&bare) <= in_force, "{bare}");
+    let path = "allowlists/narrative.toml";
+    let text = fs::read_to_string(walk.repo.path().join(path)).unwrap();
+    walk.write(path, format!("{text}# mine\n"));
+    let with_own = walk.carnet(&["policy", "check"]).expect_code(0).stdout;
+    assert_eq!(count(&with_own), count(&bare) + 1);
+}
+
+#[test]
+fn a_floor_that_the_kernel_cannot_give_refuses_before_a_process_starts() {
+    let text = fs::read_to_string(root().join("allowlists/code-impl.toml")).unwrap();
+    let line = text.lines().find(|line| line.starts_with("required = ")).unwrap();
+    let walk = with_policy("code-impl.toml", line, "required = [\"landlock:99\"]");
+    let ran = walk.carnet(&["run", "--output", "started", "--", "touch", "started"]).expect_code(1);
+    assert!(ran.stderr.contains("landlock"), "{}", ran.stderr);
+    // Nothing ran: a run that was started is recorded, whatever became of it.
+    assert_eq!(walk.json(&["runs", "--json"])["n_runs"], 0);
+    let text = text.replace(line, "required = [\"landlock:2\"]");
+    walk.commit_round_the_hook(&[("allowlists/code-impl.toml", &text)]);
+    walk.carnet(&["run", "--output", "started", "--", "touch", "started"]).expect_code(0);
+}

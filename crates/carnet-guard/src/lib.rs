@@ -35,7 +35,9 @@ pub use install::{
     UninstallReport, apply_install, missing_parts, plan_install, plan_uninstall, uninstall,
 };
 pub use known::KnownHistory;
-pub use policy::{PolicyError, PolicyInForce, RULES_DIR, content_policy, rule_files};
+pub use policy::{
+    PolicyError, PolicyInForce, RULES_DIR, TOOL_LOCK_FILE, content_policy, rule_files,
+};
 pub use protected::{ProtectError, Refused, parse_transaction, refused_change};
 pub use push::{PushError, PushGate, RefChange, pushed_suppressions};
 pub use suppressions::{

@@ -16,6 +16,8 @@ use crate::suppressions::FINDINGS_FILE;
 
 /// The configuration key that names the ref whose commit holds the policy.
 pub const POLICY_REF_KEY: &str = "carnet.policyRef";
+/// Which program a tool's name means, by its bytes.
+pub const TOOL_LOCK_FILE: &str = "policy/tools.lock";
 /// Largest policy file, in bytes.
 pub(crate) const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -28,6 +30,9 @@ pub struct PolicyInForce {
     pub allowlists: Vec<(String, String)>,
     /// The same of the work tree's allowlists, named `work-tree:allowlists/<lane>.toml`: they tighten.
     pub work_tree: Vec<(String, String)>,
+    /// Name and text of the tool locks: the policy's own, and the work tree's where that says something else. A tool
+    /// must be as each of them says.
+    pub tool_locks: Vec<(String, String)>,
 }
 
 /// Why there is no policy to decide by.
@@ -52,9 +57,9 @@ pub enum PolicyError {
         source: ObjectError,
     },
     /// A file of the work tree is there and cannot be read, so nothing is known of what it forbids.
-    #[error("read work-tree:allowlists/{name}")]
+    #[error("read work-tree:{name}")]
     WorkTree {
-        /// Its name; empty for the directory.
+        /// Its path in the work tree.
         name: String,
         /// What the system said.
         #[source]
@@ -87,7 +92,11 @@ impl PolicyInForce {
     pub fn load(repo: &Repo) -> Result<PolicyInForce, PolicyError> {
         let mut policy = PolicyInForce::untightened(repo)?;
         if let Some(work_tree) = repo.work_tree() {
-            policy.work_tree = work_tree_allowlists(&work_tree.join("allowlists"))?;
+            policy.work_tree = work_tree_allowlists(work_tree)?;
+            let own = work_tree_file(work_tree, TOOL_LOCK_FILE)?;
+            let own = own.filter(|own| policy.tool_locks.iter().all(|(_, text)| text != own));
+            let own = own.map(|own| (format!("work-tree:{TOOL_LOCK_FILE}"), own));
+            policy.tool_locks.extend(own);
         }
         Ok(policy)
     }
@@ -100,6 +109,7 @@ impl PolicyInForce {
             origin: "built-in".to_owned(),
             allowlists: allowlists.collect(),
             work_tree: vec![],
+            tool_locks: vec![],
         }
     }
 
@@ -129,40 +139,64 @@ impl PolicyInForce {
         if allowlists.is_empty() {
             return Err(PolicyError::Empty(name));
         }
-        Ok(PolicyInForce { origin: commit_id.to_string(), allowlists, work_tree: vec![] })
+        let lock = repo.read_path(&commit_id, &well_formed(TOOL_LOCK_FILE), FILE_BYTES_MAX);
+        let lock = lock.map_err(object)?.map(String::from_utf8).transpose();
+        let lock = lock.map_err(|_| PolicyError::NotUtf8(TOOL_LOCK_FILE.to_owned()))?;
+        Ok(PolicyInForce {
+            origin: commit_id.to_string(),
+            allowlists,
+            work_tree: vec![],
+            tool_locks: lock.into_iter().map(|text| (TOOL_LOCK_FILE.to_owned(), text)).collect(),
+        })
     }
 }
 
 /// Reads `*.toml` of a work tree's `allowlists/`, but the accepted findings; nothing where there is no such directory.
-fn work_tree_allowlists(dir: &Path) -> Result<Vec<(String, String)>, PolicyError> {
-    let failed = |name: &str| {
-        let name = name.to_owned();
-        move |source| PolicyError::WorkTree { name, source }
-    };
-    let entries = match fs::read_dir(dir) {
+fn work_tree_allowlists(work_tree: &Path) -> Result<Vec<(String, String)>, PolicyError> {
+    let failed = |source| PolicyError::WorkTree { name: "allowlists".to_owned(), source };
+    let entries = match fs::read_dir(work_tree.join("allowlists")) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
-        Err(error) => return Err(failed("")(error)),
+        Err(error) => return Err(failed(error)),
     };
     let mut allowlists = vec![];
     for entry in entries {
-        let name = entry.map_err(failed(""))?.file_name();
+        let name = entry.map_err(failed)?.file_name();
         let Some(name) = name.to_str().filter(|name| name.ends_with(".toml")) else { continue };
         if FINDINGS_FILE.ends_with(name) {
             continue;
         }
-        let mut text = String::new();
-        let file = File::open(dir.join(name)).map_err(failed(name))?;
-        // A FIFO would never end, a directory never begin.
-        if !file.metadata().map_err(failed(name))?.is_file() {
-            return Err(failed(name)(io::Error::other("it is no file")));
+        let name = format!("allowlists/{name}");
+        if let Some(text) = work_tree_file(work_tree, &name)? {
+            allowlists.push((format!("work-tree:{name}"), text));
         }
-        // One byte more than a policy may have: the reader of policies then says that it is too large.
-        file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(failed(name))?;
-        allowlists.push((format!("work-tree:allowlists/{name}"), text));
     }
     allowlists.sort();
     Ok(allowlists)
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Reads a policy file of a work tree; `None` where there is none.
+fn work_tree_file(work_tree: &Path, name: &str) -> Result<Option<String>, PolicyError> {
+    let failed = |source| PolicyError::WorkTree { name: name.to_owned(), source };
+    let path = work_tree.join(name);
+    let found = fs::metadata(&path);
+    // A link that leads nowhere is there.
+    if found.as_ref().is_err_and(is_absence) && !path.is_symlink() {
+        return Ok(None);
+    }
+    // A FIFO would never end, a directory never begin.
+    if !found.map_err(failed)?.is_file() {
+        return Err(failed(io::Error::other("it is no file")));
+    }
+    let mut text = String::new();
+    let file = File::open(path).map_err(failed)?;
+    // One byte more than a policy may have: the reader of policies then says that it is too large.
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(failed)?;
+    Ok(Some(text))
 }
 
 /// Reads the content policy in force: `policy/content.toml` of the policy ref's commit where it has one, else the

@@ -5,6 +5,7 @@
 //! - [`Lane::admit`]: one argument vector against one lane. Deny wins; what no rule allows is denied.
 //! - [`judge()`]: findings of a scan against a [`ContentPolicy`].
 //! - [`LicencePolicy`]: which licences may be where, by SPDX expressions, as `docs/format/licence.md` says.
+//! - [`ToolLock`]: which file a tool's name means, by its bytes, as `docs/format/tools-lock.md` says.
 //! - [`Suppressions`]: findings that someone accepted, as `docs/format/findings.md` says.
 //!
 //! This crate does no IO: it opens no file, starts no process, reads no variable, asks no clock. Where policy
@@ -35,6 +36,7 @@ mod content;
 mod findings;
 mod judge;
 mod licence;
+mod tool_lock;
 
 pub use admit::{ARGUMENTS_MAX, ARGV_BYTES_MAX, Admission, Nearest, RuleRef, too_long};
 pub use changes::Changes;
@@ -47,6 +49,7 @@ pub use lane::{Lane, RuleOutline};
 pub use licence::{HeaderRule, LicenceClaim, LicenceFault, LicencePolicy};
 pub use load::{LaneSet, LoadLaneError, built_in_files, load_lane, load_under};
 pub use problem::PolicyProblem;
+pub use tool_lock::{LockedTool, ToolLock};
 
 /// Returns text that is safe to print in a message: control characters escaped, cut after 120 characters.
 pub(crate) fn show(text: &str) -> String {

@@ -5,10 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use carnet_core::{
-    Decision, RepoPath, Verdict,
-    passport::{RunKind, Tool},
-};
+use carnet_core::{Decision, RepoPath, Verdict, passport::RunKind};
 use carnet_policy::{Admission, Lane};
 use carnet_sandbox::{
     Attendance, Confined, OutputStream, Requirement, SandboxError, SandboxSpec, Workspace,
@@ -19,9 +16,9 @@ use crate::{
     checkouts::{CheckoutsError, Wanted, write_out},
     collect::{Collected, Output, withheld},
     copied,
-    execute::{RunContext, RunError, RunPlan, RunRequest},
+    execute::{RunContext, RunError, RunPlan},
     live::LiveLog,
-    tools::{self, ToolError},
+    tools::{self, HeldTool, ToolError},
 };
 
 /// The admission of a command whose lane was not asked.
@@ -31,18 +28,18 @@ pub(crate) fn unasked(lane: &Lane) -> Admission {
     Admission { verdict, rule: None, nearest: None, by_work_tree: false }
 }
 
-/// Finds what to execute, and its digest where it lies on the host. A lane admits bare names alone; where it was not
+/// Finds what to execute, and holds it where it lies on the host. A lane admits bare names alone; where it was not
 /// asked, a path is one inside the sandbox, from the workspace where it is relative.
-pub(crate) fn find_tool(request: &RunRequest) -> Result<(PathBuf, Option<Tool>), ToolError> {
-    let name = &request.argv[0];
-    if request.kind != RunKind::Sandbox || !name.contains('/') {
-        let tool = tools::resolve(name)?;
-        return Ok((PathBuf::from(&tool.path), Some(tool)));
+pub(crate) fn find_tool(plan: &RunPlan) -> Result<(PathBuf, Option<HeldTool>), ToolError> {
+    let name = &plan.request.argv[0];
+    if plan.request.kind != RunKind::Sandbox || !name.contains('/') {
+        let held = tools::hold(name, &plan.tool_locks)?;
+        return Ok((PathBuf::from(&held.tool.path), Some(held)));
     }
     let path = Path::new(carnet_sandbox::WORKSPACE).join(name.trim_start_matches("./"));
     let on_host = tools::TOOL_DIRS.iter().any(|dir| path.starts_with(dir));
-    let tool = if on_host { Some(tools::digest(name, &path)?) } else { None };
-    Ok((path, tool))
+    let held = if on_host { Some(tools::hold_at(name, &path)?) } else { None };
+    Ok((path, held))
 }
 
 /// Returns a copy of `directory`, below `scratch`, that a layer can be laid over.

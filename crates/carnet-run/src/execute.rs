@@ -18,7 +18,7 @@ use carnet_core::{
 };
 use carnet_git::{ObjectError, Repo, store::Stores};
 use carnet_guard::{Guard, PolicyInForce};
-use carnet_policy::{Admission, Lane, LoadLaneError, Required};
+use carnet_policy::{Admission, Lane, LoadLaneError, PolicyProblem, Required, ToolLock};
 use carnet_sandbox::{
     Captured, Confined, OutputStream, Requirement, SandboxError, SandboxSpec, ServiceAccount,
     Workspace,
@@ -36,11 +36,14 @@ use crate::{
     replay::Classes,
     scratch::{Scratch, ScratchError},
     slots::take_slot,
-    tools::ToolError,
+    tools::{HeldTool, ToolError},
 };
 
 /// Who is told of output while a command runs.
 pub type Listener<'a> = &'a dyn Fn(OutputStream, &[u8]);
+
+/// The rule of a refusal because of a tool lock.
+pub const TOOL_LOCK_RULE: &str = "tools-lock";
 
 /// What a run needs of the world around it.
 pub struct RunContext<'a> {
@@ -132,6 +135,8 @@ pub struct RunPlan {
     pub lane: Lane,
     /// What the lane says to the command.
     pub admission: Admission,
+    /// What the programs' names mean; where there is none, the fixed directories say.
+    pub tool_locks: Vec<ToolLock>,
     /// Where the policy came from.
     pub policy_origin: String,
     /// The policy files that decide.
@@ -163,6 +168,9 @@ pub enum RunError {
     /// An output is no glob.
     #[error(transparent)]
     Output(#[from] GlobError),
+    /// A tool lock is wrong, so no name means a program.
+    #[error("{}", lines(.0))]
+    ToolLock(Vec<PolicyProblem>),
     /// The program is not there.
     #[error(transparent)]
     Tool(#[from] ToolError),
@@ -260,6 +268,14 @@ pub fn plan(repo: &Repo, policy: &PolicyInForce, request: RunRequest) -> Result<
         let name = name.rsplit('/').next().unwrap_or(&name);
         policy_files.push((format!("work-tree/{name}"), text));
     }
+    // A try of the confinement asks neither the allowlist nor what its names mean.
+    let is_asked = request.kind != RunKind::Sandbox;
+    let locks: &[_] = if is_asked { &policy.tool_locks } else { &[] };
+    let tool_locks = lanes::tool_locks(locks).map_err(RunError::ToolLock)?;
+    policy_files.extend(locks.iter().map(|(name, text)| {
+        let dir = if name.starts_with("work-tree:") { "work-tree/" } else { "" };
+        (format!("{dir}tools.lock"), text.clone())
+    }));
     let policy_origin = policy.origin.clone();
     Ok(RunPlan {
         request,
@@ -268,10 +284,15 @@ pub fn plan(repo: &Repo, policy: &PolicyInForce, request: RunRequest) -> Result<
         variables,
         lane,
         admission,
+        tool_locks,
         policy_origin,
         policy_files,
         outputs,
     })
+}
+
+fn lines(problems: &[PolicyProblem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 impl RunPlan {
@@ -323,11 +344,21 @@ pub fn execute(ctx: &RunContext<'_>, plan: &RunPlan) -> Result<ExecutedRun, RunE
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(RunError::Random)?;
     let id = RunId::from_random(random);
-    if plan.admission.verdict.is_allowed() {
-        let (draft, open) = run_confined(ctx, plan, id)?;
-        finish(ctx, plan, draft, Some(open))
-    } else {
-        finish(ctx, plan, refused(ctx, plan, id)?, None)
+    if !plan.admission.verdict.is_allowed() {
+        let reason = plan.admission.verdict.reasons.first();
+        let rule = reason.map_or("no-match", |reason| reason.rule.as_str());
+        let message = reason.map_or("", |reason| reason.message.as_str());
+        return finish(ctx, plan, refused(ctx, plan, id, rule, message)?, None);
+    }
+    match confine::find_tool(plan) {
+        Err(error) if error.is_refusal() => {
+            let draft = refused(ctx, plan, id, TOOL_LOCK_RULE, &error.to_string())?;
+            finish(ctx, plan, draft, None)
+        }
+        found => {
+            let (draft, open) = run_confined(ctx, plan, id, found?)?;
+            finish(ctx, plan, draft, Some(open))
+        }
     }
 }
 
@@ -343,15 +374,17 @@ struct Draft {
     _scratch: Option<Scratch>,
 }
 
-fn refused(ctx: &RunContext<'_>, plan: &RunPlan, id: RunId) -> Result<Draft, RunError> {
+fn refused(
+    ctx: &RunContext<'_>,
+    plan: &RunPlan,
+    id: RunId,
+    rule: &str,
+    message: &str,
+) -> Result<Draft, RunError> {
     let commit = plan.request.commit;
     let tree_sha256 =
         ctx.repo.tree_digest(&plan.tree).map_err(|source| RunError::Commit { commit, source })?;
-    let reason = plan.admission.verdict.reasons.first();
-    let outcome = Outcome::Refused {
-        rule: reason.map_or_else(|| "no-match".to_owned(), |reason| reason.rule.clone()),
-        message: reason.map_or_else(String::new, |reason| reason.message.clone()),
-    };
+    let outcome = Outcome::Refused { rule: rule.to_owned(), message: message.to_owned() };
     let confined = Confined {
         outcome,
         usage: Usage::default(),
@@ -381,10 +414,10 @@ fn run_confined(
     ctx: &RunContext<'_>,
     plan: &RunPlan,
     id: RunId,
+    (tool_path, held): (PathBuf, Option<HeldTool>),
 ) -> Result<(Draft, OpenRun), RunError> {
     let io = |doing| move |source| RunError::Io { doing, source };
     let request = &plan.request;
-    let (tool_path, tool) = confine::find_tool(request)?;
     // What cannot be confined is refused before anything is prepared for it.
     let probe = carnet_sandbox::probe();
     probe.bwrap.map_err(SandboxError::from)?;
@@ -417,8 +450,10 @@ fn run_confined(
         .transpose()?;
     let lower = copy.clone().unwrap_or_else(|| checkout.path());
     let stdin = ctx.stdin.map(File::try_clone).transpose();
+    let (tool, executable) = held.map(|held| (held.tool, held.executable)).unzip();
     let spec = SandboxSpec {
         tool: tool_path,
+        executable,
         argv: request.argv.clone(),
         workspace: Workspace::Overlay { lower, mount_point: workspace.clone() },
         env: plan.variables.clone(),

@@ -11,7 +11,7 @@ use std::{
 
 use carnet_core::{Digest, LaneName};
 use carnet_guard::PolicyInForce;
-use carnet_policy::{Lane, LoadLaneError};
+use carnet_policy::{Lane, LoadLaneError, PolicyProblem, ToolLock};
 
 /// Stands in the directory's name: another number forgets all.
 const CHECKS: &str = "1";
@@ -45,6 +45,22 @@ pub fn load(
         _ => known.load(&files, name)?,
     };
     Ok(lane.tightened_by(tightening))
+}
+
+/// Reads tool locks, name and text.
+///
+/// # Errors
+///
+/// Every problem of every lock.
+pub fn tool_locks(files: &[(String, String)]) -> Result<Vec<ToolLock>, Vec<PolicyProblem>> {
+    let (mut locks, mut problems) = (vec![], vec![]);
+    for (name, text) in files {
+        match ToolLock::parse(name, text) {
+            Ok(lock) => locks.push(lock),
+            Err(found) => problems.extend(found),
+        }
+    }
+    if problems.is_empty() { Ok(locks) } else { Err(problems) }
 }
 
 /// Returns the two files by which a work tree tightens a lane, under their names; none where it changes nothing.

@@ -1,15 +1,17 @@
 //! Programs by content: a name becomes an absolute path and the digest of what lies there.
 //!
-//! Names are looked up in fixed directories, never in `PATH`: what an agent exports decides nothing.
+//! Names are looked up in the policy's tool locks, or in fixed directories where there is none; never in `PATH`: what an
+//! agent exports decides nothing. What was digested is what is executed.
 
 use std::{
-    fs::File,
     io,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
-use carnet_core::{Digester, passport::Tool};
+use carnet_core::{Digest, passport::Tool};
+use carnet_policy::{LockedTool, ToolLock};
+use carnet_sandbox::Executable;
 
 /// Where programs are looked up, in this order; the sandbox shows the same directories.
 pub const TOOL_DIRS: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
@@ -23,6 +25,29 @@ pub enum ToolError {
     /// The name has a slash or is empty; a lane never admits such a name.
     #[error("`{0}` is no bare program name")]
     NotBare(String),
+    /// There is a lock, and it does not have the program.
+    #[error("program `{name}` is not in {file}")]
+    NotLocked {
+        /// The program.
+        name: String,
+        /// The lock's file.
+        file: String,
+    },
+    /// The program is not the one that was locked.
+    #[error(
+        "program `{name}` is {} with sha256 {}, {file} has {} with {}",
+        found.path, short(&found.sha256), locked.path, short(&locked.sha256)
+    )]
+    Drifted {
+        /// The program.
+        name: String,
+        /// What is there.
+        found: Box<Tool>,
+        /// What was locked.
+        locked: Box<LockedTool>,
+        /// The lock's file.
+        file: String,
+    },
     /// The program could not be read.
     #[error("read program `{path}`")]
     Io {
@@ -34,37 +59,85 @@ pub enum ToolError {
     },
 }
 
-/// Finds the program and digests it.
+impl ToolError {
+    /// Tells whether a lock refuses the program.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, ToolError::NotLocked { .. } | ToolError::Drifted { .. })
+    }
+}
+
+/// A program that was opened and hashed, and is executed as it was then.
+#[derive(Debug)]
+pub struct HeldTool {
+    /// As the passport names it.
+    pub tool: Tool,
+    /// Its bytes.
+    pub executable: Executable,
+}
+
+/// Finds a program without looking into it: where the first lock says, or in the fixed directories where there is none.
 ///
 /// # Errors
 ///
-/// [`ToolError`].
-pub fn resolve(name: &str) -> Result<Tool, ToolError> {
+/// [`ToolError`]; with locks, each must have the program.
+pub fn locate(name: &str, locks: &[ToolLock]) -> Result<PathBuf, ToolError> {
     if name.is_empty() || name.contains('/') || name.starts_with('.') {
         return Err(ToolError::NotBare(name.to_owned()));
     }
+    if let Some(lock) = locks.iter().find(|lock| lock.tool(name).is_none()) {
+        let file = lock.file().to_owned();
+        return Err(ToolError::NotLocked { name: name.to_owned(), file });
+    }
+    if let Some(locked) = locks.first().and_then(|lock| lock.tool(name)) {
+        return Ok(PathBuf::from(&locked.path));
+    }
     let candidates = TOOL_DIRS.iter().map(|dir| Path::new(dir).join(name));
-    let path = candidates
+    candidates
         .into_iter()
         .find(|path| is_program(path))
-        .ok_or_else(|| ToolError::Missing(name.to_owned()))?;
-    digest(name, &path)
+        .ok_or_else(|| ToolError::Missing(name.to_owned()))
 }
 
-/// Digests the program at `path`.
+/// Finds the program, opens it and digests what will be executed.
+///
+/// # Errors
+///
+/// [`ToolError`]; with locks, the program must be as each of them says.
+pub fn hold(name: &str, locks: &[ToolLock]) -> Result<HeldTool, ToolError> {
+    let held = hold_at(name, &locate(name, locks)?)?;
+    for lock in locks {
+        if let Some(locked) = lock.tool(name)
+            && (locked.path != held.tool.path || locked.sha256 != held.tool.sha256)
+        {
+            return Err(ToolError::Drifted {
+                name: name.to_owned(),
+                found: Box::new(held.tool),
+                locked: Box::new(locked.clone()),
+                file: lock.file().to_owned(),
+            });
+        }
+    }
+    Ok(held)
+}
+
+/// Opens the program at `path` and digests what will be executed.
 ///
 /// # Errors
 ///
 /// [`ToolError::Io`].
-pub fn digest(name: &str, path: &Path) -> Result<Tool, ToolError> {
-    let io = |source| ToolError::Io { path: path.to_owned(), source };
-    let mut digester = Digester::new();
-    io::copy(&mut File::open(path).map_err(io)?, &mut digester).map_err(io)?;
-    Ok(Tool {
+pub fn hold_at(name: &str, path: &Path) -> Result<HeldTool, ToolError> {
+    let executable =
+        Executable::open(path).map_err(|source| ToolError::Io { path: path.to_owned(), source })?;
+    let tool = Tool {
         name: name.to_owned(),
         path: path.to_string_lossy().into_owned(),
-        sha256: digester.finish(),
-    })
+        sha256: executable.sha256(),
+    };
+    Ok(HeldTool { tool, executable })
+}
+
+fn short(digest: &Digest) -> String {
+    format!("{}…", &digest.to_string()[..16])
 }
 
 fn is_program(path: &Path) -> bool {
@@ -75,18 +148,50 @@ fn is_program(path: &Path) -> bool {
 mod tests {
     use super::*;
 
+    fn lock(file: &str, name: &str, path: &str, sha256: Digest) -> ToolLock {
+        let mut lock = ToolLock::empty(file);
+        lock.insert(name, LockedTool::new(path, sha256).unwrap());
+        lock
+    }
+
     #[test]
     fn a_program_is_found_by_name_and_digested_by_content() {
-        let tool = resolve("sh").unwrap();
+        let tool = hold("sh", &[]).unwrap().tool;
         let bytes = std::fs::read(&tool.path).unwrap();
-        assert_eq!(tool.sha256, carnet_core::Digest::of(&bytes));
+        assert_eq!(tool.sha256, Digest::of(&bytes));
     }
 
     #[test]
     fn paths_and_unknown_names_are_refused() {
         for name in ["/bin/sh", "./sh", "", ".", ".."] {
-            assert!(matches!(resolve(name), Err(ToolError::NotBare(_))), "{name:?}");
+            assert!(matches!(locate(name, &[]), Err(ToolError::NotBare(_))), "{name:?}");
         }
-        assert!(matches!(resolve("no-such-program-here"), Err(ToolError::Missing(_))));
+        assert!(matches!(locate("no-such-program-here", &[]), Err(ToolError::Missing(_))));
+    }
+
+    #[test]
+    fn with_a_lock_a_name_means_what_the_lock_says() {
+        let cat = Digest::of(&std::fs::read("/usr/bin/cat").unwrap());
+        let said = lock("policy/tools.lock", "dog", "/usr/bin/cat", cat);
+        assert_eq!(hold("dog", std::slice::from_ref(&said)).unwrap().tool.path, "/usr/bin/cat");
+        let refused = hold("cat", std::slice::from_ref(&said)).unwrap_err();
+        assert_eq!(refused.to_string(), "program `cat` is not in policy/tools.lock");
+        assert!(refused.is_refusal());
+    }
+
+    #[test]
+    fn every_lock_must_have_the_program_as_it_is() {
+        let cat = Digest::of(&std::fs::read("/usr/bin/cat").unwrap());
+        let good = lock("a", "cat", "/usr/bin/cat", cat);
+        for other in [
+            lock("b", "cat", "/usr/bin/cat", Digest::of(b"another")),
+            lock("b", "cat", "/bin/cat", cat),
+            lock("b", "dog", "/usr/bin/cat", cat),
+        ] {
+            for locks in [[good.clone(), other.clone()], [other, good.clone()]] {
+                assert!(hold("cat", &locks).unwrap_err().is_refusal());
+            }
+        }
+        hold("cat", &[good.clone(), good]).unwrap();
     }
 }

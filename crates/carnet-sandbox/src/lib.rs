@@ -33,7 +33,9 @@ use elsewhere as platform;
 
 pub use error::SandboxError;
 pub use floor::Requirement;
-pub use platform::{OwnershipError, inner_main, prepare_workspace_owner, probe, run, run_attended};
+pub use platform::{
+    Executable, OwnershipError, inner_main, prepare_workspace_owner, probe, run, run_attended,
+};
 pub use probe::{
     Bwrap, BwrapUnfit, CgroupMode, KernelRelease, Probe, ProbeItem, UserNamespacesUnfit, Version,
 };

@@ -13,7 +13,7 @@ use std::{
 use carnet_core::{Enforcement, Outcome, Quota, Usage};
 use zeroize::Zeroizing;
 
-use crate::Requirement;
+use crate::{Executable, Requirement};
 
 /// Where the workspace is seen inside, and where the command starts.
 pub const WORKSPACE: &str = "/workspace";
@@ -60,6 +60,8 @@ pub struct ServiceAccount {
 pub struct SandboxSpec {
     /// The executable, as an absolute path inside the sandbox (`/usr/…` or `/workspace/…`).
     pub tool: PathBuf,
+    /// What is executed as that tool, by its bytes; `None` is whatever lies at the path when the command starts.
+    pub executable: Option<Executable>,
     /// The argument vector; the first element is the name the command sees of itself. Never empty.
     pub argv: Vec<String>,
     /// What is seen at [`WORKSPACE`].
@@ -354,6 +356,7 @@ mod tests {
         };
         let mut spec = SandboxSpec {
             tool: "/usr/bin/true".into(),
+            executable: None,
             argv: vec!["true".to_owned()],
             workspace: Workspace::Directory("/".into()),
             env: BTreeMap::new(),

@@ -14,6 +14,8 @@
 mod attacks;
 #[path = "confinement/endings.rs"]
 mod endings;
+#[path = "confinement/executable.rs"]
+mod executable;
 #[path = "confinement/handed.rs"]
 mod handed;
 #[path = "confinement/kernels.rs"]

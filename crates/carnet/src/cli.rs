@@ -73,6 +73,9 @@ pub enum Command {
     /// Look whether the policy is sound, and what it says to a command.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Lock tools by content, and verify that they still are what was locked.
+    #[command(subcommand)]
+    Tools(crate::commands::tools::ToolsCommand),
     /// Show recorded runs as a timeline, day by day.
     #[command(
         after_help = "Examples:\n  carnet log\n  carnet log --since 2026-11-01 --outcome failed\n  carnet log --path dist/app.tar"

@@ -5,6 +5,8 @@ use carnet_core::{
     passport::{Passport, Tool},
 };
 
+use carnet_policy::ToolLock;
+
 use crate::tools::{self, ToolError};
 
 /// One program that is not what the record names.
@@ -39,9 +41,10 @@ impl Drift {
 }
 
 /// Compares the recorded programs with today's. A program that cannot be read counts as gone.
-pub(super) fn drift(passport: &Passport) -> Vec<Drift> {
+pub(super) fn drift(passport: &Passport, locks: &[ToolLock]) -> Vec<Drift> {
     let recorded = passport.environment.tools.iter();
-    recorded.filter_map(|tool| drifted(tool, tools::resolve(&tool.name))).collect()
+    let now = |name: &str| tools::hold_at(name, &tools::locate(name, locks)?).map(|it| it.tool);
+    recorded.filter_map(|tool| drifted(tool, now(&tool.name))).collect()
 }
 
 fn drifted(recorded: &Tool, now: Result<Tool, ToolError>) -> Option<Drift> {

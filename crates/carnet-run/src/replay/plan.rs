@@ -6,7 +6,7 @@ use carnet_core::{
     passport::{Passport, RunKind, Statement},
 };
 use carnet_git::Repo;
-use carnet_guard::PolicyInForce;
+use carnet_guard::{PolicyInForce, TOOL_LOCK_FILE};
 
 use super::{
     class::Classes,
@@ -195,7 +195,7 @@ pub fn plan_replay(
         let message = reason.map_or_else(String::new, |reason| reason.message.clone());
         return Err(ReplayError::NotAdmitted { run, message });
     }
-    let tool_drift = if options.skip_env { vec![] } else { drift(&passport) };
+    let tool_drift = if options.skip_env { vec![] } else { drift(&passport, &run_plan.tool_locks) };
     let with_artifacts = !options.skip_artifacts;
     Ok(ReplayPlan { run, run_commit, passport, tool_drift, run_plan, classes, with_artifacts })
 }
@@ -243,5 +243,16 @@ fn recorded_policy(
     let allowlists = read("policy", "allowlists")?;
     // A work tree that tightened nothing left nothing; its digest would give an absent file away.
     let work_tree = read("policy/work-tree", "work-tree:allowlists").unwrap_or_default();
-    Ok(PolicyInForce { origin: passport.policy.origin.clone(), allowlists, work_tree })
+    let mut tool_locks = vec![];
+    for (file, name) in [
+        ("policy/tools.lock", TOOL_LOCK_FILE.to_owned()),
+        ("policy/work-tree/tools.lock", format!("work-tree:{TOOL_LOCK_FILE}")),
+    ] {
+        match read_file(repo, run_commit, file) {
+            Ok(text) => tool_locks.push((name, String::from_utf8_lossy(&text).into_owned())),
+            Err(LoadError::Missing { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(PolicyInForce { origin: passport.policy.origin.clone(), allowlists, work_tree, tool_locks })
 }

@@ -86,6 +86,7 @@ fn run(
         std::env::current_exe().and_then(File::open).map_err(|error| error.to_string())?;
     let spec = SandboxSpec {
         tool: argv[0].into(),
+        executable: None,
         argv: argv.iter().map(|argument| (*argument).to_owned()).collect(),
         workspace: parse_workspace(workspace),
         env: BTreeMap::new(),

@@ -22,7 +22,7 @@ use crate::{Secret, ServiceAccount};
 const TURN_BYTES: usize = 64 << 10;
 
 /// Returns a descriptor from which the secret can be read, and which no one can write.
-pub(super) fn sealed(secret: &Secret, account: Option<ServiceAccount>) -> io::Result<OwnedFd> {
+pub(super) fn secret(secret: &Secret, account: Option<ServiceAccount>) -> io::Result<OwnedFd> {
     let made = memfd_create("secret", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     let mut file = File::from(made);
     file.write_all(secret.bytes())?;
@@ -30,6 +30,11 @@ pub(super) fn sealed(secret: &Secret, account: Option<ServiceAccount>) -> io::Re
     if let Some(account) = account {
         fchown(&file, Some(Uid::from_raw(account.uid)), Some(Gid::from_raw(account.gid)))?;
     }
+    sealed(file)
+}
+
+/// Seals memory and returns it opened anew for reading: what is open for writing could not be executed.
+pub(super) fn sealed(file: File) -> io::Result<OwnedFd> {
     let all = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     fcntl_add_seals(&file, all)?;
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());

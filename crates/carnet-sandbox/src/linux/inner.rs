@@ -24,7 +24,7 @@ use super::{
         self,
         confine::{Confinement, Step, confine},
     },
-    wire::{self, Assignment, FIRST_SECRET, Facts, Go, ProcessLimit, Report},
+    wire::{self, Assignment, FIRST_SECRET, Facts, Go, ProcessLimit, Report, Start},
 };
 
 /// What statfs(2) says of an overlay (linux/magic.h).
@@ -64,7 +64,7 @@ fn stage() -> io::Result<()> {
         .and_then(|()| verify())
         .and_then(|facts| Ok((facts, prepare(&assignment)?)))
         .and_then(|(facts, confinement)| {
-            Ok((facts, confinement, Handed::sort(descriptors, assignment.n_secrets)?))
+            Ok((facts, confinement, Handed::sort(descriptors, &assignment)?))
         });
     let (facts, confinement, handed) = match verified {
         Ok(verified) => verified,
@@ -182,10 +182,16 @@ fn start(
 ) -> io::Result<Result<Pid, Report>> {
     let (name, arguments) = assignment.argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let (mut failed, failed_writer) = io::pipe()?;
-    let mut command = Command::new(&assignment.tool);
+    let mut inherited = handed.secrets;
+    let opened = handed.tool.as_ref();
+    let opened = opened.map(|tool| format!("/proc/self/fd/{}", tool.as_raw_fd()));
+    let mut command = Command::new(opened.unwrap_or_else(|| assignment.tool.clone()));
     command.arg0(name).args(arguments).env_clear().envs(&assignment.env);
     command.stdin(handed.stdin.map_or_else(Stdio::null, Stdio::from));
-    sys::inherit(&mut command, handed.secrets);
+    if assignment.start == Start::OpenDescriptor {
+        inherited.extend(handed.tool);
+    }
+    sys::inherit(&mut command, inherited);
     confine(&mut command, confinement, failed_writer.into());
     let spawned = command.spawn();
     // Our copy of the pipe's other end goes with it.
@@ -207,21 +213,26 @@ fn start(
 struct Handed {
     /// At the numbers from [`FIRST_SECRET`] on.
     secrets: Vec<OwnedFd>,
+    /// What is executed, where that is not found by its path.
+    tool: Option<OwnedFd>,
     stdin: Option<OwnedFd>,
 }
 
 impl Handed {
-    fn sort(mut descriptors: Vec<OwnedFd>, n_secrets: usize) -> Result<Handed, Refusal> {
+    fn sort(mut descriptors: Vec<OwnedFd>, assignment: &Assignment) -> Result<Handed, Refusal> {
         let refused = |found: &str| ("descriptors", found.to_owned());
-        if descriptors.len() < n_secrets || descriptors.len() > n_secrets + 1 {
+        let n_secrets = assignment.n_secrets;
+        let n_announced = n_secrets + usize::from(assignment.start != Start::Path);
+        if descriptors.len() < n_announced || descriptors.len() > n_announced + 1 {
             return Err(refused("not as many came as were announced"));
         }
-        let stdin = if descriptors.len() > n_secrets { descriptors.pop() } else { None };
+        let stdin = if descriptors.len() > n_announced { descriptors.pop() } else { None };
+        let tool = if n_announced > n_secrets { descriptors.pop() } else { None };
         let expected = FIRST_SECRET..;
         if descriptors.iter().zip(expected).any(|(secret, number)| secret.as_raw_fd() != number) {
             return Err(refused("they do not have the numbers that the command was told"));
         }
-        Ok(Handed { secrets: descriptors, stdin })
+        Ok(Handed { secrets: descriptors, tool, stdin })
     }
 }
 

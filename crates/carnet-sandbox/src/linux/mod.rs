@@ -15,6 +15,7 @@ mod overlay;
 
 mod launch;
 
+mod executable;
 mod handed;
 
 mod wire;
@@ -38,6 +39,7 @@ mod ownership;
 mod procfs;
 mod sys;
 
+pub use executable::Executable;
 pub use inner::inner_main;
 pub use ownership::{OwnershipError, prepare_workspace_owner};
 pub use run::{run, run_attended};

@@ -60,6 +60,8 @@ pub(super) fn receipt(
         if facts.has_keyring { "a new, empty session keyring" } else { "this kernel has none" };
     layers.add("keyring", Full, keyring.to_owned());
     layers.add("environment", Full, environment(spec));
+    let (level, detail) = executable(spec);
+    layers.add("executable", level, detail);
     layers.add(
         "first-process",
         Full,
@@ -113,6 +115,15 @@ fn descriptors(spec: &SandboxSpec) -> String {
         text.push_str(&format!(", sealed memory with {}", names.join(" ")));
     }
     text
+}
+
+fn executable(spec: &SandboxSpec) -> (EnforcementLevel, String) {
+    match &spec.executable {
+        Some(held) => {
+            (EnforcementLevel::Full, format!("{}, sha256 {}", held.held(), held.sha256()))
+        }
+        None => (EnforcementLevel::None, "by its path, whatever lay there".to_owned()),
+    }
 }
 
 /// Names only: values may be secrets.

@@ -30,11 +30,11 @@ use super::{
     limits::{self, Limits},
     procfs, receipt, rights,
     streams::Streams,
-    wire::{self, Assignment, FIRST_SECRET, Facts, Go, Report},
+    wire::{self, Assignment, FIRST_SECRET, Facts, Go, Report, Start},
 };
 use crate::{
-    Attendance, BASE_ENVIRONMENT, Confined, OverlayAfter, Probe, Requirement, SandboxError,
-    SandboxSpec, ServiceAccount,
+    Attendance, BASE_ENVIRONMENT, Confined, Executable, OverlayAfter, Probe, Requirement,
+    SandboxError, SandboxSpec, ServiceAccount,
 };
 
 /// Time in which the sandbox must be built.
@@ -225,6 +225,7 @@ impl<'a> Supervisor<'a> {
         let tool = spec.tool.to_string_lossy().into_owned();
         let assignment = Assignment {
             tool,
+            start: start_of(spec),
             argv: spec.argv.clone(),
             env,
             rlimits: limits.process_limits(),
@@ -451,13 +452,22 @@ pub(super) fn wait_readable(watched: &[BorrowedFd<'_>], at_most: Duration) -> bo
     polled.first().is_some_and(|first| !first.revents().is_empty())
 }
 
-/// Returns what the command is handed: its secrets in order, then its standard input.
+fn start_of(spec: &SandboxSpec) -> Start {
+    spec.executable.as_ref().map_or(Start::Path, Executable::start)
+}
+
+/// Returns what the command is handed: its secrets in order, then itself, then its standard input.
 fn descriptors_for(
     spec: &SandboxSpec,
     account: Option<ServiceAccount>,
 ) -> io::Result<Vec<OwnedFd>> {
-    let secrets = spec.secrets.iter().map(|secret| handed::sealed(secret, account));
+    let secrets = spec.secrets.iter().map(|secret| handed::secret(secret, account));
     let mut descriptors: Vec<OwnedFd> = secrets.collect::<io::Result<_>>()?;
+    if let Some(executable) = &spec.executable
+        && executable.start() != Start::Path
+    {
+        descriptors.push(executable.descriptor().try_clone_to_owned()?);
+    }
     if let Some(stdin) = &spec.stdin {
         descriptors.push(handed::piped(stdin.try_clone()?, account)?);
     }

@@ -15,6 +15,8 @@ pub(super) const LINE_BYTES_MAX: usize = 16 << 20;
 pub(super) struct Assignment {
     /// Path of the tool inside.
     pub tool: String,
+    /// Whether it is executed from that path.
+    pub start: Start,
     /// Its argument vector.
     pub argv: Vec<String>,
     /// Its whole environment.
@@ -25,8 +27,20 @@ pub(super) struct Assignment {
     pub landlock_abi: Option<u32>,
     /// Whether the seccomp filter is to be applied.
     pub has_seccomp: bool,
-    /// Secrets among the descriptors that came first; standard input is the one after them, where there is one.
+    /// Secrets among the descriptors that came first; the tool is the one after them, where it is not executed from its
+    /// path, and then standard input, where there is one.
     pub n_secrets: usize,
+}
+
+/// How the tool is executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Start {
+    /// From its path.
+    Path,
+    /// From its descriptor, which that closes.
+    Descriptor,
+    /// From its descriptor, which stays open: its interpreter reads it from there.
+    OpenDescriptor,
 }
 
 /// The number of the first secret's descriptor; the others follow.

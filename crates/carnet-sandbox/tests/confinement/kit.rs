@@ -56,6 +56,7 @@ impl Bench {
     pub fn spec(&self, argv: &[&str]) -> SandboxSpec {
         SandboxSpec {
             tool: argv[0].into(),
+            executable: None,
             argv: argv.iter().map(|argument| (*argument).to_owned()).collect(),
             workspace: self.place(),
             env: self.env.clone(),

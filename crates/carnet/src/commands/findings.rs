@@ -1,6 +1,6 @@
 //! `carnet findings`: accepting findings, and looking at what is accepted.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use carnet_core::{ExitCode, Timestamp};
 use carnet_guard::{FINDINGS_FILE, SuppressedBy};
@@ -106,8 +106,8 @@ fn read(path: &Path) -> Result<Option<String>, CommandError> {
 }
 
 /// Writes the file beside its place and renames it there.
-fn write(path: &Path, text: &str) -> Result<(), CommandError> {
-    let beside = path.with_extension("toml.new");
+pub fn write(path: &Path, text: &str) -> Result<(), CommandError> {
+    let beside = PathBuf::from(format!("{}.new", path.display()));
     let dir = path.parent().unwrap_or(path);
     std::fs::create_dir_all(dir)
         .and_then(|()| std::fs::write(&beside, text))
@@ -115,7 +115,7 @@ fn write(path: &Path, text: &str) -> Result<(), CommandError> {
         .map_err(|error| failed("write", path, &error))
 }
 
-fn failed(verb: &str, path: &Path, error: &std::io::Error) -> CommandError {
+pub fn failed(verb: &str, path: &Path, error: &std::io::Error) -> CommandError {
     CommandError::new(ExitCode::Io, format!("cannot {verb} `{}`: {error}", path.display()))
 }
 

@@ -29,6 +29,7 @@ mod scan;
 mod show;
 mod status;
 mod sync;
+pub mod tools;
 mod verify;
 
 use carnet_core::ExitCode;
@@ -61,6 +62,7 @@ pub fn dispatch(ui: &Ui, command: Command) -> CommandResult {
         Command::Passport(PassportCommand::Verify(args)) => passport::verify(ui, &args),
         Command::Passport(PassportCommand::Key { pem }) => passport::key(ui, pem),
         Command::Policy(command) => policy::policy(ui, &command),
+        Command::Tools(command) => tools::tools(ui, &command),
         Command::Attest(args) => attest::attest(ui, &args),
         Command::Artifact(command) => artifact::artifact(ui, &command),
         Command::Backup(command) => backup::backup(ui, &command),

@@ -9,7 +9,7 @@ use std::{
 use carnet_core::{ExitCode, LaneName};
 use carnet_guard::PolicyInForce;
 use carnet_policy::{
-    Admission, ContentPolicy, Lane, LaneSet, LoadLaneError, PolicyProblem, Required,
+    Admission, ContentPolicy, Lane, LaneSet, LoadLaneError, PolicyProblem, Required, ToolLock,
 };
 use carnet_run::lanes;
 use clap::{Args, Subcommand};
@@ -213,7 +213,16 @@ struct Checked {
 impl Checked {
     fn policy_in_force(&mut self, here: &Here) -> Result<(), CommandError> {
         self.lanes(&here.policy.allowlists);
+        let base = |name: &str| name.rsplit('/').next().map(str::to_owned);
         for (name, text) in &here.policy.work_tree {
+            let is_same =
+                |(in_force, it): &(String, String)| base(in_force) == base(name) && it == text;
+            // What the work tree says again was looked at.
+            if !here.policy.allowlists.iter().any(is_same) {
+                self.text(name, text, &here.policy);
+            }
+        }
+        for (name, text) in &here.policy.tool_locks {
             self.text(name, text, &here.policy);
         }
         if let Some(workspace) = &here.workspace {
@@ -249,6 +258,7 @@ impl Checked {
             "findings.toml" => {
                 carnet_policy::Suppressions::parse(name, text, crate::workspace::now()).map(|_| 0)
             }
+            "tools.lock" => ToolLock::parse(name, text).map(|_| 0),
             "deny.toml" => LaneSet::parse(&[(name, text)]).map(|_| 0),
             _ => {
                 let beside = Path::new(name).with_file_name("deny.toml");

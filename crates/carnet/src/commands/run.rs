@@ -15,14 +15,15 @@ use carnet_git::{
     Head, HeadError, Repo, WorkTreeError,
     store::{ContentError, StoreError, Stores},
 };
-use carnet_guard::{Guard, PolicyInForce};
+use carnet_guard::{Guard, PolicyInForce, TOOL_LOCK_FILE};
 use carnet_policy::LoadLaneError;
 use carnet_run::{
     artifact::{self, ArtifactError},
     checkouts::CheckoutsError,
     event::describe,
     execute::{
-        ExecutedRun, RunContext, RunError, RunPlan, RunRequest, UnrecordedRun, execute, plan,
+        ExecutedRun, RunContext, RunError, RunPlan, RunRequest, TOOL_LOCK_RULE, UnrecordedRun,
+        execute, plan,
     },
     journal,
     record::RecordError,
@@ -109,10 +110,16 @@ pub fn run(ui: &Ui, args: RunArgs) -> CommandResult {
         }
     }
     let outcome = &executed.recorded.statement.predicate.outcome;
-    if let Outcome::Refused { message, .. } = outcome {
+    if let Outcome::Refused { message, rule } = outcome {
         let reason = plan.admission.verdict.reasons.first();
         let mut refusal = CommandError::new(ExitCode::Refused, message.clone());
         refusal.hints.extend(reason.and_then(|reason| reason.hint.clone()));
+        if rule == TOOL_LOCK_RULE {
+            refusal = refusal.hint(format!(
+                "See what changed with `carnet tools verify`; where that was meant, `carnet tools lock {}` and commit {TOOL_LOCK_FILE} where the policy is read.",
+                plan.request.argv[0]
+            ));
+        }
         let id = executed.recorded.statement.predicate.run.id;
         return Err(refusal.hint(format!("The refusal is recorded: `carnet show {}`.", id.short())));
     }
@@ -412,6 +419,8 @@ impl From<RunError> for CommandError {
                 .hint("Put what is long into a file of the repository, and name the file."),
             RunError::SecretArgument { .. } => CommandError::of(ExitCode::Refused, &error)
                 .hint("Put the secret where the command reads it, never on its command line; revoke it if it was typed elsewhere."),
+            RunError::ToolLock(_) => CommandError::of(ExitCode::Config, &error)
+                .hint("Mend the file named above, or write it anew with `carnet tools lock`."),
             RunError::Tool(ToolError::Missing(_)) => CommandError::of(ExitCode::Refused, &error)
                 .hint("Install it for the whole system; programs in home directories are not seen in the sandbox."),
             RunError::Tool(_) => CommandError::of(ExitCode::Refused, &error),
