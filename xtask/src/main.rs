@@ -30,6 +30,7 @@ Chores of carnet. Usage: cargo xtask <verb>
   vm-limits       boots Debian's kernel under qemu and proves there limits by cgroup v2, delegation, and
                   that an old Landlock, or none, is refused; skipped aloud where qemu or the kernel is missing
   bench           whole-command figures: hook, run, start-up
+  bench scan DIR… scan DIR with carnet and each peer on PATH (kingfisher, gitleaks, ripsecrets): processor time, memory
   eval scan FILE  score the scanner on labelled snippets (JSON lines, plain or .xz); --list names each miss
   eval licence DIR  score licence detection on checkouts of scancode-toolkit and fossology in DIR
   licence-data DIR  pack the SPDX licence list anew, from the json folder of spdx/license-list-data
@@ -48,6 +49,8 @@ fn main() -> ExitCode {
         ["drill"] => drill::drill(),
         ["vm-limits"] => vm_limits::prove(),
         ["bench"] => bench::whole_commands(),
+        ["bench", "scan", dirs @ ..] if !dirs.is_empty() => scanner::bench(dirs),
+        ["measure-one", program, args @ ..] => scanner::measure_one(program, args),
         ["eval", "scan", file, rest @ ..] => scanner::eval(file, rest),
         ["eval", "licence", dir] => licence::eval(dir),
         ["licence-data", dir] => licence::data(dir),

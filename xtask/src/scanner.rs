@@ -1,8 +1,13 @@
-//! Chores of the scanner: its score on labelled snippets, the training of its model.
+//! Chores of the scanner: its score on labelled snippets, its cost beside its peers', the training of its model.
 //!
 //! The work is done by programs of `carnet-scan/examples`, so that this crate needs none of its dependencies.
 
 use std::{fs::File, path::Path, process::Stdio};
+
+use nix::sys::{
+    resource::{UsageWho, getrusage},
+    time::{TimeVal, TimeValLike as _},
+};
 
 use crate::{shell, shell::Cmd};
 
@@ -25,6 +30,94 @@ pub fn train_generic(dirs: &[&str]) -> Result<(), String> {
     let models = shell::repository_root().join("crates/carnet-scan/models");
     let models = models.to_str().ok_or("the checkout's path is not UTF-8")?;
     example("train_generic", &[models], dirs)?.run()
+}
+
+/// Runs of each program; the least counts, since the rest is the machine's.
+const N_RUNS: usize = 3;
+
+/// A scanner that may be installed, and how it is asked for one directory.
+struct Peer {
+    program: &'static str,
+    before: &'static [&'static str],
+    after: &'static [&'static str],
+}
+
+const PEERS: [Peer; 3] = [
+    Peer {
+        program: "kingfisher",
+        before: &["scan"],
+        after: &["--no-validate", "--no-update-check", "--jobs", "1"],
+    },
+    Peer { program: "gitleaks", before: &["dir", "--no-banner"], after: &[] },
+    Peer { program: "ripsecrets", before: &[], after: &[] },
+];
+
+/// Scans directories with carnet and with every peer that is installed, in turn, and prints what each took.
+pub fn bench(dirs: &[&str]) -> Result<(), String> {
+    let carnet = crate::system::built_carnet("release")?;
+    let n_bytes: u64 = dirs.iter().map(|dir| size_of(Path::new(dir))).sum();
+    println!("{} MB in {}; least of {N_RUNS} runs\n", n_bytes / 1_000_000, dirs.join(" "));
+    println!("{:<28} {:>10} {:>8} {:>10}", "", "CPU s", "MB/s", "peak MiB");
+    let carnet = carnet.to_str().ok_or("the path of carnet is not UTF-8")?;
+    let ours: Vec<&str> = ["scan", "--json"].iter().chain(dirs).copied().collect();
+    row("carnet scan", n_bytes, measured(carnet, &ours)?);
+    for Peer { program, before, after } in &PEERS {
+        if Cmd::new(program).arg("--version").answer().is_err() {
+            println!("{program:<28} skipped: not on PATH");
+            continue;
+        }
+        let args: Vec<&str> = before.iter().chain(dirs).chain(*after).copied().collect();
+        row(program, n_bytes, measured(program, &args)?);
+    }
+    Ok(())
+}
+
+fn row(name: &str, n_bytes: u64, (cpu_s, peak_kib): (f64, u64)) {
+    let rate = n_bytes as f64 / 1e6 / cpu_s;
+    println!("{name:<28} {cpu_s:>10.2} {rate:>8.0} {:>10}", peak_kib / 1024);
+}
+
+fn size_of(path: &Path) -> u64 {
+    let Ok(meta) = std::fs::symlink_metadata(path) else { return 0 };
+    if !meta.is_dir() {
+        return if meta.is_file() { meta.len() } else { 0 };
+    }
+    let Ok(entries) = std::fs::read_dir(path) else { return 0 };
+    entries.filter_map(Result::ok).map(|entry| size_of(&entry.path())).sum()
+}
+
+/// Runs a program several times, each in a process of its own that asks the kernel what it took.
+fn measured(program: &str, args: &[&str]) -> Result<(f64, u64), String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut least: Option<(f64, u64)> = None;
+    for _ in 0..N_RUNS {
+        let answer = Cmd::new(&own).arg("measure-one").arg(program).args(args).read()?;
+        let mut fields = answer.split_ascii_whitespace();
+        let taken = fields.next().and_then(|field| field.parse().ok());
+        let peak = fields.next().and_then(|field| field.parse().ok());
+        let (Some(cpu_s), Some(peak_kib)) = (taken, peak) else {
+            return Err(format!("`{program}` could not be measured: {answer}"));
+        };
+        if least.is_none_or(|(before, _)| cpu_s < before) {
+            least = Some((cpu_s, peak_kib));
+        }
+    }
+    least.ok_or_else(|| format!("`{program}` was not run"))
+}
+
+/// Runs one program, and prints its processor time in seconds and its peak memory in KiB.
+///
+/// A scanner that finds something exits with a code of its own; that is no failure here.
+pub fn measure_one(program: &str, args: &[&str]) -> Result<(), String> {
+    let answer = Cmd::new(program).args(args).answer()?;
+    if answer.code < 0 {
+        return Err(format!("`{program}` was ended by a signal"));
+    }
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(|error| error.to_string())?;
+    let seconds = |time: TimeVal| time.num_microseconds() as f64 / 1e6;
+    let cpu_s = seconds(usage.user_time()) + seconds(usage.system_time());
+    println!("{cpu_s:.3} {}", usage.max_rss());
+    Ok(())
 }
 
 /// A program of the scanner's crate, built for speed.

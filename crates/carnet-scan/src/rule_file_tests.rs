@@ -127,3 +127,40 @@ fn the_digest_ignores_layout_and_examples_and_nothing_else() {
     }
     assert_ne!(good, digest(&GOOD.replace("examples", "placeholders = 'keep'\nexamples")));
 }
+#[test]
+fn an_assigned_rule_takes_a_kind_and_no_pattern() {
+    let pattern = "pattern = 'key=[0-9]{4}'\nkeywords = ['key=']";
+    check(pattern, "assigned_to = 'wallet'", "t.toml:8: assigned_to: must be");
+    check(pattern, "assigned_to = 'secret'\nentropy = 3", "t.toml:9: entropy: unknown");
+    let good = GOOD.replace(pattern, "assigned_to = 'password'");
+    let rules = RuleSet::parse(&[("t", &good)]).unwrap();
+    assert!(rules.rules()[0].keywords().contains(&"pass"));
+}
+#[test]
+fn patterns_that_explode_are_refused_at_load() {
+    for pattern in ["key=(?:a{999}){999}", "key=(?:(?:a?){99}){99}{99}", "(?:key=.{0,900}){900}"] {
+        check("key=[0-9]{4}", pattern, "t.toml:8: pattern: ");
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+    /// The bounded twin of the fuzz target `rule_files`.
+    #[test]
+    fn any_text_is_rules_or_problems_with_a_line(
+        changes in proptest::collection::vec(
+            (proptest::prelude::any::<proptest::sample::Index>(), "[\"'=\\[\\]{}()a-z0-9.\\\\*+?|\n é-]{0,6}"), 0..6
+        )
+    ) {
+        let mut text = GOOD.to_owned();
+        for (at, piece) in changes {
+            let at = at.index(text.len());
+            let at = (at..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            text.insert_str(at, &piece);
+        }
+        match RuleSet::parse(&[("t.toml", &text)]) {
+            Ok(rules) => drop(rules.check_examples()),
+            Err(problems) => proptest::prop_assert!(problems.iter().all(|problem| problem.line > 0)),
+        }
+    }
+}

@@ -308,10 +308,10 @@ fn after(text: &[u8], end: usize) -> After {
 
 /// Tells whether a user is given a name: `user = "app",`, `username: app`.
 fn names_user(before: &[u8]) -> bool {
-    ["user", "login", "email", "account", "uid"].iter().any(|word| {
-        let lower = before.to_ascii_lowercase();
-        memchr::memmem::find(&lower, word.as_bytes()).is_some()
-    })
+    let lower = before.to_ascii_lowercase();
+    ["user", "login", "email", "account", "uid"]
+        .iter()
+        .any(|word| memchr::memmem::find(&lower, word.as_bytes()).is_some())
 }
 
 /// Tells whether a value is worth a closer look.

@@ -1,0 +1,27 @@
+//! Streams: however a text is cut, the findings and the redacted bytes are those of the whole.
+#![no_main]
+
+use carnet_core::{Content, Origin};
+use carnet_scan::{FingerprintKey, RuleSet, StreamRedactor, StreamScanner, redact_findings, scan};
+
+libfuzzer_sys::fuzz_target!(|input: (Vec<u8>, Vec<u8>)| {
+    let (cuts, bytes) = input;
+    let key = FingerprintKey::from_bytes([0; 32]);
+    let mut scanner = StreamScanner::new(RuleSet::built_in(), &key, Origin::Stdin);
+    let mut redactor = StreamRedactor::new(RuleSet::built_in());
+    let (mut findings, mut redacted) = (Vec::new(), Vec::new());
+    let mut rest = &bytes[..];
+    for cut in cuts {
+        let (chunk, after) = rest.split_at(usize::from(cut).min(rest.len()));
+        findings.extend(scanner.push(chunk).findings);
+        redactor.push(chunk, &mut redacted);
+        rest = after;
+    }
+    findings.extend(scanner.push(rest).findings);
+    redactor.push(rest, &mut redacted);
+    findings.extend(scanner.finish().findings);
+    redactor.finish(&mut redacted);
+    let content = Content { origin: Origin::Stdin, bytes };
+    assert_eq!(findings, scan(RuleSet::built_in(), &key, &content).findings);
+    assert_eq!(redacted, redact_findings(RuleSet::built_in(), &key, &content).0);
+});
