@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Places in known texts that are followed in one content, at most.
-const HITS_MAX: usize = 2_000_000;
+const HITS_MAX: usize = 1_000_000;
 /// Words by which two neighbouring places may disagree.
 const SLACK_WORDS: usize = 60;
 /// Words without a place after which a chain is over.
@@ -23,7 +23,7 @@ const OPEN_MAX: usize = 3;
 /// Chains that are aligned, per stretch of words that they share.
 const RIVALS_MAX: usize = 24;
 /// Words aligned in one content, at most.
-pub(crate) const STEPS_MAX: usize = 3_000_000;
+pub(crate) const STEPS_MAX: usize = 2_000_000;
 /// Words that the last step may take beyond that.
 #[cfg(test)]
 pub(crate) const STEP_MAX: usize = 4_000;

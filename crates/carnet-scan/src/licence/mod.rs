@@ -15,7 +15,9 @@ mod names;
 mod tag;
 mod words;
 
-use std::ops::Range;
+use std::{collections::BTreeSet, ops::Range};
+
+use carnet_core::license_family;
 
 use align::Alignment;
 pub use header::{HeaderError, LicenceHeader, with_licence_header};
@@ -156,26 +158,16 @@ fn detections(bytes: &[u8], names_count: bool) -> Vec<Detection> {
     found.extend(tags);
     claimed.sort_by_key(|range| range.start);
     let named = if names_count { names::names(index, bytes, &words, &claimed) } else { Vec::new() };
-    let firm: Vec<&str> = found.iter().map(|(_, met)| met.expression.as_str()).collect();
-    let firm: Vec<&str> = firm
-        .into_iter()
-        .chain(
-            named
-                .iter()
-                .filter(|named| !named.is_loose)
-                .map(|named| named.detection.expression.as_str()),
-        )
-        .collect();
-    let firm: Vec<&str> = firm.into_iter().map(carnet_core::license_family).collect();
-    let said: Vec<bool> = named
-        .iter()
-        .map(|named| {
-            named.is_loose
-                && is_said(&firm, carnet_core::license_family(&named.detection.expression))
-        })
-        .collect();
-    let named = named.into_iter().zip(said).filter(|(_, said)| !said);
-    found.extend(named.map(|(named, _)| (named.words, named.detection)));
+    let told = found.iter().map(|(_, met)| &met.expression);
+    let firm =
+        named.iter().filter(|named| !named.is_loose).map(|named| &named.detection.expression);
+    let firm: BTreeSet<String> =
+        told.chain(firm).map(|expression| license_family(expression).to_owned()).collect();
+    let adds = |named: &names::Named| {
+        !named.is_loose || !is_said(&firm, license_family(&named.detection.expression))
+    };
+    let named = named.into_iter().filter(adds);
+    found.extend(named.map(|named| (named.words, named.detection)));
     found.sort_by_key(|(range, detection)| (range.start, range.end, detection.kind));
     attach_exceptions(&mut found);
     found.into_iter().map(|(_, detection)| detection).collect()
@@ -211,9 +203,9 @@ fn add_conditions(index: Index, words: &Words, texts: &mut [Alignment]) {
 }
 
 /// Tells whether a name without a version adds nothing to what is known for sure.
-fn is_said(firm: &[&str], family: &str) -> bool {
+fn is_said(firm: &BTreeSet<String>, family: &str) -> bool {
     let gnu = ["LGPL", "AGPL", "GFDL"];
-    firm.contains(&family) || family == "GPL" && firm.iter().any(|other| gnu.contains(other))
+    firm.contains(family) || family == "GPL" && gnu.iter().any(|other| firm.contains(*other))
 }
 
 /// Words that a text accounts for: its runs, and what is only a few words between them.

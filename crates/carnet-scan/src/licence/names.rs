@@ -167,10 +167,11 @@ pub(super) fn names(
 ) -> Vec<Named> {
     let reader = Reader { index, bytes, words };
     let mut found = Vec::new();
+    let mut claimed = claimed.iter().peekable();
     let mut at = 0;
     while at < words.ids.len() {
-        if let Some(range) = claimed.iter().find(|range| range.contains(&at)) {
-            at = range.end;
+        if let Some(range) = claimed.next_if(|range| range.start <= at) {
+            at = at.max(range.end);
             continue;
         }
         match reader.name(at, found.last().map_or(0, |named: &Named| named.words.end)) {
@@ -236,7 +237,7 @@ impl Reader<'_> {
         let meaning = bare;
         let parts: Vec<&str> = meaning.split(' ').collect();
         match parts.as_slice() {
-            ["L", id] => Some(self.named(at..at + n, (*id).to_owned(), weak || n < 3)),
+            ["L", id] => Some(self.named(at..at + n, id.replace('_', " "), weak || n < 3)),
             ["X", id] => Some(self.named(at..at + n, (*id).to_owned(), false)),
             ["F", family, default, gnu, version @ ..] => self.family(
                 at..at + n,
@@ -443,8 +444,14 @@ impl Reader<'_> {
     /// `License: X`, `<license><name>X`.
     fn is_labelled(&self, at: usize) -> bool {
         let back = |n: usize| at.checked_sub(n).map_or("", |at| self.word(at));
-        back(1) == "license"
-            || back(2) == "license" && matches!(back(1), "name" | "type" | "id" | "expression")
+        if back(1) == "license" {
+            let (_, end) = self.words.spans[at - 1];
+            let (start, _) = self.words.spans[at];
+            let between = self.bytes.get(end as usize..start as usize).unwrap_or_default();
+            return between.iter().any(|byte| b":=>(\"'".contains(byte));
+        }
+        back(2) == "license"
+            && matches!(back(1), "name" | "type" | "id" | "expression" | "identifier")
     }
 
     /// Tells whether the licence is only spoken of: `unlike the GPL`, `use the LGPL instead`, `alum.mit.edu`.

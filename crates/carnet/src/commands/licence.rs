@@ -56,9 +56,6 @@ pub struct ListArgs {
     /// Files and directories (default: the files of HEAD).
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Show where a licence is only spoken of, too.
-    #[arg(long)]
-    mentions: bool,
     /// Write JSON (`carnet/licence-list/1`).
     #[arg(long)]
     json: bool,
@@ -122,7 +119,7 @@ struct ListReport {
 #[derive(Serialize)]
 struct FileLine {
     path: String,
-    /// Every expression of the file once, mentions left out.
+    /// Every expression of the file once.
     expressions: BTreeSet<String>,
     detections: Vec<DetectionLine>,
     /// What a manifest leaves open.
@@ -156,7 +153,7 @@ fn list(ui: &Ui, args: &ListArgs) -> CommandResult {
     let mut report =
         ListReport { format: "carnet/licence-list/1", files: vec![], expressions: BTreeMap::new() };
     for_each_content(&args.paths, &mut |content| {
-        let line = file_line(&content, args.mentions);
+        let line = file_line(&content);
         for expression in &line.expressions {
             *report.expressions.entry(expression.clone()).or_default() += 1;
         }
@@ -172,12 +169,10 @@ fn list(ui: &Ui, args: &ListArgs) -> CommandResult {
     Ok(ExitCode::Done)
 }
 
-fn file_line(content: &Content, mentions: bool) -> FileLine {
+fn file_line(content: &Content) -> FileLine {
     let path = content.origin.name();
-    let Licences { mut detections, unknown, is_cut } = licences(path.as_bytes(), &content.bytes);
-    detections.retain(|met| mentions || met.kind != LicenceKind::Mention);
-    let told = detections.iter().filter(|met| met.kind != LicenceKind::Mention);
-    let expressions = told.map(|met| met.expression.clone()).collect();
+    let Licences { detections, unknown, is_cut } = licences(path.as_bytes(), &content.bytes);
+    let expressions = detections.iter().map(|met| met.expression.clone()).collect();
     let lines = LineIndex::new(&content.bytes);
     FileLine {
         path,
