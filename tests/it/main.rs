@@ -30,6 +30,7 @@ mod sync;
 mod tools;
 mod traps;
 mod traps_content;
+mod unexamined;
 mod verify;
 mod walk_commit;
 mod walk_run;

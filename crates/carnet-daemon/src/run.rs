@@ -262,8 +262,9 @@ impl Shell {
             let wake = self.wake();
             let event = tokio::select! {
                 Some(event) = done.recv() => {
-                    // One job at a time, and a backup beside it.
-                    self.is_refreshing &= matches!(event, Event::BackupEnded(_));
+                    // One job at a time; a backup and an examination beside it.
+                    self.is_refreshing &=
+                        matches!(event, Event::BackupEnded(_) | Event::Examined(..));
                     event
                 }
                 Some(inbound) = inbox.recv() => self.admit(inbound),
@@ -309,6 +310,9 @@ impl Shell {
                 }
                 Effect::Backup => {
                     self.start(|home| Event::BackupEnded(work::back_up(home)));
+                }
+                Effect::Examine(refs) => {
+                    self.start(move |home| Event::Examined(refs, work::examine(home)));
                 }
                 Effect::Answer(id, answer) => {
                     if let Some(reply) = self.replies.remove(&id) {

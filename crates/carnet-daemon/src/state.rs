@@ -16,7 +16,7 @@
 
 use std::collections::VecDeque;
 
-use carnet_core::{GitOid, Timestamp};
+use carnet_core::{Digest, GitOid, Timestamp};
 
 use crate::{
     RefreshRecord, Worktree,
@@ -33,6 +33,9 @@ const PAUSE_MS_MAX: u64 = 60_000;
 
 /// After a backup ended, well or not, none is begun for so long.
 const BACKUP_PAUSE_MS: u64 = 3_600_000;
+
+/// After a look at new commits failed, none is begun for so long.
+const EXAMINE_PAUSE_MS: u64 = 60_000;
 
 /// Names one request while it waits for its answer.
 pub(crate) type RequestId = u64;
@@ -52,6 +55,8 @@ pub(crate) enum Event {
     RefreshEnded(Result<RefreshRecord, String>),
     /// The backup that [`Effect::Backup`] asked for.
     BackupEnded(Result<(), String>),
+    /// The examination that [`Effect::Examine`] asked for, of what refs named then.
+    Examined(Digest, Result<(), String>),
     /// Someone asks.
     Asked(RequestId, Request),
     /// The watcher began, grew or failed.
@@ -68,6 +73,8 @@ pub(crate) struct Look {
     pub indexed: Option<GitOid>,
     /// How it stands with backups; `None` where none are configured.
     pub backups: Option<Backups>,
+    /// Digest of what refs name; `None` where carnet is not set up, or they cannot be read.
+    pub refs: Option<Digest>,
 }
 
 /// How it stands with backups.
@@ -103,6 +110,8 @@ pub(crate) enum Effect {
     Refresh { worktree: Worktree, commit: GitOid, tree: GitOid },
     /// Make a backup, beside everything else; ends with [`Event::BackupEnded`].
     Backup,
+    /// Examine the commits that refs name and no hook saw, beside everything else; ends with [`Event::Examined`].
+    Examine(Digest),
     /// Answer a request.
     Answer(RequestId, Answer),
     /// Compare what is watched with what is there.
@@ -204,6 +213,10 @@ pub(crate) struct State {
     poll_at_ms: u64,
     is_backing_up: bool,
     backup_not_before_ms: u64,
+    is_examining: bool,
+    /// What refs named at the last examination that succeeded.
+    examined: Option<Digest>,
+    examine_not_before_ms: u64,
     has_ended: bool,
 }
 
@@ -233,6 +246,9 @@ impl State {
             poll_at_ms: now_ms.saturating_add(timing.poll_ms),
             is_backing_up: false,
             backup_not_before_ms: now_ms,
+            is_examining: false,
+            examined: None,
+            examine_not_before_ms: now_ms,
             has_ended: false,
         }
     }
@@ -262,6 +278,17 @@ impl State {
                     Ok(()) => "backup made".to_owned(),
                     Err(message) => format!("backup failed: {message}"),
                 }));
+            }
+            Event::Examined(refs, Ok(())) => {
+                // They may have moved on meanwhile.
+                self.asked += 1;
+                self.is_examining = false;
+                self.examined = Some(refs);
+            }
+            Event::Examined(_, Err(message)) => {
+                self.is_examining = false;
+                self.examine_not_before_ms = now_ms.saturating_add(EXAMINE_PAUSE_MS);
+                effects.push(Effect::Note(format!("new commits were not examined: {message}")));
             }
             Event::Asked(id, request) => {
                 self.active_ms = now_ms;
@@ -318,6 +345,14 @@ impl State {
         if look.backups.is_some_and(|backups| self.backup_is_due(now_ms, &backups)) {
             self.is_backing_up = true;
             effects.push(Effect::Backup);
+        }
+        if let Some(refs) = look.refs
+            && !self.is_examining
+            && self.examined != Some(refs)
+            && now_ms >= self.examine_not_before_ms
+        {
+            self.is_examining = true;
+            effects.push(Effect::Examine(refs));
         }
         self.head_error = match (&look.head, self.head_error.take()) {
             (Head::Unreadable(message), before) => {

@@ -12,7 +12,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use carnet_core::{GitOid, Timestamp};
+use carnet_core::{Digest, Digester, GitOid, Timestamp};
 use carnet_git::{EntryMode, HeadError, ObjectError, OpenError, Repo};
 use carnet_index::{
     BlobError, BlobSource, IndexError, IndexStore, RefreshReport, RefreshRequest, Snapshot,
@@ -83,15 +83,40 @@ pub(crate) fn look(home: &Home, worktree: &Worktree) -> Look {
     let indexed = guarded(|| Snapshot::open_current(&home.paths.index_dir));
     // A damaged snapshot counts as none: the refresh that follows heals it.
     let indexed = indexed.ok().and_then(Result::ok).flatten().map(|snapshot| snapshot.commit());
-    let backups = guarded(|| look_at_backups(home)).ok().flatten();
-    Look { head, indexed, backups }
+    let repo = guarded(|| open(home)).ok().flatten();
+    let backups = repo.as_ref().and_then(look_at_backups);
+    let refs = repo.and_then(|repo| guarded(|| look_at_refs(&repo, &head)).ok().flatten());
+    Look { head, indexed, backups, refs }
+}
+
+fn open(home: &Home) -> Option<Repo> {
+    let repo = Repo::discover(&home.paths.common_dir).ok()?;
+    // While a repository is being deleted, the search may end at another one above it.
+    (!home.is_gone() && real(repo.common_dir()) == home.paths.common_dir).then_some(repo)
+}
+
+/// Says what refs name, carnet's own left out, where `carnet init` was typed.
+fn look_at_refs(repo: &Repo, head: &Head) -> Option<Digest> {
+    repo.state_dir().join("signing-key.pem").exists().then_some(())?;
+    let mut digester = Digester::new();
+    if let Head::At { commit, .. } = head {
+        digester.field(commit.as_bytes());
+    }
+    // Detached heads of other worktrees are no refs.
+    for entry in std::fs::read_dir(repo.common_dir().join("worktrees")).into_iter().flatten() {
+        digester.field(&std::fs::read(entry.ok()?.path().join("HEAD")).unwrap_or_default());
+    }
+    let ours = ["refs/carnet/", "refs/notes/carnet/"];
+    for (name, id) in repo.list_refs("refs/").ok()? {
+        if !ours.iter().any(|prefix| name.starts_with(prefix)) {
+            digester.field(name.as_bytes()).field(id.as_bytes());
+        }
+    }
+    Some(digester.finish())
 }
 
 /// Says when the last backup was made, where git's configuration names a directory for them.
-fn look_at_backups(home: &Home) -> Option<Backups> {
-    let repo = Repo::discover(&home.paths.common_dir).ok()?;
-    // While a repository is being deleted, the search may end at another one above it.
-    (!home.is_gone() && real(repo.common_dir()) == home.paths.common_dir).then_some(())?;
+fn look_at_backups(repo: &Repo) -> Option<Backups> {
     repo.config_get("carnet.backupDir").filter(|dir| !dir.is_empty())?;
     let last = std::fs::read_to_string(repo.state_dir().join("last-backup")).ok();
     Some(Backups { last: last.and_then(|text| Timestamp::parse(text.trim())), now: now() })
@@ -99,11 +124,20 @@ fn look_at_backups(home: &Home) -> Option<Backups> {
 
 /// Has this very program make a backup and remove old ones: what it takes to do so is not the daemon's to know.
 pub(crate) fn back_up(home: &Home) -> Result<(), String> {
+    have_done(home, &["backup", "create", "--prune"], &[0])
+}
+
+/// Has this very program examine the commits that no hook saw; what it flags is an answer, too.
+pub(crate) fn examine(home: &Home) -> Result<(), String> {
+    have_done(home, &["scan", "--unexamined"], &[0, 1])
+}
+
+fn have_done(home: &Home, args: &[&str], codes: &[i32]) -> Result<(), String> {
     let program = std::env::current_exe().map_err(|err| chain(&err))?;
     let mut command = std::process::Command::new(program);
-    command.args(["backup", "create", "--prune"]).current_dir(&home.paths.common_dir);
+    command.args(args).current_dir(&home.paths.common_dir);
     let ended = command.stdin(std::process::Stdio::null()).output().map_err(|err| chain(&err))?;
-    if ended.status.success() {
+    if ended.status.code().is_some_and(|code| codes.contains(&code)) {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&ended.stderr);

@@ -301,6 +301,16 @@ pub(crate) fn tips(repo: &Repo) -> Result<Vec<GitOid>, HistoryError> {
     lines.map(|line| oid(line, "rev-list")).collect()
 }
 
+/// Returns what [`tips`] does but for carnet's own refs, whose commits hold what was examined when it was recorded.
+pub(crate) fn tips_of_others(repo: &Repo) -> Result<Vec<GitOid>, HistoryError> {
+    let ours = ["--exclude=refs/carnet/*", "--exclude=refs/notes/carnet/*"];
+    let command = &mut git(repo)?;
+    let answer =
+        answer("rev-list", command.arg("rev-list").args(ours).args(["--all", "--no-walk"]))?;
+    let lines = answer.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| oid(line, "rev-list")).collect()
+}
+
 /// Tells whether every one of `tips` is there and reachable from a ref.
 pub(crate) fn are_reachable(repo: &Repo, tips: &[GitOid]) -> Result<bool, HistoryError> {
     let mut command = git(repo)?;

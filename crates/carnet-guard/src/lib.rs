@@ -17,6 +17,7 @@ mod history;
 mod known;
 
 mod examine_history;
+mod newcomers;
 mod push;
 
 mod protected;
@@ -35,6 +36,7 @@ pub use install::{
     UninstallReport, apply_install, missing_parts, plan_install, plan_uninstall, uninstall,
 };
 pub use known::KnownHistory;
+pub use newcomers::{LookedOver, Newcomers};
 pub use policy::{
     PolicyError, PolicyInForce, RULES_DIR, TOOL_LOCK_FILE, content_policy, rule_files,
 };

@@ -188,7 +188,7 @@ pub struct JsonArgs {
 
 /// Options of `scan`.
 #[derive(Debug, Args)]
-#[command(group(clap::ArgGroup::new("what").required(true).args(["staged", "commits", "tree", "history", "paths"])))]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["staged", "commits", "tree", "history", "unexamined", "stdin", "paths"])))]
 pub struct ScanArgs {
     /// Scan what is staged for the next commit.
     #[arg(long)]
@@ -202,6 +202,13 @@ pub struct ScanArgs {
     /// Scan every file of every commit that a ref reaches; what was clean before is not read again.
     #[arg(long)]
     pub history: bool,
+    /// Look at commits that no hook of this clone saw since the last look; what a gate would refuse stays flagged until it is
+    /// gone or accepted. The daemon does this after every change of a ref.
+    #[arg(long)]
+    pub unexamined: bool,
+    /// The same as the path `-`.
+    #[arg(long)]
+    pub stdin: bool,
     /// Files and directories, or `-` for standard input.
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,

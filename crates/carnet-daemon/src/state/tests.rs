@@ -40,7 +40,7 @@ fn level() -> State {
 }
 
 fn looked(head: Head, indexed: Option<u8>) -> Event {
-    Event::Looked(Look { head, indexed: indexed.map(oid), backups: None })
+    Event::Looked(Look { head, indexed: indexed.map(oid), backups: None, refs: None })
 }
 
 fn refresh(n: u8) -> Effect {
@@ -418,7 +418,7 @@ impl World {
                     assert_eq!(answers.len(), 1, "two answers to one request");
                 }
                 Effect::Exit(reason) => panic!("ended: {reason:?}"),
-                Effect::Rewatch | Effect::Note(_) | Effect::Backup => {}
+                Effect::Rewatch | Effect::Note(_) | Effect::Backup | Effect::Examine(_) => {}
             }
         }
         let retry_is_due = self.state.next_wake_ms(self.now_ms) <= self.now_ms;
@@ -440,7 +440,12 @@ impl World {
                     false if !is_success => Head::Unreadable("torn".to_owned()),
                     false => at(self.heads[&worktree]),
                 };
-                self.event(Event::Looked(Look { head, indexed: self.on_disk, backups: None }));
+                self.event(Event::Looked(Look {
+                    head,
+                    indexed: self.on_disk,
+                    backups: None,
+                    refs: None,
+                }));
             }
             Some(Effect::Refresh { commit, .. }) if is_success => {
                 self.on_disk = Some(commit);
@@ -531,7 +536,7 @@ fn a_backup_is_made_once_a_day_and_not_at_once_again_after_a_failure() {
         state.step(now_ms, Event::Stirred);
         let time = |hour: i64| Timestamp::from_millis(hour * HOUR_MS);
         let backups = Some(Backups { last: last.map(time), now: time(at_hour) });
-        let look = Look { head: at(1), indexed: Some(oid(1)), backups };
+        let look = Look { head: at(1), indexed: Some(oid(1)), backups, refs: None };
         state.step(now_ms, Event::Looked(look)).contains(&Effect::Backup)
     };
     assert!(look(0, None, None), "none was ever made");
@@ -541,4 +546,34 @@ fn a_backup_is_made_once_a_day_and_not_at_once_again_after_a_failure() {
     assert!(look(24, Some(0), None), "the next day");
     assert!(!look(25, Some(0), Some(Err("disk full".to_owned()))), "it just failed");
     assert!(look(26, Some(0), None), "an hour later");
+}
+
+#[test]
+fn new_refs_are_examined_once_and_again_after_a_pause_when_that_failed() {
+    let mut state = level();
+    let refs = |n: u8| Digest::of(&[n]);
+    let mut look = |now_ms: u64, n: u8| {
+        state.step(now_ms, Event::Stirred);
+        let look = Look { head: at(1), indexed: Some(oid(1)), backups: None, refs: Some(refs(n)) };
+        let effects = state.step(now_ms, Event::Looked(look));
+        let examines = effects.contains(&Effect::Examine(refs(n)));
+        let result = if n == 9 { Err("disk full".to_owned()) } else { Ok(()) };
+        if examines {
+            let after = state.step(now_ms, Event::Examined(refs(n), result));
+            assert_eq!(after.contains(&super::Effect::Look(Worktree::Main)), n != 9);
+            if n != 9 {
+                // The look after it finds the same.
+                let look =
+                    Look { head: at(1), indexed: Some(oid(1)), backups: None, refs: Some(refs(n)) };
+                assert_eq!(state.step(now_ms, Event::Looked(look)), []);
+            }
+        }
+        examines
+    };
+    assert!(look(1, 1));
+    assert!(!look(2, 1), "nothing moved");
+    assert!(look(3, 2));
+    assert!(look(4, 9));
+    assert!(!look(5, 9), "it just failed");
+    assert!(look(5 + EXAMINE_PAUSE_MS, 9));
 }

@@ -206,7 +206,7 @@ fn answer(
         ));
         return Ok(ExitCode::Done);
     }
-    audit(ui, workspace, event, &examination);
+    audit(ui, workspace, "refusal", event, &examination.findings.iter().collect::<Vec<_>>());
     let n_findings = report::count(examination.findings.len(), "finding");
     let mut refusal = CommandError::new(ExitCode::Refused, format!("the {what}, for {n_findings}"));
     let mut hints: Vec<_> =
@@ -216,20 +216,20 @@ fn answer(
     Err(refusal)
 }
 
-/// Keeps the refusal, where there is a key to keep it under; a server has none.
-fn audit(ui: &Ui, workspace: &Workspace, event: &str, examination: &Examination) {
+/// Keeps what happened, where there is a key to keep it under; a server has none.
+pub fn audit(ui: &Ui, workspace: &Workspace, what: &'static str, gate: &str, findings: &[&Met]) {
     let Ok(key) = workspace.key() else { return };
     let event = AuditEvent {
         format: "carnet/audit/1",
-        event: "refusal",
-        at_gate: event.to_owned(),
+        event: what,
+        at_gate: gate.to_owned(),
         writer: key.public().writer(),
         at: now(),
-        findings: examination.findings.iter().map(audit_line).collect(),
+        findings: findings.iter().map(|met| audit_line(met)).collect(),
         previous: None,
     };
     if let Err(error) = append_audit(&workspace.repo, &event) {
-        ui.err(&format!("carnet: the refusal could not be written to the audit log: {error}\n"));
+        ui.err(&format!("carnet: the {what} could not be written to the audit log: {error}\n"));
     }
 }
 

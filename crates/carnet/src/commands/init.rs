@@ -3,7 +3,7 @@
 use carnet_access::keys::SigningKey;
 use carnet_core::ExitCode;
 use carnet_guard::{
-    HookFile, HookStyle, InstallError, apply_install, plan_install, plan_uninstall,
+    HookFile, HookStyle, InstallError, LookedOver, apply_install, plan_install, plan_uninstall,
 };
 use serde::Serialize;
 
@@ -52,6 +52,11 @@ pub fn init(ui: &Ui, args: &InitArgs) -> CommandResult {
         })?;
         SigningKey::load_or_create(&workspace.key_path())?;
         apply_install(repo, &plan)?;
+        let mut looked_over = LookedOver::load(repo);
+        looked_over.begin(repo)?;
+        looked_over.save().map_err(|error| {
+            CommandError::new(ExitCode::Io, format!("cannot note what refs name now: {error}"))
+        })?;
     }
     let config: Vec<_> =
         plan.config.iter().map(|line| (line.key.as_str(), line.value.as_str())).collect();

@@ -8,7 +8,7 @@ use std::{
 
 use carnet_core::{Content, ExitCode, Origin};
 use carnet_git::{OpenError, Repo};
-use carnet_guard::{Examination, Guard, KnownHistory, Revisions};
+use carnet_guard::{Examination, Guard, KnownHistory, LookedOver, Met, Newcomers, Revisions};
 use carnet_policy::ContentPolicy;
 use carnet_scan::RuleSet;
 
@@ -26,7 +26,9 @@ pub fn scan(ui: &Ui, args: &ScanArgs) -> CommandResult {
         (Some(range), _) => scan_commits(ui, range)?,
         (None, Some(revision)) => scan_tree(revision)?,
         (None, None) if args.history => scan_history(ui)?,
+        (None, None) if args.unexamined => scan_unexamined(ui)?,
         (None, None) if args.staged => scan_staged()?,
+        (None, None) if args.stdin => scan_paths(&[PathBuf::from("-")])?,
         (None, None) => scan_paths(&args.paths)?,
     };
     let format = if args.json { ScanFormat::Json } else { args.format };
@@ -77,6 +79,30 @@ pub fn examine_history(
         ui.err(&format!("carnet: what is known of the history could not be kept: {error}\n"));
     }
     Ok(examined?)
+}
+
+/// Looks over what came round the hooks, keeps what is flagged, and tells the audit log of what is flagged for the first time.
+fn scan_unexamined(ui: &Ui) -> Result<Examination, CommandError> {
+    let workspace = Workspace::discover()?;
+    let gate = workspace.gate(now())?;
+    let mut looked_over = LookedOver::load(&workspace.repo);
+    let mut line = ProgressLine::new(ui);
+    let newcomers =
+        gate.examine_newcomers(&workspace.repo, &mut looked_over, now(), &mut |at| {
+            line.show(at);
+        })?;
+    drop(line);
+    let Newcomers { examination, newly_flagged } = newcomers;
+    let is_new = |met: &&Met| met.commit_id.is_some_and(|id| newly_flagged.contains(&id));
+    let of_new: Vec<&Met> = examination.findings.iter().filter(is_new).collect();
+    if !of_new.is_empty() {
+        super::hook::audit(ui, &workspace, "flag", "refs", &of_new);
+    }
+    looked_over.save().map_err(|error| {
+        CommandError::new(ExitCode::Io, format!("cannot keep what was looked at: {error}"))
+            .hint("Nothing is lost: the next `carnet scan --unexamined` looks at it again.")
+    })?;
+    Ok(examination)
 }
 
 fn scan_staged() -> Result<Examination, CommandError> {

@@ -1,11 +1,12 @@
 //! `carnet status`: the index's freshness, the daemon, the ledger at a glance.
 
-use carnet_core::ExitCode;
+use carnet_core::{ExitCode, GitOid};
 use carnet_daemon::{DaemonState, Status, StatusError};
+use carnet_guard::LookedOver;
 use carnet_run::index;
 use serde::Serialize;
 
-use super::query::describe;
+use super::{query::describe, report::count};
 use crate::{
     cli::JsonArgs,
     error::{CommandError, CommandResult},
@@ -29,6 +30,8 @@ struct StatusReport {
     last_refresh_ms: Option<u64>,
     daemon: DaemonReport,
     n_runs: usize,
+    /// Commits that no hook saw and a gate would refuse.
+    flagged: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -57,7 +60,8 @@ pub fn status(ui: &Ui, args: &JsonArgs) -> CommandResult {
     let workspace = Workspace::discover()?;
     let status = carnet_daemon::status(&workspace.repo, now())?;
     let n_runs = index::open(&workspace.repo)?.len();
-    let report = report(&status, n_runs);
+    let looked_over = LookedOver::load(&workspace.repo);
+    let report = report(&status, n_runs, looked_over.flagged());
     let stale = report.behind_seconds.is_none_or(|seconds| seconds > FRESH_WITHIN_SECS);
     if args.json {
         ui.json(&report)
@@ -67,7 +71,7 @@ pub fn status(ui: &Ui, args: &JsonArgs) -> CommandResult {
     Ok(if stale && report.head.is_some() { ExitCode::Incomplete } else { ExitCode::Done })
 }
 
-fn report(status: &Status, n_runs: usize) -> StatusReport {
+fn report(status: &Status, n_runs: usize, flagged: &[GitOid]) -> StatusReport {
     let index = status.indexed.as_ref().map(|indexed| IndexReport {
         commit: indexed.commit.to_string(),
         last_update: indexed.created_at.to_string(),
@@ -112,6 +116,7 @@ fn report(status: &Status, n_runs: usize) -> StatusReport {
         last_refresh_ms: status.last_refresh.as_ref().map(|refresh| refresh.duration_ms),
         daemon,
         n_runs,
+        flagged: flagged.iter().map(GitOid::to_string).collect(),
     }
 }
 
@@ -165,6 +170,11 @@ fn page(ui: &Ui, status: &Status, report: &StatusReport, stale: bool) -> String 
         row("", ui.red_out(error));
     }
     row("runs", format!("{} recorded", report.n_runs));
+    if !report.flagged.is_empty() {
+        let commits = count(report.flagged.len(), "commit");
+        let flagged = format!("{commits} went round the hooks: carnet scan --unexamined");
+        row("flagged", ui.red_out(&flagged));
+    }
     text
 }
 
