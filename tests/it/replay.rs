@@ -133,9 +133,13 @@ fn what_surrounds_a_command_is_held_still_and_recorded() {
     let environment = &passport["predicate"]["environment"];
     let committed = walk.ask(&["show", "-s", "--format=%ct", "HEAD"]);
     assert_eq!(environment["variables"]["SOURCE_DATE_EPOCH"], committed);
-    for (name, value) in
-        [("TZ", "UTC"), ("LC_ALL", "C.UTF-8"), ("PYTHONHASHSEED", "0"), ("ZERO_AR_DATE", "1")]
-    {
+    for (name, value) in [
+        ("TZ", "UTC"),
+        ("LC_ALL", "C.UTF-8"),
+        ("PYTHONHASHSEED", "0"),
+        ("PERL_HASH_SEED", "0"),
+        ("ZERO_AR_DATE", "1"),
+    ] {
         assert_eq!(environment["variables"][name], value);
     }
     let pins = json!({

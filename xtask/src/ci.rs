@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use crate::{shell::repository_root, system, vm_limits};
+use crate::{corpus, shell::repository_root, system, vm_limits};
 
 type Section = fn() -> Result<(), String>;
 
 /// Runs every section; all of them must pass.
 pub fn gate() -> Result<(), String> {
-    let sections: [(&str, Section); 8] = [
+    let sections: [(&str, Section); 9] = [
         ("system packages", || system::ensure_packages(system::FOR_TESTS)),
         ("format", || cargo(&["fmt", "--all", "--check"])),
         ("clippy", || {
@@ -16,6 +16,7 @@ pub fn gate() -> Result<(), String> {
         }),
         ("deny", deny),
         ("tests", || cargo(&["test", "--workspace", "--locked", "--no-fail-fast"])),
+        ("replay corpus", replay_corpus),
         ("docs", docs),
         ("vm limits", vm_limits),
         ("dependencies", count_packages),
@@ -69,6 +70,14 @@ fn vm_limits() -> Result<(), String> {
         println!("{reason}");
     }
     vm_limits::prove()
+}
+
+/// Cases whose programs could not be installed are skipped aloud.
+fn replay_corpus() -> Result<(), String> {
+    if let Err(reason) = system::ensure_packages(corpus::PACKAGES) {
+        println!("{reason}");
+    }
+    corpus::replay(&[])
 }
 
 /// Speaks up when the number of third-party packages grows.

@@ -167,7 +167,7 @@ struct Lived {
 }
 
 /// The ids in `carnet runs --json`: its lines `"run": "…"`.
-fn run_ids(json: &str) -> Vec<String> {
+pub fn run_ids(json: &str) -> Vec<String> {
     let ids = json.lines().filter_map(|line| line.trim().strip_prefix("\"run\": \""));
     ids.map(|id| id.trim_end_matches(['"', ',']).to_owned()).collect()
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::shell::{Cmd, repository_root};
 
 /// A Debian package, and a program by which its presence is seen.
-type Package = (&'static str, &'static str);
+pub type Package = (&'static str, &'static str);
 
 /// What carnet itself needs.
 pub const FOR_USE: &[Package] = &[("git", "git"), ("bubblewrap", "bwrap")];

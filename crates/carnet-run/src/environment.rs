@@ -11,8 +11,12 @@ use carnet_core::{
 };
 
 /// Variables that every run gets besides [`carnet_sandbox::BASE_ENVIRONMENT`] and `SOURCE_DATE_EPOCH`.
-const PINNED: [(&str, &str); 3] =
-    [("LC_ALL", "C.UTF-8"), ("PYTHONHASHSEED", "0"), ("ZERO_AR_DATE", "1")];
+const PINNED: [(&str, &str); 4] = [
+    ("LC_ALL", "C.UTF-8"),
+    ("PERL_HASH_SEED", "0"),
+    ("PYTHONHASHSEED", "0"),
+    ("ZERO_AR_DATE", "1"),
+];
 
 /// The time that every file of a workspace has, so that archives made in a replay are the same bytes.
 pub fn pinned_mtime() -> Timestamp {

@@ -19,16 +19,19 @@ use super::{
 };
 use crate::record::describe_chain;
 
+/// One file, opened; or what is missing of it, in words.
+type Opened<'a> = Result<Box<dyn Read + 'a>, String>;
+
 /// One run's files: what they are, and how their bytes are read.
 pub struct Side<'a> {
     /// By path in the run tree: digest and executable bit.
     pub files: BTreeMap<String, (Digest, bool)>,
-    /// Opens one of them; the error says in words what is missing.
-    pub open: &'a dyn Fn(&str, Digest) -> Result<Box<dyn Read + 'a>, String>,
+    /// Opens one of them.
+    pub open: &'a dyn Fn(&str, Digest) -> Opened<'a>,
 }
 
 impl<'a> Side<'a> {
-    fn open(&self, path: &str) -> Result<Box<dyn Read + 'a>, String> {
+    fn open(&self, path: &str) -> Opened<'a> {
         let (digest, _) = self.files.get(path).ok_or_else(|| format!("no `{path}`"))?;
         (self.open)(path, *digest)
     }

@@ -60,11 +60,12 @@ pub(super) struct Writable {
 
 /// Returns bwrap's arguments for this host.
 pub(super) fn plan(writable: &Writable, quota: &Quota, numbers: &Numbers) -> Vec<OsString> {
-    plan_for(&look_at_root(), writable, quota, numbers)
+    plan_for(&look_at_root(), &look_at_etc(), writable, quota, numbers)
 }
 
 fn plan_for(
     root: &[RootEntry],
+    etc: &[String],
     writable: &Writable,
     quota: &Quota,
     numbers: &Numbers,
@@ -72,7 +73,7 @@ fn plan_for(
     let mut arguments = Arguments(Vec::new());
     arguments.namespaces();
     arguments.system(root);
-    arguments.etc(&numbers.etc_files);
+    arguments.etc(etc, &numbers.etc_files);
     arguments.kernel_file_systems(quota);
     arguments.scratch(writable, quota);
     arguments.add(["--bind"]).add([writable.workspace.as_os_str()]).add([WORKSPACE]);
@@ -130,9 +131,9 @@ impl Arguments {
         }
     }
 
-    fn etc(&mut self, texts: &[i32]) {
+    fn etc(&mut self, names: &[String], texts: &[i32]) {
         self.add(["--dir", "/etc"]);
-        for name in ETC_NAMES {
+        for name in names {
             let path = format!("/etc/{name}");
             self.add(["--ro-bind-try", &path, &path]);
         }
@@ -174,6 +175,15 @@ pub(super) fn scratch_bytes(quota: &Quota) -> (u64, u64) {
     (quota.disk_bytes.min(quota.memory_bytes).max(page), (quota.memory_bytes / 2).max(page))
 }
 
+/// Names what is shown of the host's `/etc`: [`ETC_NAMES`], and where Debian keeps the configuration of a Java under `/usr/lib/jvm`,
+/// without which no Java starts.
+fn look_at_etc() -> Vec<String> {
+    let entries = fs::read_dir("/etc").into_iter().flatten().filter_map(Result::ok);
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let java = names.filter(|name| name.starts_with("java-") && name.ends_with("-openjdk"));
+    ETC_NAMES.into_iter().map(str::to_owned).chain(java).collect()
+}
+
 fn look_at_root() -> Vec<RootEntry> {
     SYSTEM_NAMES.into_iter().filter_map(look_at).collect()
 }
@@ -209,7 +219,7 @@ mod tests {
         };
         let numbers = Numbers { inner_exe: 20, info: 21, etc_files: vec![22, 23, 24, 25] };
         let writable = Writable { workspace: "/srv/work tree".into(), tmp: None };
-        let arguments = plan_for(root, &writable, &quota, &numbers);
+        let arguments = plan_for(root, &["ld.so.cache".to_owned()], &writable, &quota, &numbers);
         arguments.into_iter().map(|argument| argument.into_string().unwrap()).collect()
     }
 
@@ -247,6 +257,8 @@ mod tests {
         assert_eq!(writable.len(), 1);
         assert_eq!(arguments[writable[0] + 1..writable[0] + 3], ["/srv/work tree", "/workspace"]);
         assert!(has(&arguments, &["--ro-bind", "/lib", "/lib"]));
+        let bound = has(&arguments, &["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]);
+        assert!(bound);
         assert!(has(&arguments, &["--remount-ro", "/"]));
     }
 

@@ -31,7 +31,7 @@ fn n_rounds() -> usize {
     std::env::var("CARNET_RACE_ROUNDS").map_or(40, |rounds| rounds.parse().unwrap())
 }
 
-fn held<'b>(bench: &'b Bench, path: &Path) -> SandboxSpec {
+fn held(bench: &Bench, path: &Path) -> SandboxSpec {
     let executable = Executable::open(path).unwrap();
     SandboxSpec { executable: Some(executable), ..bench.spec(&[path.to_str().unwrap()]) }
 }

@@ -1,0 +1,1 @@
+double square(double side) { return side * side; }

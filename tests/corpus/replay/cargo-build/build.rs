@@ -1,0 +1,5 @@
+//! Names the shape.
+
+fn main() {
+    println!("cargo:rustc-env=SHAPE=rectangle");
+}

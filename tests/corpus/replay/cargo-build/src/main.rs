@@ -1,0 +1,5 @@
+//! Areas.
+
+fn main() {
+    println!("{} {}", env!("SHAPE"), 6 * 7);
+}

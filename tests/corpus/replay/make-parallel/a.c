@@ -1,0 +1,10 @@
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int a(int n) {
+    int sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += i * i % 7;
+    return sum;
+}

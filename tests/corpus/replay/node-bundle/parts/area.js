@@ -1,0 +1,1 @@
+exports.area = (n) => n + 4;

@@ -1,0 +1,1 @@
+exports.edge = (n) => n + 4;

@@ -1,0 +1,1 @@
+exports.plane = (n) => n + 5;

@@ -1,0 +1,1 @@
+exports.point = (n) => n + 5;

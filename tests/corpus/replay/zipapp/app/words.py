@@ -1,0 +1,1 @@
+WORDS = ["wolf", "bear", "lynx"]
