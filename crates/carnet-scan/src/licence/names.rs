@@ -252,8 +252,11 @@ impl Reader<'_> {
     }
 
     fn named(&self, words: Range<usize>, expression: String, is_loose: bool) -> Named {
+        // The list's old ids (`GPL-2.0+`) in the form that it gives them today.
+        let current = carnet_core::current_license(&expression);
+        let listed = carnet_core::listed_expression(current).map(|listed| listed.to_string());
         let detection = Detection {
-            expression: carnet_core::current_license(&expression).to_owned(),
+            expression: listed.unwrap_or_else(|| current.to_owned()),
             kind: if self.grants(words.start) { LicenceKind::Notice } else { LicenceKind::Mention },
             span: self.words.bytes(&words),
             coverage: 1.0,

@@ -69,6 +69,7 @@ fn notices_know_versions_and_or_later() {
         "Notice GPL-2.0-only",
     );
     check("a.c", &gnu("GNU Lesser General Public License", "version 2.1."), "Notice LGPL-2.1-only");
+    check("README", "License: GPL-2.0+", "Notice GPL-2.0-or-later");
     check("README", "Released under the GPLv3+.", "Notice GPL-3.0-or-later");
     check("README", "Licensed under the Apache License, Version 2.0", "Notice Apache-2.0");
     check("README", "License: CC-BY-SA 4.0", "Notice CC-BY-SA-4.0");
