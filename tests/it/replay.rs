@@ -359,3 +359,22 @@ fn a_program_that_changed_is_named() {
     let plain = in_namespace(&format!("replay {random} --skip-env")).expect_code(13);
     assert!(plain.stdout.starts_with("DIVERGED"), "{}", plain.stdout);
 }
+
+#[test]
+fn a_lane_declares_classes_and_the_command_line_wins() {
+    let walk = Walk::initialised("printf 'words:\\n\\t@date +%%s%%N\\n' >Makefile", everyone()[0]);
+    let shipped = crate::support::root().join("allowlists");
+    for name in ["deny.toml", "code-impl.toml"] {
+        let text = std::fs::read_to_string(shipped.join(name)).unwrap();
+        let outputs = "[outputs]\nclasses = [\"stdout=nondeterministic\"]\n\n[environment]";
+        walk.write(&format!("allowlists/{name}"), text.replace("[environment]", outputs));
+    }
+    walk.repo.commit_all("a policy");
+    walk.git(&["config", "carnet.policyRef", "HEAD"]).expect_code(0);
+    walk.carnet(&["run", "--", "make", "words"]).expect_code(0);
+    let replayed = walk.carnet(&["replay", &walk.newest_run()]).expect_code(0);
+    assert!(replayed.stdout.starts_with("MATCH_NORMALISED"), "{}", replayed.stdout);
+    walk.carnet(&["run", "--class", "stdout=exact", "--", "make", "words"]).expect_code(0);
+    let replayed = walk.carnet(&["replay", &walk.newest_run()]).expect_code(13);
+    assert!(replayed.stdout.starts_with("DIVERGED"), "{}", replayed.stdout);
+}

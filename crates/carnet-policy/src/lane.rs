@@ -8,13 +8,14 @@ use std::{
     sync::Arc,
 };
 
-use carnet_core::{Decision, Digest, Digester, LaneName, Quota};
+use carnet_core::{Decision, Digest, Digester, LaneName, OutputRule, Quota};
 
 use crate::{
     changes::{self, Changes},
     environment,
     floor::{self, Required},
     hidden::{ALWAYS_HIDDEN, HiddenFiles, check_glob},
+    outputs,
     problem::{PolicyProblem, Problems},
     reader::{self, TableReader},
     rule::{self, AllowRule, DenyRule, Reading},
@@ -36,6 +37,7 @@ pub struct Lane {
     quota: Quota,
     hidden: Arc<HiddenFiles>,
     changes: Changes,
+    classes: Vec<OutputRule>,
     required: Vec<Required>,
     environment: BTreeMap<String, String>,
     shared_deny: Arc<DenyList>,
@@ -134,13 +136,18 @@ impl Lane {
         &self.changes
     }
 
+    /// Returns how a replay compares the outputs of the lane's runs; the first glob that fits decides.
+    pub fn classes(&self) -> &[OutputRule] {
+        &self.classes
+    }
+
     /// Returns the layers of confinement without which no run of the lane may start.
     pub fn required(&self) -> &[Required] {
         &self.required
     }
 
     /// Returns this lane as a work tree tightens it: both must admit, the smaller limit counts, what either hides is
-    /// hidden, what either requires is required. The environment stays this lane's.
+    /// hidden, what either requires is required. The environment and the classes of outputs stay this lane's.
     #[must_use]
     pub fn tightened_by(mut self, mut other: Lane) -> Lane {
         let mut digester = Digester::new();
@@ -280,6 +287,8 @@ fn read_lane(
     let hidden = Arc::new(read_hidden(hidden, problems));
     let changes = table.table_if_any("changes", problems);
     let changes = changes::read(changes, problems);
+    let classes = table.table_if_any("outputs", problems);
+    let classes = outputs::read(classes, problems);
     let sandbox = table.table_if_any("sandbox", problems);
     let required = floor::read(sandbox, problems);
     let variables = table.table_if_any("environment", problems);
@@ -302,6 +311,7 @@ fn read_lane(
         quota: quota?,
         hidden,
         changes,
+        classes,
         required,
         environment,
         shared_deny,

@@ -237,7 +237,11 @@ pub enum RunError {
 ///
 /// [`RunError`] for an unknown lane, an unreadable commit, a malformed output. A command that the lane
 /// does not admit is no error: the plan says so.
-pub fn plan(repo: &Repo, policy: &PolicyInForce, request: RunRequest) -> Result<RunPlan, RunError> {
+pub fn plan(
+    repo: &Repo,
+    policy: &PolicyInForce,
+    mut request: RunRequest,
+) -> Result<RunPlan, RunError> {
     let commit = request.commit;
     let repeats = request.repeats.as_ref();
     let read = repo.read_commit(&commit);
@@ -252,6 +256,10 @@ pub fn plan(repo: &Repo, policy: &PolicyInForce, request: RunRequest) -> Result<
     let variables =
         recorded.unwrap_or_else(|| environment::variables(committed, lane.environment()));
     let outputs = Outputs::compile(&request.outputs)?;
+    // A repeat is compared as its record says.
+    if request.repeats.is_none() {
+        request.classes.extend_from_slice(lane.classes());
+    }
     Classes::compile(&request.classes)?;
     let admission = if request.kind == RunKind::Sandbox {
         confine::unasked(&lane)
