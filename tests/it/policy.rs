@@ -201,3 +201,27 @@ fn a_floor_that_the_kernel_cannot_give_refuses_before_a_process_starts() {
     walk.commit_round_the_hook(&[("allowlists/code-impl.toml", &text)]);
     walk.carnet(&["run", "--output", "started", "--", "touch", "started"]).expect_code(0);
 }
+
+#[test]
+fn the_page_of_the_format_shows_what_explain_says() {
+    let page = fs::read_to_string(root().join("docs/format/allowlist.md")).unwrap();
+    // Lines of files move.
+    let without_lines = |text: &str| {
+        text.split(".toml:")
+            .map(|it| it.trim_start_matches(|char: char| char.is_ascii_digit()))
+            .collect::<Vec<_>>()
+            .join(".toml:")
+    };
+    let (mut n_allowed, mut n_denied) = (0, 0);
+    for shown in page.split("\n    $ carnet policy explain -- ").skip(1) {
+        let (command, rest) = shown.split_once('\n').unwrap();
+        let lines = rest.lines().map_while(|line| line.strip_prefix("    "));
+        let shown: String = lines.map(|line| format!("{line}\n")).collect();
+        let argv: Vec<_> = command.split(' ').collect();
+        let said = outside(&[&["policy", "explain", "--"], argv.as_slice()].concat()).stdout;
+        let (said, _) = said.rsplit_once("  policy: ").unwrap();
+        assert_eq!(without_lines(said), without_lines(&shown), "{command}");
+        if said.starts_with("allowed") { n_allowed += 1 } else { n_denied += 1 }
+    }
+    assert_eq!((n_allowed, n_denied), (5, 5));
+}

@@ -13,6 +13,14 @@ use crate::{shell::Cmd, system};
 
 const N_RUNS: usize = 40;
 
+/// Prints what decisions of the policy cost. The work is done by an example of `carnet-policy`.
+pub fn policy() -> Result<(), String> {
+    Cmd::new("cargo")
+        .args(&["run", "--release", "--quiet", "-p", "carnet-policy", "--example", "decision_time"])
+        .dir(&crate::shell::repository_root())
+        .run()
+}
+
 /// Prints the table.
 pub fn whole_commands() -> Result<(), String> {
     system::ensure_packages(system::FOR_USE)?;

@@ -35,6 +35,7 @@ Chores of carnet. Usage: cargo xtask <verb>
                   that an old Landlock, or none, is refused; skipped aloud where qemu or the kernel is missing
   bench           whole-command figures: hook, run, start-up
   bench scan DIR… scan DIR with carnet and each peer on PATH (kingfisher, gitleaks, ripsecrets): processor time, memory
+  bench policy    how long a decision takes in a lane of 500 rules, and what loading a lane costs
   eval scan FILE  score the scanner on labelled snippets (JSON lines, plain or .xz); --list names each miss
   eval licence DIR  score licence detection on checkouts of scancode-toolkit and fossology in DIR
   licence-data DIR  pack the SPDX licence list anew, from the json folder of spdx/license-list-data
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         ["bench"] => bench::whole_commands(),
         ["bench", "scan", dirs @ ..] if !dirs.is_empty() => scanner::bench(dirs),
         ["measure-one", program, args @ ..] => scanner::measure_one(program, args),
+        ["bench", "policy"] => bench::policy(),
         ["eval", "scan", file, rest @ ..] => scanner::eval(file, rest),
         ["eval", "licence", dir] => licence::eval(dir),
         ["licence-data", dir] => licence::data(dir),
