@@ -31,11 +31,11 @@ pub(crate) fn read(
 mod tests {
     use crate::Lane;
 
-    const DENY: &str = "format = \"carnet/allowlist/1\"\nlane = \"deny\"\ndescription = \"\"\n";
+    const DENY: &str = "format = \"carnet/allowlist/1\"\nlane = \"deny\"\ndescription = \"x\"\n";
 
     fn lane(outputs: &str) -> Result<Lane, String> {
         let text = format!(
-            "format = \"carnet/allowlist/1\"\nlane = \"l\"\ndescription = \"\"\n[limits]\nmax_cpu_pct = 80\nmax_mem_mb = 64\n\
+            "format = \"carnet/allowlist/1\"\nlane = \"l\"\ndescription = \"x\"\n[limits]\nmax_cpu_pct = 80\nmax_mem_mb = 64\n\
              max_exec_seconds = 1\nmax_parallel = 1\nmax_processes = 1\nmax_disk_mb = 1\nmax_output_mb = 1\n[outputs]\n{outputs}\n"
         );
         Lane::parse(("l.toml", &text), ("deny.toml", DENY))
