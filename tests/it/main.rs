@@ -16,6 +16,7 @@ mod messages;
 mod policy;
 mod push;
 mod quota;
+mod receipts;
 mod replay;
 mod retention;
 mod rules;

@@ -83,14 +83,29 @@ impl Repo {
         author: &Author,
         time: Timestamp,
     ) -> Result<(), NoteError> {
-        if line.is_empty() || line.contains(['\n', '\0']) {
+        self.append_notes(notes_ref, &[(*target, line.to_owned())], author, time)
+    }
+
+    /// The same for many lines, in one commit of the notes; either all are there then or none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Repo::append_note`].
+    pub fn append_notes(
+        &self,
+        notes_ref: &str,
+        lines: &[(GitOid, String)],
+        author: &Author,
+        time: Timestamp,
+    ) -> Result<(), NoteError> {
+        if lines.iter().any(|(_, line)| line.is_empty() || line.contains(['\n', '\0'])) {
             return Err(NoteError::Line);
         }
         let _turn = self.take_turn(notes_ref);
         let mut backoff = Backoff::new();
         for _ in 0..MAX_ATTEMPTS {
             let tip = self.read_ref(notes_ref)?;
-            let Some(tree) = self.add_line(notes_ref, tip.as_ref(), target, line)? else {
+            let Some(tree) = self.add_lines(notes_ref, tip.as_ref(), lines)? else {
                 return Ok(());
             };
             let commit_id = self.write_commit(&CommitSpec {
@@ -125,25 +140,29 @@ impl Repo {
         self.note_of(notes_ref, &mut notes, target, &objects)
     }
 
-    /// Returns the notes tree with one more line in it; `None` when the line is there already.
-    fn add_line(
+    /// Returns the notes tree with more lines in it; `None` when all are there already.
+    fn add_lines(
         &self,
         notes_ref: &str,
         tip: Option<&GitOid>,
-        target: &GitOid,
-        line: &str,
+        lines: &[(GitOid, String)],
     ) -> Result<Option<GitOid>, NoteError> {
         let objects = Objects { repo: self, failure: RefCell::default() };
         let mut notes = self.open_notes(notes_ref, tip, &objects)?;
-        let old = self.note_of(notes_ref, &mut notes, target, &objects)?;
-        let Some(new) = lines_of_both(old.as_deref().unwrap_or_default(), line.as_bytes()) else {
-            return Ok(None);
-        };
-        let blob_id = self.write_blob(&new)?;
-        let edited = notes
-            .replace(convert::to_gix(target), convert::to_gix(&blob_id), &objects)
-            .map_err(|err| objects.explain(notes_ref, err))?;
-        Ok(Some(convert::from_gix(&edited.tree)))
+        let mut tree = None;
+        for (target, line) in lines {
+            let old = self.note_of(notes_ref, &mut notes, target, &objects)?;
+            let Some(new) = lines_of_both(old.as_deref().unwrap_or_default(), line.as_bytes())
+            else {
+                continue;
+            };
+            let blob_id = self.write_blob(&new)?;
+            let edited = notes
+                .replace(convert::to_gix(target), convert::to_gix(&blob_id), &objects)
+                .map_err(|err| objects.explain(notes_ref, err))?;
+            tree = Some(convert::from_gix(&edited.tree));
+        }
+        Ok(tree)
     }
 
     pub(crate) fn open_notes(

@@ -148,6 +148,11 @@ impl<'a> Guard<'a> {
         self.suppressions.as_ref()
     }
 
+    /// Returns the digest of the content policy.
+    pub fn policy_digest(&self) -> Digest {
+        self.policy.digest()
+    }
+
     /// Returns the digest of the rules.
     pub fn rules_digest(&self) -> Digest {
         self.rules.digest()

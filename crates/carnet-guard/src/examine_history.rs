@@ -7,7 +7,7 @@ use carnet_git::Repo;
 
 use crate::{
     examine::{BLOB_BYTES_MAX, Examination, ExamineError, Guard, Tally},
-    history::{self, ASKED_MAX, ObjectReader, Piece, Revisions, Speaker, message_of},
+    history::{self, ASKED_MAX, Change, ObjectReader, Piece, Revisions, Speaker, message_of},
     known::{KnownHistory, LookedAt, PieceKey, UncleanPiece, shallow_digest},
 };
 
@@ -40,8 +40,22 @@ impl Guard<'_> {
         now: Timestamp,
         on_progress: &mut dyn FnMut(Progress),
     ) -> Result<Examination, ExamineError> {
+        self.examine_uncovered(repo, revisions, tips, HashSet::new(), now, on_progress)
+    }
+
+    /// The same, but for the files of the commits in `covered`.
+    pub(crate) fn examine_uncovered(
+        &self,
+        repo: &Repo,
+        revisions: &Revisions,
+        tips: &[(GitOid, String)],
+        covered: HashSet<GitOid>,
+        now: Timestamp,
+        on_progress: &mut dyn FnMut(Progress),
+    ) -> Result<Examination, ExamineError> {
         let mut nothing = KnownHistory::nothing(self.verdicts_digest());
         let mut looking = Looking::new(self, repo, &mut nothing, now, on_progress)?;
+        looking.covered = covered;
         looking.walk(revisions)?;
         for change in history::named_without_commit(repo, tips)? {
             looking.add(Piece::File(change))?;
@@ -109,6 +123,8 @@ struct Looking<'l, 'a> {
     unclean: Vec<UncleanPiece>,
     /// Tags that the tags read so far name.
     inner_tags: Vec<GitOid>,
+    /// Commits whose files need no look.
+    covered: HashSet<GitOid>,
     tally: Tally,
     n_commits: usize,
 }
@@ -132,6 +148,7 @@ impl<'l, 'a> Looking<'l, 'a> {
             waiting: vec![],
             unclean: vec![],
             inner_tags: vec![],
+            covered: HashSet::new(),
             tally: Tally::default(),
             n_commits: 0,
         })
@@ -158,6 +175,12 @@ impl<'l, 'a> Looking<'l, 'a> {
     }
 
     fn add(&mut self, piece: Piece) -> Result<(), ExamineError> {
+        if let Piece::File(Change { commit_id: Some(commit_id), .. }) = &piece
+            && self.covered.contains(commit_id)
+        {
+            self.tally.n_known += 1;
+            return Ok(());
+        }
         let key = self.known.key(&piece);
         if !self.seen.insert(key) {
             return Ok(());

@@ -8,6 +8,7 @@
 //! Memory is bounded by one blob and 256 names, whatever the length of the history.
 
 use std::{
+    collections::HashMap,
     io::{self, BufRead, BufReader, Read as _, Write as _},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
@@ -201,6 +202,60 @@ pub(crate) fn each_piece<E: From<HistoryError>>(
     Ok(rev_list.finish()?)
 }
 
+/// A commit by its trees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CommitTree {
+    pub(crate) id: GitOid,
+    pub(crate) tree: GitOid,
+    /// The trees of its parents, as far as they are here: at the border of a shallow clone there are none.
+    pub(crate) parent_trees: Vec<GitOid>,
+}
+
+/// Returns the trees of commits, newest first, and of their parents; of `n_max` commits at most.
+pub(crate) fn commit_trees(
+    repo: &Repo,
+    revisions: &Revisions,
+    n_max: Option<usize>,
+) -> Result<Vec<CommitTree>, HistoryError> {
+    let mut command = git(repo)?;
+    command.arg("rev-list").arg("--format=%H %T %P").args(&revisions.options);
+    command.args(n_max.map(|n_max| format!("--max-count={n_max}"))).arg("--stdin");
+    let mut child = Running::start("rev-list", &mut command)?;
+    child.tell_all(&revisions.revisions)?;
+    let mut answer = String::new();
+    let read = child.take_stdout()?.read_to_string(&mut answer);
+    read.map_err(|source| HistoryError::Io { command: "rev-list", source })?;
+    child.finish()?;
+    let mut commits = vec![];
+    for line in answer.lines().filter(|line| !line.starts_with("commit ")) {
+        let ids = line.split_whitespace().map(|id| oid(id.as_bytes(), "rev-list"));
+        let ids: Vec<GitOid> = ids.collect::<Result<_, _>>()?;
+        let [id, tree, parents @ ..] = &ids[..] else {
+            return Err(HistoryError::Answer { command: "rev-list" });
+        };
+        commits.push((*id, *tree, parents.to_vec()));
+    }
+    let mut trees: HashMap<GitOid, GitOid> = commits.iter().map(|it| (it.0, it.1)).collect();
+    let mut unknown: Vec<GitOid> = commits.iter().flat_map(|it| it.2.clone()).collect();
+    unknown.retain(|id| !trees.contains_key(id));
+    unknown.sort();
+    unknown.dedup();
+    for some in unknown.chunks(ASKED_MAX) {
+        let names: Vec<_> = some.iter().map(|id| format!("{id}^{{tree}}")).collect();
+        for (id, peeled) in some.iter().zip(peel_names(repo, &names)?) {
+            match peeled {
+                Peeled::Tree(tree) => trees.insert(*id, tree),
+                _ => return Err(HistoryError::Answer { command: "cat-file" }),
+            };
+        }
+    }
+    let with_parents = commits.into_iter().map(|(id, tree, parents)| {
+        let parent_trees = parents.iter().map(|parent| trees[parent]).collect();
+        CommitTree { id, tree, parent_trees }
+    });
+    Ok(with_parents.collect())
+}
+
 /// Reads `:<mode> <mode> <id> <id> <status>`, with one colon, mode and id more for each further parent.
 fn new_blob(token: &[u8]) -> Result<Option<GitOid>, HistoryError> {
     let wrong = HistoryError::Answer { command: "diff-tree" };
@@ -230,29 +285,36 @@ pub(crate) enum Peeled {
 pub(crate) fn peel(repo: &Repo, ids: &[GitOid]) -> Result<Vec<Peeled>, HistoryError> {
     let mut peeled = vec![];
     for some in ids.chunks(ASKED_MAX) {
-        let mut command = git(repo)?;
-        command.args(["cat-file", "--batch-check=%(objectname) %(objecttype)"]);
-        let mut child = Running::start("cat-file", &mut command)?;
-        child.tell_all(&some.iter().map(|id| format!("{id}^{{}}")).collect::<Vec<_>>())?;
-        let mut answer = String::new();
-        let read = child.take_stdout()?.read_to_string(&mut answer);
-        read.map_err(|source| HistoryError::Io { command: "cat-file", source })?;
-        child.finish()?;
-        let wrong = || HistoryError::Answer { command: "cat-file" };
-        if answer.lines().count() != some.len() {
-            return Err(wrong());
-        }
-        for line in answer.lines() {
-            let (id, kind) = line.split_once(' ').ok_or_else(wrong)?;
-            peeled.push(match kind {
-                "commit" => Peeled::Commit,
-                "tree" => Peeled::Tree(oid(id.as_bytes(), "cat-file")?),
-                "blob" => Peeled::Blob(oid(id.as_bytes(), "cat-file")?),
-                _ => return Err(wrong()),
-            });
-        }
+        let names: Vec<_> = some.iter().map(|id| format!("{id}^{{}}")).collect();
+        peeled.extend(peel_names(repo, &names)?);
     }
     Ok(peeled)
+}
+
+/// Says what each of at most [`ASKED_MAX`] names is.
+fn peel_names(repo: &Repo, names: &[String]) -> Result<Vec<Peeled>, HistoryError> {
+    let mut command = git(repo)?;
+    command.args(["cat-file", "--batch-check=%(objectname) %(objecttype)"]);
+    let mut child = Running::start("cat-file", &mut command)?;
+    child.tell_all(names)?;
+    let mut answer = String::new();
+    let read = child.take_stdout()?.read_to_string(&mut answer);
+    read.map_err(|source| HistoryError::Io { command: "cat-file", source })?;
+    child.finish()?;
+    let wrong = || HistoryError::Answer { command: "cat-file" };
+    if answer.lines().count() != names.len() {
+        return Err(wrong());
+    }
+    let read = |line: &str| {
+        let (id, kind) = line.split_once(' ').ok_or_else(wrong)?;
+        Ok(match kind {
+            "commit" => Peeled::Commit,
+            "tree" => Peeled::Tree(oid(id.as_bytes(), "cat-file")?),
+            "blob" => Peeled::Blob(oid(id.as_bytes(), "cat-file")?),
+            _ => return Err(wrong()),
+        })
+    };
+    answer.lines().map(read).collect()
 }
 
 /// Returns the files of what names lead to without a commit: blobs, and the trees' files. The name is a blob's path.

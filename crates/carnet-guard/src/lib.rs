@@ -17,6 +17,8 @@ mod history;
 mod known;
 
 mod examine_history;
+mod receipts;
+
 mod newcomers;
 mod push;
 
@@ -42,6 +44,7 @@ pub use policy::{
 };
 pub use protected::{ProtectError, Refused, parse_transaction, refused_change};
 pub use push::{PushError, PushGate, RefChange, pushed_suppressions};
+pub use receipts::{GUARD_NOTES, GuardReceipt, RECEIPT_TYPE, Verifier, write_receipts};
 pub use suppressions::{
     FINDINGS_FILE, SuppressionsError, staged_suppressions, suppressions_in_force, suppressions_of,
 };

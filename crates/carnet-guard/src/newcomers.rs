@@ -14,12 +14,15 @@ use serde::{Deserialize, Serialize};
 use crate::{
     examine::{Examination, ExamineError, Guard},
     examine_history::Progress,
-    history::{self, Revisions},
+    history::{self, CommitTree, Revisions},
+    receipts::GuardReceipt,
 };
 
 const FORMAT: &str = "carnet/looked-over/1";
 /// Most commits that stay flagged; the oldest of more are forgotten here, and met at the push.
 const FLAGGED_MAX: usize = 1000;
+/// Most receipts of one look.
+const RECEIPTS_MAX: usize = 1000;
 
 /// Up to where this clone looked, and which commits it flagged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +46,9 @@ pub struct Newcomers {
     pub examination: Examination,
     /// Those that were not flagged before.
     pub newly_flagged: Vec<GitOid>,
+    /// Receipts for the newest 1,000 new commits at most in which nothing was met, to be signed. What other repositories have
+    /// already needs none.
+    pub receipts: Vec<GuardReceipt>,
 }
 
 impl LookedOver {
@@ -108,6 +114,7 @@ impl Guard<'_> {
         revisions.extend(old.map(|tip| format!("^{tip}")));
         let new = Revisions { options: vec![], revisions };
         let brought = self.examine_commits(repo, &new, &[], now, on_progress)?;
+        let receipts = self.receipts(&clean_commits(repo, &new, &brought)?, now);
         let mut again: Vec<GitOid> = vec![];
         for commit_id in &before.flagged {
             if history::are_reachable(repo, &[*commit_id])? {
@@ -123,8 +130,24 @@ impl Guard<'_> {
         let newly_flagged = flagged.iter().filter(|id| !known.contains(id)).copied().collect();
         flagged.drain(..flagged.len().saturating_sub(FLAGGED_MAX));
         looked_over.remember(tips, flagged);
-        Ok(Newcomers { examination, newly_flagged })
+        Ok(Newcomers { examination, newly_flagged, receipts })
     }
+}
+
+/// The new commits of this clone in which nothing was met, not even what was accepted: another clone may not accept it.
+fn clean_commits(
+    repo: &Repo,
+    new: &Revisions,
+    examination: &Examination,
+) -> Result<Vec<CommitTree>, ExamineError> {
+    let options = ["--not", "--remotes", "--not"].map(str::to_owned).to_vec();
+    let revisions = Revisions { options, revisions: new.revisions.clone() };
+    let accepted = examination.suppressed.iter().map(|suppressed| &suppressed.met);
+    let met = examination.findings.iter().chain(accepted);
+    let unclean: HashSet<_> = met.filter_map(|met| met.commit_id).collect();
+    let mut commits = history::commit_trees(repo, &revisions, Some(RECEIPTS_MAX))?;
+    commits.retain(|commit| !unclean.contains(&commit.id));
+    Ok(commits)
 }
 
 /// The commits with a finding that a gate would refuse, each once, in order.

@@ -1,5 +1,7 @@
 //! What a push brings: the lines that git gives to `pre-push` and `pre-receive`, and the commits that the other side lacks.
 
+use std::collections::HashSet;
+
 use carnet_core::{GitOid, GitOidParseError, Timestamp};
 use carnet_git::{RefError, Repo};
 use carnet_policy::Suppressions;
@@ -7,6 +9,7 @@ use carnet_policy::Suppressions;
 use crate::{
     examine::{Examination, ExamineError, Guard},
     history::{self, HistoryError, Peeled, Revisions},
+    receipts::Verifier,
     suppressions::{SuppressionsError, suppressions_of},
 };
 
@@ -95,6 +98,8 @@ fn object(text: &str) -> Result<Option<GitOid>, GitOidParseError> {
 impl Guard<'_> {
     /// Examines what a push brings that the other side lacks.
     ///
+    /// - `trusts`: whose receipts count; where there is none, everything is examined anew. Messages are in any case.
+    ///
     /// # Errors
     ///
     /// [`PushError`] when anything could not be read: the push is refused then.
@@ -103,6 +108,7 @@ impl Guard<'_> {
         repo: &Repo,
         gate: &PushGate,
         changes: &[RefChange],
+        trusts: Option<Verifier<'_>>,
         now: Timestamp,
     ) -> Result<Examination, PushError> {
         let tips: Vec<(GitOid, String)> =
@@ -114,7 +120,11 @@ impl Guard<'_> {
             revisions.extend(there.iter().map(|id| format!("^{id}")));
         }
         let revisions = Revisions { options: vec![], revisions };
-        Ok(self.examine_commits(repo, &revisions, &tips, now, &mut |_| {})?)
+        let covered = match trusts {
+            Some(verifier) => self.covered(repo, &revisions, verifier)?,
+            None => HashSet::new(),
+        };
+        Ok(self.examine_uncovered(repo, &revisions, &tips, covered, now, &mut |_| {})?)
     }
 }
 

@@ -8,11 +8,15 @@ use carnet_git::{
     Author, NoteError, NotesJoined, ProgramError, PushError, RefError, Repo, fetch_refspecs,
 };
 
+use carnet_guard::GUARD_NOTES;
+
 use crate::{
     checkpoint::{chain_name, checkpoint_ref},
     record::PASSPORT_NOTES,
 };
 
+/// The notes that clones share.
+const NOTES: [&str; 2] = [PASSPORT_NOTES, GUARD_NOTES];
 /// Most rounds of fetch, join and push while others push at the same time.
 const ROUNDS_MAX: u32 = 20;
 
@@ -106,15 +110,20 @@ pub fn sync(repo: &Repo, remote: &str, writer: &str, now: Timestamp) -> Result<S
         let refspecs: Vec<&str> = fetched.iter().map(String::as_str).collect();
         repo.fetch(remote, &refspecs)
             .map_err(|source| SyncError::Fetch { remote: remote.to_owned(), source })?;
-        if let Some(tip) = repo.read_ref(&format!("{theirs}notes/passports"))? {
-            let this_round = repo.join_notes(PASSPORT_NOTES, &tip, &author, now)?;
-            joined = if this_round == NotesJoined::Unchanged { joined } else { this_round };
+        for notes in NOTES {
+            let name = notes.trim_start_matches("refs/notes/carnet/");
+            if let Some(tip) = repo.read_ref(&format!("{theirs}notes/{name}"))? {
+                let this_round = repo.join_notes(notes, &tip, &author, now)?;
+                joined = if this_round == NotesJoined::Unchanged { joined } else { this_round };
+            }
         }
         let own_refs = own_refs(repo, writer)?;
         let mut pushed: Vec<String> =
             own_refs.iter().map(|(name, _)| format!("{name}:{name}")).collect();
-        if repo.read_ref(PASSPORT_NOTES)?.is_some() {
-            pushed.push(format!("{PASSPORT_NOTES}:{PASSPORT_NOTES}"));
+        for notes in NOTES {
+            if repo.read_ref(notes)?.is_some() {
+                pushed.push(format!("{notes}:{notes}"));
+            }
         }
         let refspecs: Vec<&str> = pushed.iter().map(String::as_str).collect();
         let result = if refspecs.is_empty() { Ok(()) } else { repo.push(remote, &refspecs) };

@@ -2,13 +2,14 @@
 
 use std::io::{self, Read as _};
 
+use carnet_access::{dsse::Signatures, keys::PublicKey};
 use carnet_core::ExitCode;
 use carnet_git::{ObjectError, StagedError};
 use carnet_guard::{
     AuditEvent, COMMIT_MSG, EVENTS, Examination, ExamineError, FINDINGS_FILE, Guard, HistoryError,
-    Met, PushError, PushGate, RefChange, Refused, SHIM_VERSION, SuppressionsError, append_audit,
-    parse_transaction, pushed_suppressions, refused_change, staged_suppressions,
-    suppressions_in_force,
+    Met, PushError, PushGate, RECEIPT_TYPE, RefChange, Refused, SHIM_VERSION, SuppressionsError,
+    Verifier, append_audit, parse_transaction, pushed_suppressions, refused_change,
+    staged_suppressions, suppressions_in_force,
 };
 use carnet_policy::Suppressions;
 
@@ -25,6 +26,8 @@ const PRE_RECEIVE: &str = "pre-receive";
 const UPDATE: &str = "update";
 /// The configuration key that keeps runs out of a plain `git push`, when it is `false`.
 const PUSH_RUNS: &str = "carnet.pushRuns";
+/// The configuration key that lets receipts of `carnet.trustedKey`s count on a server, when it is `true`.
+const TRUST_RECEIPTS: &str = "carnet.trustReceipts";
 /// The event of every change of a ref.
 const REFERENCE_TRANSACTION: &str = "reference-transaction";
 /// Most bytes that git may give to a hook: about 400,000 refs, or a very long message.
@@ -157,7 +160,13 @@ fn before_push(ui: &Ui, workspace: &Workspace, event: &str, gate: &PushGate) -> 
     }
     let pushed = || pushed_suppressions(&workspace.repo, &changes, now()).ok().flatten();
     let guard = gate_or_mending(ui, workspace, pushed)?;
-    let examination = guard.examine_push(&workspace.repo, gate, &changes, now())?;
+    let trusted = trusted_for_receipts(workspace, gate)?;
+    let verifier = |payload: &[u8], signatures: &[u8]| {
+        Signatures::from_json(signatures)
+            .is_ok_and(|signatures| signatures.verify(RECEIPT_TYPE, payload, &trusted).is_ok())
+    };
+    let trusts: Option<Verifier<'_>> = if trusted.is_empty() { None } else { Some(&verifier) };
+    let examination = guard.examine_push(&workspace.repo, gate, &changes, trusts, now())?;
     let code = answer(ui, workspace, event, "push", examination)?;
     // Who pushes carnet's refs by name is not helped: git would find them there already.
     let by_hand = changes.iter().any(|change| change.name.starts_with("refs/carnet/"));
@@ -167,6 +176,15 @@ fn before_push(ui: &Ui, workspace: &Workspace, event: &str, gate: &PushGate) -> 
         push_runs_too(ui, workspace, remote);
     }
     Ok(code)
+}
+
+/// The keys whose receipts count: none, but on a server that says so and names keys.
+fn trusted_for_receipts(
+    workspace: &Workspace,
+    gate: &PushGate,
+) -> Result<Vec<PublicKey>, CommandError> {
+    let says_so = workspace.repo.config_get(TRUST_RECEIPTS).is_some_and(|value| value == "true");
+    if says_so && *gate == PushGate::Arriving { workspace.trusted_keys() } else { Ok(vec![]) }
 }
 
 /// A plain `git push` takes this clone's runs along. What stands in the way of that never stops the push itself.

@@ -6,9 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use carnet_access::dsse::Signatures;
 use carnet_core::{Content, ExitCode, Origin};
-use carnet_git::{OpenError, Repo};
-use carnet_guard::{Examination, Guard, KnownHistory, LookedOver, Met, Newcomers, Revisions};
+use carnet_git::{Author, OpenError, Repo};
+use carnet_guard::{
+    Examination, Guard, GuardReceipt, KnownHistory, LookedOver, Met, Newcomers, RECEIPT_TYPE,
+    Revisions, write_receipts,
+};
 use carnet_policy::ContentPolicy;
 use carnet_scan::RuleSet;
 
@@ -92,17 +96,36 @@ fn scan_unexamined(ui: &Ui) -> Result<Examination, CommandError> {
             line.show(at);
         })?;
     drop(line);
-    let Newcomers { examination, newly_flagged } = newcomers;
+    let Newcomers { examination, newly_flagged, receipts } = newcomers;
     let is_new = |met: &&Met| met.commit_id.is_some_and(|id| newly_flagged.contains(&id));
     let of_new: Vec<&Met> = examination.findings.iter().filter(is_new).collect();
     if !of_new.is_empty() {
         super::hook::audit(ui, &workspace, "flag", "refs", &of_new);
     }
+    give_receipts(ui, &workspace, receipts);
     looked_over.save().map_err(|error| {
         CommandError::new(ExitCode::Io, format!("cannot keep what was looked at: {error}"))
             .hint("Nothing is lost: the next `carnet scan --unexamined` looks at it again.")
     })?;
     Ok(examination)
+}
+
+/// Signs and keeps receipts, where there is a key; without them a server only examines more.
+fn give_receipts(ui: &Ui, workspace: &Workspace, receipts: Vec<GuardReceipt>) {
+    let Ok(key) = workspace.key() else { return };
+    if receipts.is_empty() {
+        return;
+    }
+    let sign = |receipt: GuardReceipt| {
+        let signatures = Signatures::sign(RECEIPT_TYPE, &receipt.payload(), &key);
+        Some((receipt, serde_json::from_slice(&signatures.to_json()).ok()?))
+    };
+    let signed = receipts.into_iter().filter_map(sign).collect();
+    let email = format!("{}@carnet.invalid", key.public().writer());
+    let author = Author { name: "carnet".to_owned(), email };
+    if let Err(error) = write_receipts(&workspace.repo, signed, &author, now()) {
+        ui.err(&format!("carnet: receipts could not be kept: {error}\n"));
+    }
 }
 
 fn scan_staged() -> Result<Examination, CommandError> {
