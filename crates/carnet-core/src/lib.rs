@@ -19,6 +19,7 @@ mod region;
 mod verdict;
 
 mod enforcement;
+mod host;
 mod lane;
 mod outcome;
 mod output_class;
@@ -33,6 +34,7 @@ pub use digest::{Digest, DigestParseError, Digester};
 pub use enforcement::{Enforcement, EnforcementLevel};
 pub use exit::ExitCode;
 pub use finding::{Confidence, Content, Finding, Fingerprint, Origin, Severity};
+pub use host::{Host, HostError, HostPort};
 pub use lane::{LaneName, LaneNameError};
 pub use license::{LicenseExpression, LicenseExpressionError, LicenseTerm};
 pub use license_list::{

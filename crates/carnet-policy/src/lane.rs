@@ -8,14 +8,14 @@ use std::{
     sync::Arc,
 };
 
-use carnet_core::{Decision, Digest, Digester, LaneName, OutputRule, Quota};
+use carnet_core::{Decision, Digest, Digester, HostPort, LaneName, OutputRule, Quota};
 
 use crate::{
     changes::{self, Changes},
     environment,
     floor::{self, Required},
     hidden::{ALWAYS_HIDDEN, HiddenFiles, check_glob},
-    outputs,
+    network, outputs,
     problem::{PolicyProblem, Problems},
     reader::{self, TableReader},
     rule::{self, AllowRule, DenyRule, Reading},
@@ -39,6 +39,7 @@ pub struct Lane {
     changes: Changes,
     classes: Vec<OutputRule>,
     required: Vec<Required>,
+    network: Vec<HostPort>,
     environment: BTreeMap<String, String>,
     shared_deny: Arc<DenyList>,
     deny: Vec<DenyRule>,
@@ -146,8 +147,14 @@ impl Lane {
         &self.required
     }
 
+    /// Returns the hosts that its runs may reach, through the supervisor's proxy.
+    pub fn network(&self) -> &[HostPort] {
+        &self.network
+    }
+
     /// Returns this lane as a work tree tightens it: both must admit, the smaller limit counts, what either hides is
-    /// hidden, what either requires is required. The environment and the classes of outputs stay this lane's.
+    /// hidden, what either requires is required, hosts that both name can be reached. The environment and the classes of
+    /// outputs stay this lane's.
     #[must_use]
     pub fn tightened_by(mut self, mut other: Lane) -> Lane {
         let mut digester = Digester::new();
@@ -163,6 +170,7 @@ impl Lane {
         self.hidden = Arc::new(HiddenFiles::new(globs));
         self.changes = self.changes.tightened_by(&other.changes);
         self.required = floor::union(&self.required, &other.required);
+        self.network = network::common(&self.network, &other.network);
         self.tightening = Some(Box::new(other));
         self
     }
@@ -291,6 +299,8 @@ fn read_lane(
     let classes = outputs::read(classes, problems);
     let sandbox = table.table_if_any("sandbox", problems);
     let required = floor::read(sandbox, problems);
+    let hosts = table.table_if_any("network", problems);
+    let network = network::read(hosts, problems);
     let variables = table.table_if_any("environment", problems);
     let environment = read_environment(variables, problems);
     let reading = Reading { lane: &name, hidden: Arc::clone(&hidden), is_known_sound };
@@ -313,6 +323,7 @@ fn read_lane(
         changes,
         classes,
         required,
+        network,
         environment,
         shared_deny,
         deny,

@@ -31,6 +31,7 @@ mod environment;
 mod floor;
 mod lane;
 mod load;
+mod network;
 mod outputs;
 
 mod content;

@@ -20,8 +20,8 @@ use carnet_git::{ObjectError, Repo, store::Stores};
 use carnet_guard::{Guard, PolicyInForce};
 use carnet_policy::{Admission, Lane, LoadLaneError, PolicyProblem, Required, ToolLock};
 use carnet_sandbox::{
-    Captured, Confined, OutputStream, Requirement, SandboxError, SandboxSpec, ServiceAccount,
-    Workspace,
+    Captured, Confined, Network, OutputStream, Requirement, SandboxError, SandboxSpec,
+    ServiceAccount, Workspace,
 };
 
 use crate::{
@@ -470,6 +470,7 @@ fn run_confined(
         service_account: ctx.service_account,
         stdin: stdin.map_err(io("duplicate standard input"))?,
         secrets: vec![],
+        network: Network::new(plan.lane.network().to_vec()),
     };
     let passport =
         passport_of_a_crash(ctx, plan, id, checkout.tree_sha256, tool.into_iter().collect());

@@ -18,7 +18,10 @@
 
 mod error;
 mod floor;
+mod network;
 mod probe;
+#[cfg(target_os = "linux")]
+mod proxy;
 mod spec;
 
 #[cfg(target_os = "linux")]
@@ -33,6 +36,7 @@ use elsewhere as platform;
 
 pub use error::SandboxError;
 pub use floor::Requirement;
+pub use network::Network;
 pub use platform::{
     Executable, OwnershipError, inner_main, prepare_workspace_owner, probe, run, run_attended,
 };

@@ -13,7 +13,7 @@ use std::{
 use carnet_core::{Enforcement, Outcome, Quota, Usage};
 use zeroize::Zeroizing;
 
-use crate::{Executable, Requirement};
+use crate::{Executable, Network, Requirement};
 
 /// Where the workspace is seen inside, and where the command starts.
 pub const WORKSPACE: &str = "/workspace";
@@ -78,6 +78,8 @@ pub struct SandboxSpec {
     pub stdin: Option<File>,
     /// Secrets, which the command reads from descriptors and finds nowhere else.
     pub secrets: Vec<Secret>,
+    /// The hosts that it may reach.
+    pub network: Network,
 }
 
 /// A secret by name. Its bytes are wiped when it is dropped, and shown by nothing.
@@ -365,6 +367,7 @@ mod tests {
             service_account: None,
             stdin: None,
             secrets: vec![],
+            network: Network::default(),
         };
         change(&mut spec);
         spec.check()

@@ -26,6 +26,8 @@ mod kit;
 mod leaks;
 #[path = "confinement/limits.rs"]
 mod limits;
+#[path = "confinement/network.rs"]
+mod network;
 #[path = "confinement/overlay.rs"]
 mod overlay;
 #[path = "confinement/refusals.rs"]

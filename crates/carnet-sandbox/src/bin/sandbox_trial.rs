@@ -19,7 +19,8 @@ use std::{
 
 use carnet_core::{EnforcementLevel, LimitKind, Quota};
 use carnet_sandbox::{
-    Attendance, INNER_ARGUMENT, Requirement, SandboxError, SandboxSpec, ServiceAccount, Workspace,
+    Attendance, INNER_ARGUMENT, Network, Requirement, SandboxError, SandboxSpec, ServiceAccount,
+    Workspace,
 };
 
 fn main() -> ExitCode {
@@ -95,6 +96,7 @@ fn run(
         service_account: parse_account(account)?,
         stdin: None,
         secrets: vec![],
+        network: Network::default(),
     };
     let attendance = Attendance {
         required: &required,

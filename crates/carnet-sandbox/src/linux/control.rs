@@ -3,11 +3,11 @@
 //! Invariant: never blocks, and never holds more than its bound, whatever is at the other end.
 
 use std::{
-    io::{self, Read as _},
-    os::unix::net::UnixStream,
+    io,
+    os::{fd::OwnedFd, unix::net::UnixStream},
 };
 
-use super::wire::Report;
+use super::{rights, wire::Report};
 
 /// Bytes of messages that are not yet read, at most.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
@@ -17,6 +17,8 @@ pub(super) struct Control {
     /// The socket, for waiting on it and writing to it.
     pub stream: UnixStream,
     buffer: Vec<u8>,
+    /// What came with the messages.
+    pub descriptors: Vec<OwnedFd>,
     /// Whether more may come.
     pub is_open: bool,
 }
@@ -24,7 +26,7 @@ pub(super) struct Control {
 impl Control {
     /// Takes over our end; it is made non-blocking once the assignment is sent.
     pub fn new(stream: UnixStream) -> Control {
-        Control { stream, buffer: Vec::new(), is_open: true }
+        Control { stream, buffer: Vec::new(), descriptors: Vec::new(), is_open: true }
     }
 
     /// Returns the next whole message; one that cannot be read ends the conversation.
@@ -38,7 +40,7 @@ impl Control {
     fn fill(&mut self) {
         let mut chunk = [0; 4096];
         while self.is_open && self.buffer.len() < MESSAGE_BYTES_MAX {
-            match self.stream.read(&mut chunk) {
+            match rights::receive(&self.stream, &mut chunk, &mut self.descriptors) {
                 Ok(0) => self.is_open = false,
                 Ok(n_read) => self.buffer.extend_from_slice(&chunk[..n_read]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

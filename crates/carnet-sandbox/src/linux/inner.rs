@@ -7,6 +7,7 @@
 
 use std::{
     io::{self, BufReader, Read as _},
+    net::{Ipv4Addr, TcpListener},
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::{net::UnixStream, process::CommandExt},
@@ -24,7 +25,9 @@ use super::{
         self,
         confine::{Confinement, Step, confine},
     },
-    wire::{self, Assignment, FIRST_SECRET, Facts, Go, ProcessLimit, Report, Start},
+    wire::{
+        self, Assignment, FIRST_SECRET, Facts, Go, PROXY_VARIABLES, ProcessLimit, Report, Start,
+    },
 };
 
 /// What statfs(2) says of an overlay (linux/magic.h).
@@ -56,7 +59,7 @@ fn stage() -> io::Result<()> {
     rights::receive(io::stdin().as_fd(), &mut [0], &mut descriptors)?;
     let control = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut from_supervisor = BufReader::new(control.try_clone()?);
-    let assignment: Assignment = wire::receive(&mut from_supervisor)?;
+    let mut assignment: Assignment = wire::receive(&mut from_supervisor)?;
 
     let verified = closed
         .map_err(|error| ("descriptors", format!("close_range: {error}")))
@@ -64,15 +67,21 @@ fn stage() -> io::Result<()> {
         .and_then(|()| verify())
         .and_then(|facts| Ok((facts, prepare(&assignment)?)))
         .and_then(|(facts, confinement)| {
-            Ok((facts, confinement, Handed::sort(descriptors, &assignment)?))
+            let handed = Handed::sort(descriptors, &assignment)?;
+            Ok((facts, confinement, handed, proxy_listener(assignment.has_proxy)?))
         });
-    let (facts, confinement, handed) = match verified {
+    let (mut facts, confinement, handed, proxy) = match verified {
         Ok(verified) => verified,
         Err((layer, found)) => {
             return wire::send(&control, &Report::Refused { layer: layer.to_owned(), found });
         }
     };
-    wire::send(&control, &Report::Ready(facts))?;
+    facts.proxy_port = proxy.as_ref().map(|(_, port)| *port);
+    let listener: Vec<_> = proxy.iter().map(|(listener, _)| listener.as_fd()).collect();
+    rights::send(&control, &wire::line(&Report::Ready(facts))?, &listener)?;
+    // The supervisor has the listener now; ours is closed here.
+    let proxy_port = proxy.map(|(_listener, port)| port);
+    assignment.env.extend(proxy_port.into_iter().flat_map(proxy_variables));
     let Go = wire::receive(&mut from_supervisor)?;
 
     let command = match start(&assignment, confinement, handed)? {
@@ -83,6 +92,28 @@ fn stage() -> io::Result<()> {
     wire::send(&control, &reap_until(command)?)?;
     end_orphans();
     Ok(())
+}
+
+/// Listens on the run's own loopback, where that is asked for; the supervisor will take the connections.
+fn proxy_listener(is_wanted: bool) -> Result<Option<(TcpListener, u16)>, Refusal> {
+    let bind = || {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let port = listener.local_addr()?.port();
+        io::Result::Ok((listener, port))
+    };
+    is_wanted.then(bind).transpose().map_err(|error| ("network", format!("listen: {error}")))
+}
+
+/// The variables by which programs find a proxy. What the run itself listens on is not sent there.
+fn proxy_variables(port: u16) -> Vec<(String, String)> {
+    let proxy = format!("http://127.0.0.1:{port}");
+    PROXY_VARIABLES
+        .map(|name| {
+            let is_exception = name.eq_ignore_ascii_case("no_proxy");
+            let value = if is_exception { "localhost,127.0.0.1,::1" } else { &proxy };
+            (name.to_owned(), value.to_owned())
+        })
+        .to_vec()
 }
 
 fn lower_limits(rlimits: &[(ProcessLimit, u64)]) -> Result<(), Refusal> {
@@ -134,7 +165,7 @@ fn verify() -> Result<Facts, Refusal> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(crate::UMASK));
     let has_overlay =
         rustix::fs::statfs(crate::WORKSPACE).is_ok_and(|stat| stat.f_type == OVERLAY_MAGIC);
-    Ok(Facts { nested_namespace_refusal, has_keyring, interfaces, has_overlay })
+    Ok(Facts { nested_namespace_refusal, has_keyring, interfaces, has_overlay, proxy_port: None })
 }
 
 fn verify_session_and_root() -> Result<(), Refusal> {

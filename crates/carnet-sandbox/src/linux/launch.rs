@@ -81,7 +81,7 @@ pub(super) fn launch(
 
     let mut command = Command::new(&bwrap.path);
     let (writable, mut overlay) = place_workspace(&mut command, spec, become_account)?;
-    command.args(layers::plan(&writable, &spec.quota, &numbers));
+    command.args(layers::plan(&writable, &spec.quota, &numbers, !spec.network.is_empty()));
     command.env_clear().current_dir("/").process_group(0);
     command.stdin(OwnedFd::from(inner_control)).stdout(inner_stdout).stderr(inner_stderr);
     if let (Some(account), None) = (become_account, &overlay) {

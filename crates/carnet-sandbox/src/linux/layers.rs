@@ -18,6 +18,10 @@ const SYSTEM_NAMES: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32
 /// What dynamic programs and Debian's alternatives need of `/etc`.
 const ETC_NAMES: [&str; 4] = ["ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives"];
 
+/// Where systems keep the certificates that they trust.
+const CERTIFICATES: [&str; 3] =
+    ["/etc/ssl/certs", "/etc/pki/tls/certs", "/etc/pki/ca-trust/extracted"];
+
 /// The made-up files of `/etc`: path and text.
 pub(super) const ETC_FILES: [(&str, &str); 4] = [
     (
@@ -59,8 +63,13 @@ pub(super) struct Writable {
 }
 
 /// Returns bwrap's arguments for this host.
-pub(super) fn plan(writable: &Writable, quota: &Quota, numbers: &Numbers) -> Vec<OsString> {
-    plan_for(&look_at_root(), &look_at_etc(), writable, quota, numbers)
+pub(super) fn plan(
+    writable: &Writable,
+    quota: &Quota,
+    numbers: &Numbers,
+    has_network: bool,
+) -> Vec<OsString> {
+    plan_for(&look_at_root(), &look_at_etc(), writable, quota, numbers, has_network)
 }
 
 fn plan_for(
@@ -69,11 +78,15 @@ fn plan_for(
     writable: &Writable,
     quota: &Quota,
     numbers: &Numbers,
+    has_network: bool,
 ) -> Vec<OsString> {
     let mut arguments = Arguments(Vec::new());
     arguments.namespaces();
     arguments.system(root);
     arguments.etc(etc, &numbers.etc_files);
+    if has_network {
+        arguments.certificates();
+    }
     arguments.kernel_file_systems(quota);
     arguments.scratch(writable, quota);
     arguments.add(["--bind"]).add([writable.workspace.as_os_str()]).add([WORKSPACE]);
@@ -139,6 +152,13 @@ impl Arguments {
         }
         for (number, (path, _)) in texts.iter().zip(ETC_FILES) {
             self.add(["--perms", "0444", "--file", &number.to_string(), path]);
+        }
+    }
+
+    /// Who talks TLS must know whom to trust; the private keys beside them stay out.
+    fn certificates(&mut self) {
+        for path in CERTIFICATES {
+            self.add(["--ro-bind-try", path, path]);
         }
     }
 
@@ -219,7 +239,8 @@ mod tests {
         };
         let numbers = Numbers { inner_exe: 20, info: 21, etc_files: vec![22, 23, 24, 25] };
         let writable = Writable { workspace: "/srv/work tree".into(), tmp: None };
-        let arguments = plan_for(root, &["ld.so.cache".to_owned()], &writable, &quota, &numbers);
+        let arguments =
+            plan_for(root, &["ld.so.cache".to_owned()], &writable, &quota, &numbers, false);
         arguments.into_iter().map(|argument| argument.into_string().unwrap()).collect()
     }
 

@@ -2,7 +2,7 @@
 
 use carnet_core::{Enforcement, EnforcementLevel};
 
-use super::{landlock, run::Seen, seccomp};
+use super::{landlock, run::Seen, seccomp, wire::PROXY_VARIABLES};
 use crate::{BASE_ENVIRONMENT, Bwrap, Probe, SandboxSpec, Secret, Workspace};
 
 /// Returns the layers, each as it was seen; `limits` are those of the quota backend.
@@ -14,7 +14,7 @@ pub(super) fn receipt(
     limits: Vec<Enforcement>,
 ) -> Vec<Enforcement> {
     use EnforcementLevel::{Full, None, Partial};
-    let Seen { facts, outside, has_started } = seen;
+    let Seen { facts, outside, has_started, traffic } = seen;
     let mut layers = Layers(Vec::new());
     let digest = &bwrap.digest;
     layers.add(
@@ -43,7 +43,12 @@ pub(super) fn receipt(
         "/usr read-only; /workspace, /tmp and /dev/shm writable; nothing else of the host"
             .to_owned(),
     );
-    layers.add("network", Full, format!("unshared; interfaces: {}", facts.interfaces.join(" ")));
+    let mut network = format!("unshared; interfaces: {}", facts.interfaces.join(" "));
+    if let Some(traffic) = traffic {
+        network.push_str("; ");
+        network.push_str(&traffic.describe(&spec.network));
+    }
+    layers.add("network", Full, network);
     layers.add("ipc-namespace", Full, "unshared".to_owned());
     layers.add("uts-namespace", Full, "unshared".to_owned());
     let cgroup = if outside.has_cgroup_namespace {
@@ -130,6 +135,9 @@ fn executable(spec: &SandboxSpec) -> (EnforcementLevel, String) {
 fn environment(spec: &SandboxSpec) -> String {
     let mut names: Vec<&str> = BASE_ENVIRONMENT.iter().map(|(name, _)| *name).collect();
     names.extend(spec.env.keys().map(String::as_str));
+    if !spec.network.is_empty() {
+        names.extend(PROXY_VARIABLES);
+    }
     names.sort_unstable();
     names.dedup();
     format!("empty but for {}", names.join(" "))

@@ -33,8 +33,9 @@ use super::{
     wire::{self, Assignment, FIRST_SECRET, Facts, Go, Report, Start},
 };
 use crate::{
-    Attendance, BASE_ENVIRONMENT, Confined, Executable, OverlayAfter, Probe, Requirement,
+    Attendance, BASE_ENVIRONMENT, Confined, Executable, Network, OverlayAfter, Probe, Requirement,
     SandboxError, SandboxSpec, ServiceAccount,
+    proxy::{Proxy, Traffic},
 };
 
 /// Time in which the sandbox must be built.
@@ -69,6 +70,8 @@ pub(super) struct Seen {
     pub outside: Outside,
     /// Whether the command was executed, and so had confined itself.
     pub has_started: bool,
+    /// What went through the proxy, where there was one.
+    pub traffic: Option<Traffic>,
 }
 
 /// Runs one command under confinement as [`run_attended`] does: nothing is required of the kernel, and output is told
@@ -114,12 +117,14 @@ pub fn run_attended(
         .map_err(|source| SandboxError::Io { doing: "take charge of the limits", source })?;
     // What was to hold a limit may have been found not to, only now.
     Requirement::check_all(required, &probe, &holding(limits.as_ref()))?;
+    let proxy = supervisor.start_proxy(&spec.network)?;
     let begin = Instant::now();
     supervisor.go()?;
 
     let deadline = begin.checked_add(Duration::from_millis(spec.quota.wall_ms));
     let end = supervisor.supervise(deadline, limits.as_mut());
     let wall_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let traffic = proxy.map(Proxy::finish);
     let has_started = end.has_started;
     let outcome = outcome_of(spec, end)?;
     let reaped = supervisor.launched.reap();
@@ -136,7 +141,7 @@ pub fn run_attended(
         processes_peak: tree.processes_peak,
         throttled_ms: tree.throttled_ms,
     };
-    let seen = Seen { facts, outside, has_started };
+    let seen = Seen { facts, outside, has_started, traffic };
     let enforcement = receipt::receipt(spec, &probe, &bwrap, &seen, holding(limits.as_ref()));
     let (stdout, stderr) = supervisor.streams.finish();
     Ok(Confined { outcome, usage, enforcement, stdout, stderr, overlay })
@@ -232,6 +237,7 @@ impl<'a> Supervisor<'a> {
             landlock_abi: probe.landlock_abi,
             has_seccomp: probe.seccomp,
             n_secrets: spec.secrets.len(),
+            has_proxy: !spec.network.is_empty(),
         };
         let stream = &self.control.stream;
         let sent = stream
@@ -338,6 +344,19 @@ impl<'a> Supervisor<'a> {
         opened
             .map(Some)
             .map_err(|source| SandboxError::Io { doing: "take hold of the overlay", source })
+    }
+
+    /// Takes the listener that came from within, where hosts are named.
+    fn start_proxy(&mut self, network: &Network) -> Result<Option<Proxy>, SandboxError> {
+        if network.is_empty() {
+            return Ok(None);
+        }
+        let listener = self.control.descriptors.pop().ok_or_else(|| SandboxError::Unverified {
+            layer: "network".to_owned(),
+            found: "no listener came for the proxy".to_owned(),
+        })?;
+        let started = Proxy::start(listener, network.clone());
+        started.map(Some).map_err(|source| SandboxError::Io { doing: "start the proxy", source })
     }
 
     /// Lets the command start. Nothing of it runs before.

@@ -30,6 +30,8 @@ pub(super) struct Assignment {
     /// Secrets among the descriptors that came first; the tool is the one after them, where it is not executed from its
     /// path, and then standard input, where there is one.
     pub n_secrets: usize,
+    /// Whether the first process makes a listener for the proxy; its descriptor comes with [`Report::Ready`].
+    pub has_proxy: bool,
 }
 
 /// How the tool is executed.
@@ -45,6 +47,10 @@ pub(super) enum Start {
 
 /// The number of the first secret's descriptor; the others follow.
 pub(super) const FIRST_SECRET: i32 = 3;
+
+/// Variables that name the proxy, and what is not to be asked of it.
+pub(super) const PROXY_VARIABLES: [&str; 6] =
+    ["HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy"];
 
 /// Supervisor to inner stage, once, when everything was verified from outside.
 #[derive(Debug, Serialize, Deserialize)]
@@ -92,6 +98,8 @@ pub(super) struct Facts {
     pub interfaces: Vec<String>,
     /// Whether the workspace is an overlay.
     pub has_overlay: bool,
+    /// Where the proxy listens on the run's own loopback.
+    pub proxy_port: Option<u16>,
 }
 
 /// A limit of one process, by its name in setrlimit(2).
@@ -113,9 +121,14 @@ pub(super) enum ProcessLimit {
 
 /// Writes one message as a line.
 pub(super) fn send(mut to: impl io::Write, message: &impl Serialize) -> io::Result<()> {
+    to.write_all(&line(message)?)
+}
+
+/// Returns one message as it is sent.
+pub(super) fn line(message: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
-    to.write_all(&line)
+    Ok(line)
 }
 
 /// Reads one line, at most [`LINE_BYTES_MAX`] long, and the message in it.

@@ -7,7 +7,8 @@ use std::{
 
 use carnet_core::Quota;
 use carnet_sandbox::{
-    Confined, SandboxError, SandboxSpec, ServiceAccount, Workspace, prepare_workspace_owner,
+    Confined, Network, SandboxError, SandboxSpec, ServiceAccount, Workspace,
+    prepare_workspace_owner,
 };
 
 /// `nobody`: on every Linux, with no rights.
@@ -65,6 +66,7 @@ impl Bench {
             service_account: is_root().then_some(NOBODY),
             stdin: None,
             secrets: vec![],
+            network: Network::default(),
         }
     }
 

@@ -12,7 +12,7 @@ mod disk;
 mod polling;
 mod throttle;
 
-use std::{io, time::Duration};
+use std::{io, sync::OnceLock, time::Duration};
 
 use carnet_core::{Enforcement, EnforcementLevel, LimitKind};
 
@@ -115,7 +115,10 @@ fn item(mechanism: &str, level: EnforcementLevel, detail: String) -> Enforcement
     Enforcement { mechanism: mechanism.to_owned(), level, detail }
 }
 
-/// Returns how many processors a share is a share of.
+/// Returns how many processors a share is a share of. Asked of the system once in a process: its answer takes a dozen
+/// reads of /proc and of cgroups.
 fn processors() -> u64 {
-    std::thread::available_parallelism().map_or(1, |count| count.get() as u64)
+    static PROCESSORS: OnceLock<u64> = OnceLock::new();
+    *PROCESSORS
+        .get_or_init(|| std::thread::available_parallelism().map_or(1, |count| count.get() as u64))
 }
