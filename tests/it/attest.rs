@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use carnet_testkit::python_venv;
 use serde_json::Value;
 
 use crate::support::{Walk, everyone};
@@ -76,4 +77,61 @@ fn the_stored_statement_comes_out_as_it_is() {
     );
     let ran = walk.carnet(&["attest", &run, "--format", "slsa"]).expect_code(1);
     assert!(ran.stderr.contains("built no artifact"), "{}", ran.stderr);
+}
+
+/// Reads an envelope as others do: securesystemslib verifies DSSE, in_toto_attestation validates the statement.
+const READER: &str = r#"
+import json, sys
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from google.protobuf import json_format
+from in_toto_attestation.v1.statement import Statement
+import in_toto_attestation.v1.statement_pb2 as spb
+from securesystemslib.dsse import Envelope
+from securesystemslib.exceptions import VerificationError
+from securesystemslib.signer import SSlibKey
+
+data = json.load(open(sys.argv[1]))
+pem = open(sys.argv[2], "rb").read()
+keyid = data["signatures"][0]["keyid"]
+key = SSlibKey.from_crypto(load_pem_public_key(pem), keyid=keyid)
+envelope = Envelope.from_dict(data)
+assert list(envelope.verify([key], 1)) == [keyid]
+statement = json_format.Parse(envelope.payload, spb.Statement())
+Statement.copy_from_pb(statement).validate()
+
+changed = dict(data)
+import base64
+payload = bytearray(base64.b64decode(data["payload"]))
+payload[40] ^= 1
+changed["payload"] = base64.b64encode(bytes(payload)).decode()
+try:
+    Envelope.from_dict(changed).verify([key], 1)
+except VerificationError:
+    print("accepted", statement.predicate_type, len(statement.subject))
+"#;
+
+#[test]
+fn securesystemslib_and_in_toto_attestation_accept_what_is_attested() {
+    let venvs = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let packages = ["securesystemslib[crypto]", "in-toto-attestation"];
+    let Some(venv) = python_venv(venvs, "attest", &packages) else { return };
+    let walk = Walk::initialised(MAKEFILE, everyone()[0]);
+    walk.carnet(&["run", "--output", "out", "--", "make", "out"]).expect_code(0);
+    let run = walk.newest_run();
+    let dir = walk.repo.root();
+    let pem = walk.carnet(&["passport", "key", "--pem"]).expect_code(0).stdout;
+    fs::write(dir.join("key.pem"), pem).unwrap();
+    fs::write(dir.join("reader.py"), READER).unwrap();
+    for (format, expected) in [
+        ("in-toto", "accepted https://carnet.dev/passport/v1 2\n"),
+        ("slsa", "accepted https://slsa.dev/provenance/v1 1\n"),
+    ] {
+        let envelope = walk.carnet(&["attest", &run, "--format", format]).expect_code(0).stdout;
+        fs::write(dir.join("envelope.json"), envelope).unwrap();
+        let mut python = walk.repo.command(venv.join("bin/python"));
+        let ran = python.args(["reader.py", "envelope.json", "key.pem"]).current_dir(&dir).output();
+        let ran = ran.unwrap();
+        let stderr = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(String::from_utf8_lossy(&ran.stdout), expected, "{stderr}");
+    }
 }

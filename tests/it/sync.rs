@@ -93,6 +93,38 @@ fn a_plain_clone_has_nothing_of_carnet_and_a_foreign_run_verifies_once_its_key_i
 }
 
 #[test]
+fn an_artifact_put_by_hand_arrives_and_is_given_out_once_its_writer_is_trusted() {
+    let clones = Clones::new(2);
+    let clone = |idx: usize| clones.base.root().join(format!("clone{idx}"));
+    std::fs::write(clone(0).join("app"), "app\n").unwrap();
+    clones.carnet(0, &["artifact", "put", "app"]).expect_code(0);
+    clones.carnet(0, &["sync"]).expect_code(0);
+    clones.carnet(1, &["sync"]).expect_code(0);
+    let ran = clones.carnet(1, &["artifact", "get", "app"]).expect_code(1);
+    assert!(ran.stderr.contains("git config --add carnet.trustedKey"), "{}", ran.stderr);
+    clones.carnet(1, &["artifact", "verify"]).expect_code(4);
+    assert!(!clone(1).join("app").exists());
+    let key = clones.carnet(0, &["passport", "key"]).expect_code(0).stdout;
+    clones.git("clone1", &["config", "--add", "carnet.trustedKey", key.trim()]);
+    clones.carnet(1, &["artifact", "get", "app"]).expect_code(0);
+    assert_eq!(std::fs::read(clone(1).join("app")).unwrap(), b"app\n");
+    clones.carnet(1, &["artifact", "verify"]).expect_code(0);
+
+    // The same words under another name: the writer did not sign that.
+    let name = clones.git(
+        "clone1",
+        &["for-each-ref", "--format=%(refname)", "refs/carnet/remotes/origin/artifacts"],
+    );
+    let message =
+        clones.git("clone1", &["log", "-1", "--format=%B", &name]).replace("\"app\"", "\"app2\"");
+    let tree = clones.git("clone1", &["rev-parse", &format!("{name}^{{tree}}")]);
+    let forged = clones.git("clone1", &["commit-tree", "-m", &message, &tree]);
+    clones.git("clone1", &["update-ref", &name, &forged]);
+    let ran = clones.carnet(1, &["artifact", "get", "app2"]).expect_code(1);
+    assert!(ran.stderr.contains("changed after signing"), "{}", ran.stderr);
+}
+
+#[test]
 fn without_a_remote_or_with_one_that_is_gone_the_error_says_so() {
     let clones = Clones::new(1);
     clones.carnet(0, &["sync", "no-such-remote"]).expect_code(2);

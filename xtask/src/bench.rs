@@ -87,7 +87,7 @@ pub fn whole_commands() -> Result<(), String> {
 }
 
 /// A repository of 50 files and one commit, with carnet set up or not.
-fn repository(scratch: &Path, name: &str, carnet: Option<&Path>) -> Result<PathBuf, String> {
+pub fn repository(scratch: &Path, name: &str, carnet: Option<&Path>) -> Result<PathBuf, String> {
     let dir = scratch.join(name);
     let git = |args: &[&str]| Cmd::new("git").args(args).dir(&dir).run();
     Cmd::new("git").args(&["init", "-q"]).arg(&dir).run()?;
@@ -121,25 +121,25 @@ fn cpu_ms(command: &mut dyn FnMut() -> Result<(), String>) -> Result<Vec<f64>, S
 }
 
 /// Processor time that children took while `command` ran: user and system, in milliseconds.
-fn once_ms(mut command: impl FnMut() -> Result<(), String>) -> Result<f64, String> {
+pub fn once_ms(mut command: impl FnMut() -> Result<(), String>) -> Result<f64, String> {
     let before = children_ms()?;
     command()?;
     Ok(children_ms()? - before)
 }
 
 /// Processor time of all reaped children, in milliseconds.
-fn children_ms() -> Result<f64, String> {
+pub fn children_ms() -> Result<f64, String> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(|error| error.to_string())?;
     let ms = |time: TimeVal| time.num_microseconds() as f64 / 1000.0;
     Ok(ms(usage.user_time()) + ms(usage.system_time()))
 }
 
-fn row(name: &str, times: &[f64]) {
+pub fn row(name: &str, times: &[f64]) {
     let least = times.iter().copied().fold(f64::INFINITY, f64::min);
     println!("{name:<40} {:>8.1} ({least:.1})", median(times));
 }
 
-fn median(times: &[f64]) -> f64 {
+pub fn median(times: &[f64]) -> f64 {
     let mut times = times.to_vec();
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]

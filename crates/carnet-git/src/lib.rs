@@ -43,7 +43,7 @@ pub use checkout::{Checkout, CheckoutError, check_portable_path};
 pub use config::ConfigError;
 pub use exchange::{NotesJoined, PushError, fetch_refspecs};
 pub use head::{Head, HeadError};
-pub use notes::NoteError;
+pub use notes::{NOTE_LINES_MAX, NoteError};
 pub use objects::{Author, Commit, FirstParents, ObjectError};
 pub use open::{OpenError, Repo};
 pub use pointer::Pointer;

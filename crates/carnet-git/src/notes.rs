@@ -3,7 +3,10 @@
 //! A note is a set of lines, sorted by bytes, each once: what `git notes merge -s cat_sort_uniq` makes of
 //! it, so that notes of two clones merge without loss. Records are therefore single lines.
 //!
-//! Invariant: a line that was acknowledged stays, however many processes add lines at once.
+//! Each line added writes the whole note again, so that a note that only grew would cost the square of its lines: after
+//! [`NOTE_LINES_MAX`] of them a note stays as it is. Notes are a convenience, the ledger has it all.
+//!
+//! Invariant: a line that was added stays, however many processes add lines at once.
 
 use std::{cell::RefCell, collections::BTreeSet, thread};
 
@@ -21,6 +24,8 @@ use crate::{
 
 /// Largest note in bytes; a note is one line per run of one commit or tree.
 pub(crate) const MAX_NOTE_BYTES: u64 = 64 << 20;
+/// Most lines that [`Repo::append_note`] makes of one note; joined notes may have more.
+pub const NOTE_LINES_MAX: usize = 100;
 /// Most attempts of one append before [`NoteError::Contended`].
 pub(crate) const MAX_ATTEMPTS: u32 = 500;
 
@@ -65,7 +70,8 @@ pub enum NoteError {
 }
 
 impl Repo {
-    /// Adds one line to the note of an object; a line that is there already changes nothing.
+    /// Adds one line to the note of an object; nothing changes when the line is there already, or
+    /// [`NOTE_LINES_MAX`] others are.
     ///
     /// - `notes_ref`: a full name below `refs/notes/`.
     /// - `target`: the object annotated; it need not exist here.
@@ -140,7 +146,7 @@ impl Repo {
         self.note_of(notes_ref, &mut notes, target, &objects)
     }
 
-    /// Returns the notes tree with more lines in it; `None` when all are there already.
+    /// Returns the notes tree with more lines in it; `None` when it shall stay as it is.
     fn add_lines(
         &self,
         notes_ref: &str,
@@ -152,10 +158,11 @@ impl Repo {
         let mut tree = None;
         for (target, line) in lines {
             let old = self.note_of(notes_ref, &mut notes, target, &objects)?;
-            let Some(new) = lines_of_both(old.as_deref().unwrap_or_default(), line.as_bytes())
-            else {
+            let old = old.as_deref().unwrap_or_default();
+            if old.iter().filter(|byte| **byte == b'\n').count() >= NOTE_LINES_MAX {
                 continue;
-            };
+            }
+            let Some(new) = lines_of_both(old, line.as_bytes()) else { continue };
             let blob_id = self.write_blob(&new)?;
             let edited = notes
                 .replace(convert::to_gix(target), convert::to_gix(&blob_id), &objects)

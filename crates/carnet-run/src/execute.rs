@@ -25,14 +25,14 @@ use carnet_sandbox::{
 };
 
 use crate::{
-    artifact::{Keeper, Kept},
+    artifact::{ArtifactError, Keeper, Kept},
     changes::PatchError,
     checkouts::{CheckoutsError, Wanted, check_out},
     collect::{Collected, GlobError, Output, Outputs, collect},
     confine, environment,
     journal::{self, OpenRun},
     lanes,
-    record::{FinishedRun, RecordError, RecordedRun, describe_chain, record},
+    record::{FinishedRun, RecordError, RecordedRun, kind_of, record},
     replay::Classes,
     scratch::{Scratch, ScratchError},
     slots::take_slot,
@@ -588,7 +588,10 @@ fn finish(
                 draft.withheld.push(Withheld { name, reason });
             }
             Err(error) => {
-                let reason = format!("could not be stored: {}", describe_chain(&error));
+                let reason = match &error {
+                    ArtifactError::Name { .. } => error.to_string(),
+                    other => format!("could not be stored: {}", kind_of(other)),
+                };
                 draft.withheld.push(Withheld { name, reason });
             }
         }
@@ -627,7 +630,7 @@ fn finish(
         Err(source) => {
             if let Some(open) = open {
                 // When even this fails, the journal says that the run crashed.
-                drop(open.note_unrecorded(&passport, &describe_chain(&source)));
+                drop(open.note_unrecorded(&passport, &kind_of(&source)));
             }
             let run = Box::new(UnrecordedRun { passport, logs: stored_logs });
             Err(RunError::Record { run, source })

@@ -5,7 +5,9 @@
 //! that was rewritten or is gone, another format) makes it be built anew, beside, and renamed. A state directory that
 //! cannot be written costs time, never an answer. It is no database: those admit one process at a time, and many ask.
 //!
-//! Invariant: the index lists what [`ledger::read`] lists. It says nothing of signatures; `verify` reads the chains themselves.
+//! A broken event is reported beside the readable ones; it never hides them, and never passes for one.
+//!
+//! Invariant: the index lists what the chains hold. It says nothing of signatures; `verify` reads the chains themselves.
 
 use std::{
     collections::HashMap,
@@ -144,6 +146,11 @@ impl Index {
                 Err(FindError::Ambiguous { prefix: prefix.to_owned(), candidates })
             }
         }
+    }
+
+    /// Tells whether a run is recorded.
+    pub fn contains(&self, run: RunId) -> bool {
+        self.rows.binary_search_by_key(&run, |row| row.run).is_ok()
     }
 
     /// Returns the length of the shortest prefix, at least 4, that no other run shares.

@@ -24,7 +24,7 @@ use carnet_git::{CommitSpec, Repo};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ledger,
+    index,
     record::{FinishedRun, author, describe_chain, record},
 };
 
@@ -172,9 +172,9 @@ pub fn close_abandoned(repo: &Repo, key: &SigningKey, now: Timestamp) -> Closed 
     for entry in entries.flatten().take(CLOSED_MAX) {
         let path = entry.path();
         let Some(file) = abandoned(&path) else { continue };
-        let known = &*recorded.get_or_insert_with(|| ledger::read(repo));
+        let known = &*recorded.get_or_insert_with(|| index::open(repo));
         let known = |run: RunId| match known {
-            Ok(ledger) => Ok(ledger.entries.iter().any(|entry| entry.event().run == run)),
+            Ok(index) => Ok(index.contains(run)),
             Err(error) => Err(describe_chain(error)),
         };
         match close_one(repo, key, now, &path, file, &known) {

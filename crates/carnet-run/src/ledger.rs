@@ -1,8 +1,4 @@
-//! Reading the ledger: every writer's chain, own and fetched, newest first.
-//!
-//! A broken event is reported beside the readable ones; it never hides them, and never passes for one.
-
-use std::{cmp::Reverse, collections::HashMap};
+//! Reading the ledger: which chains there are, own and fetched, one event, one run's files. The [`index`](crate::index) lists runs.
 
 use carnet_core::{
     GitOid, RepoPath, RunId,
@@ -11,7 +7,7 @@ use carnet_core::{
 use carnet_git::{ObjectError, RefError, Repo};
 
 use crate::{
-    event::{EventKind, RunEvent, SignedEvent},
+    event::{RunEvent, SignedEvent},
     record::describe_chain,
 };
 
@@ -49,15 +45,6 @@ pub struct LedgerProblem {
     pub message: String,
 }
 
-/// All that could be read of the ledger.
-#[derive(Debug, Clone, Default)]
-pub struct Ledger {
-    /// Newest first; of a run that several refs hold, the first found.
-    pub entries: Vec<LedgerEntry>,
-    /// Where reading had to stop.
-    pub problems: Vec<LedgerProblem>,
-}
-
 /// Why a run was not found.
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
@@ -88,21 +75,6 @@ pub enum FindError {
     Refs(#[from] RefError),
 }
 
-/// Reads every ledger ref of the repository.
-///
-/// # Errors
-///
-/// [`RefError`] when the refs cannot be listed.
-pub fn read(repo: &Repo) -> Result<Ledger, RefError> {
-    let mut ledger = Ledger::default();
-    let mut seen = HashMap::new();
-    for (ref_name, tip) in chains(repo)? {
-        ledger.read_chain(repo, &ref_name, tip, &mut seen);
-    }
-    ledger.entries.sort_by_key(|entry| Reverse((entry.event().at, entry.event().run)));
-    Ok(ledger)
-}
-
 /// Returns every chain of runs with its tip: own and fetched days first, then locked months.
 ///
 /// # Errors
@@ -118,68 +90,6 @@ pub fn chains(repo: &Repo) -> Result<Vec<(String, GitOid)>, RefError> {
         );
     }
     Ok(all)
-}
-
-impl Ledger {
-    fn read_chain(
-        &mut self,
-        repo: &Repo,
-        ref_name: &str,
-        tip: GitOid,
-        seen: &mut HashMap<RunId, usize>,
-    ) {
-        let mut next = Some(tip);
-        while let Some(commit_id) = next {
-            match read_event(repo, commit_id) {
-                Ok(signed) => {
-                    next = signed.event.previous;
-                    let locked = signed.event.event == EventKind::Lock;
-                    match seen.get(&signed.event.run) {
-                        Some(entry_idx) => self.entries[*entry_idx].locked |= locked,
-                        None => {
-                            seen.insert(signed.event.run, self.entries.len());
-                            let ref_name = ref_name.to_owned();
-                            let event_commit = commit_id;
-                            self.entries.push(LedgerEntry {
-                                signed,
-                                event_commit,
-                                ref_name,
-                                locked,
-                            });
-                        }
-                    }
-                }
-                Err(message) => {
-                    let ref_name = ref_name.to_owned();
-                    self.problems.push(LedgerProblem { ref_name, commit: commit_id, message });
-                    next = None;
-                }
-            }
-        }
-    }
-
-    /// Finds the run whose id starts with `prefix`.
-    ///
-    /// # Errors
-    ///
-    /// [`FindError`] when none or several do.
-    pub fn find(&self, prefix: &str) -> Result<&LedgerEntry, FindError> {
-        let is_hex = prefix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if prefix.len() < 4 || !is_hex {
-            return Err(FindError::NotAnId(prefix.to_owned()));
-        }
-        let fits = |entry: &&LedgerEntry| entry.event().run.to_string().starts_with(prefix);
-        let mut found = self.entries.iter().filter(fits);
-        match (found.next(), found.next()) {
-            (None, _) => Err(FindError::Unknown(prefix.to_owned())),
-            (Some(entry), None) => Ok(entry),
-            _ => {
-                let fitting = self.entries.iter().filter(fits).take(8);
-                let candidates = fitting.map(|entry| entry.event().run.to_string()).collect();
-                Err(FindError::Ambiguous { prefix: prefix.to_owned(), candidates })
-            }
-        }
-    }
 }
 
 /// Reads one event and checks that the commit's parents say the same as the event.

@@ -283,3 +283,32 @@ pub(crate) fn describe_chain(error: &(dyn std::error::Error + 'static)) -> Strin
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
+
+/// What a passport may say of an error: of which kind it is, and no path of this machine.
+pub(crate) fn kind_of(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    let kind = causes.find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(|io| io.kind());
+    kind.map_or_else(|| "not accepted by the repository".to_owned(), |kind| kind.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::artifact::ArtifactError;
+
+    #[test]
+    fn a_passport_is_told_the_kind_of_an_error_and_no_path() {
+        let path = "/home/someone/project/.git/objects".into();
+        let source = io::Error::from(io::ErrorKind::StorageFull);
+        let error = ArtifactError::Io { deed: "write", path, source };
+        assert!(describe_chain(&error).contains("/home/someone"));
+        assert_eq!(kind_of(&error), "no storage space");
+        let error = ArtifactError::Missing {
+            commit: GitOid::from_bytes(&[7; 20]).unwrap(),
+            path: "/home/someone".to_owned(),
+        };
+        assert_eq!(kind_of(&error), "not accepted by the repository");
+    }
+}

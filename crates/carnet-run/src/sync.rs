@@ -13,6 +13,7 @@ use carnet_guard::GUARD_NOTES;
 use crate::{
     checkpoint::{chain_name, checkpoint_ref},
     record::PASSPORT_NOTES,
+    shelf::shelf_ref,
 };
 
 /// The notes that clones share.
@@ -66,8 +67,9 @@ pub enum SyncError {
 fn own_refs(repo: &Repo, writer: &str) -> Result<Vec<(String, GitOid)>, RefError> {
     let mut refs = repo.list_refs(&format!("refs/carnet/ledger/{writer}/"))?;
     refs.extend(repo.list_refs(&format!("refs/carnet/locked/{writer}/"))?);
-    let checkpoint = checkpoint_ref(writer);
-    refs.extend(repo.read_ref(&checkpoint)?.map(|tip| (checkpoint, tip)));
+    for name in [checkpoint_ref(writer), shelf_ref(writer)] {
+        refs.extend(repo.read_ref(&name)?.map(|tip| (name, tip)));
+    }
     Ok(refs)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use carnet_git::NoteError;
+use carnet_git::{NOTE_LINES_MAX, NoteError};
 use carnet_testkit::{Format, Runner, TestRepo};
 
 use crate::{assert_no_stray_ref, assert_sound, author, oid, open, probe, time};
@@ -121,4 +121,16 @@ fn lines_that_would_be_several_and_unreadable_notes_are_errors() {
     let answer = opened.append_note(NOTES, &commit_id, "x", &author(), time());
     assert!(matches!(answer, Err(NoteError::Object(_))), "{answer:?}");
     assert!(opened.read_note(NOTES, &commit_id).is_err());
+}
+
+#[test]
+fn a_full_note_stays_as_it_is() {
+    let repo = TestRepo::init();
+    let commit_id = oid(&repo.commit_all("one"));
+    let lines: Vec<String> = (0..NOTE_LINES_MAX).map(|idx| format!("line {idx:04}")).collect();
+    repo.git(&["notes", "--ref=carnet/passports", "add", "-m", &lines.join("\n")]);
+    let tip = repo.git(&["rev-parse", NOTES]);
+    let opened = open(&repo);
+    opened.append_note(NOTES, &commit_id, "one more", &author(), time()).unwrap();
+    assert_eq!(repo.git(&["rev-parse", NOTES]), tip);
 }

@@ -6,7 +6,7 @@ use carnet_core::{Digest, ExitCode, GitOid, RepoPath, passport::Artifact};
 use carnet_git::store::Stores;
 use carnet_run::{
     artifact::{self, Keeper, Kept, Place},
-    ledger,
+    index, ledger,
     shelf::{self, ShelfError},
 };
 use clap::{Args, Subcommand};
@@ -16,7 +16,7 @@ use super::gc::{GcArgs, gc};
 use crate::{
     error::{CommandError, CommandResult},
     ui::Ui,
-    workspace::{Workspace, now},
+    workspace::{TRUSTED_KEY, Workspace, now},
 };
 
 /// Verbs of `artifact`.
@@ -117,6 +117,8 @@ struct Found {
     commit: GitOid,
     /// The run that put it out.
     run: Option<String>,
+    /// Why it cannot be relied on.
+    problem: Option<String>,
 }
 
 /// One artifact as JSON shows it.
@@ -131,6 +133,8 @@ struct Row<'a> {
     run: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     place: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<&'a str>,
 }
 
 impl Found {
@@ -145,7 +149,17 @@ impl Found {
             commit: self.commit,
             run: self.run.as_deref(),
             place: None,
+            problem: self.problem.as_deref(),
         }
+    }
+
+    /// An error for what was put by hand, and is not the word of a writer who is trusted here.
+    fn reliable(&self) -> Result<(), CommandError> {
+        let Some(problem) = &self.problem else { return Ok(()) };
+        let message = format!("`{}` was put by hand, and {problem}", self.artifact.name);
+        Err(CommandError::new(ExitCode::Refused, message).hint(format!(
+            "Ask its writer for `carnet passport key`, and type `git config --add {TRUSTED_KEY} KEY`."
+        )))
     }
 
     fn place(&self, workspace: &Workspace) -> Result<Place, CommandError> {
@@ -186,7 +200,7 @@ fn put(ui: &Ui, args: &PutArgs) -> CommandResult {
                 .hint(format!("See where: `carnet scan {}`.", args.file.display())));
         }
     };
-    let is_new = shelf::put(&workspace.repo, &key, &kept, now())?;
+    let is_new = shelf::put(&workspace.repo, &key, &workspace.trusted_keys()?, &kept, now())?;
     let not_shared = keeper.finish();
     let Artifact { name, sha256, size_bytes, .. } = &kept.artifact;
     if args.json {
@@ -208,6 +222,7 @@ fn get(ui: &Ui, args: &GetArgs) -> CommandResult {
     let workspace = Workspace::discover()?;
     let stores = artifact::stores(&workspace.repo)?;
     let found = find(&workspace, &args.what)?;
+    found.reliable()?;
     let place = found.place(&workspace)?;
     let file_name = found.artifact.name.rsplit('/').next().unwrap_or_default();
     let target = args.output.clone().unwrap_or_else(|| PathBuf::from(file_name));
@@ -304,6 +319,7 @@ fn verify(ui: &Ui, args: &VerifyArgs) -> CommandResult {
 
 fn check(workspace: &Workspace, stores: &Stores, found: &Found) -> Result<(), CommandError> {
     let Artifact { name, sha256, .. } = &found.artifact;
+    found.reliable()?;
     let place = found.place(workspace)?;
     Ok(artifact::check(&workspace.repo, stores, &place, name, *sha256)?)
 }
@@ -335,22 +351,25 @@ fn share(ui: &Ui, args: &ShareArgs) -> CommandResult {
 }
 
 fn put_by_hand(workspace: &Workspace) -> Result<Vec<Found>, CommandError> {
-    let put = shelf::list(&workspace.repo)?.into_iter();
-    Ok(put.map(|put| Found { artifact: put.artifact, commit: put.commit, run: None }).collect())
+    let put = shelf::list(&workspace.repo, &workspace.trusted_keys()?)?.into_iter();
+    let found = put.map(|put| {
+        let shelf::Put { artifact, commit, problem, .. } = put;
+        Found { artifact, commit, run: None, problem }
+    });
+    Ok(found.collect())
 }
 
 fn of_run(workspace: &Workspace, run: &str) -> Result<Vec<Found>, CommandError> {
-    let ledger = ledger::read(&workspace.repo)?;
-    let entry = ledger.find(run)?;
+    let entry = index::open(&workspace.repo)?.find(&workspace.repo, run)?;
     let commit = entry.event().commit;
     Ok(of_commit(workspace, commit, entry.event().run.to_string())?)
 }
 
 fn of_runs(workspace: &Workspace, limit: usize) -> Result<Vec<Found>, CommandError> {
-    let ledger = ledger::read(&workspace.repo)?;
+    let index = index::open(&workspace.repo)?;
     let mut found = vec![];
-    for entry in ledger.entries.iter().take(limit) {
-        found.extend(of_commit(workspace, entry.event().commit, entry.event().run.to_string())?);
+    for event in index.runs().filter_map(|run| run.event()).take(limit) {
+        found.extend(of_commit(workspace, event.commit, event.run.to_string())?);
     }
     Ok(found)
 }
@@ -361,7 +380,7 @@ fn of_commit(
     run: String,
 ) -> Result<Vec<Found>, ledger::LoadError> {
     let passport = ledger::read_passport(&workspace.repo, commit)?.predicate;
-    let found = |artifact| Found { artifact, commit, run: Some(run.clone()) };
+    let found = |artifact| Found { artifact, commit, run: Some(run.clone()), problem: None };
     Ok(passport.artifacts.into_iter().map(found).collect())
 }
 
@@ -372,7 +391,10 @@ fn find(workspace: &Workspace, what: &str) -> Result<Found, CommandError> {
             .hint("List them: `carnet artifact list`.")
     };
     let by_hand = put_by_hand(workspace)?;
-    if let Some(found) = by_hand.iter().position(|found| found.artifact.name == what) {
+    let named = |sound| {
+        by_hand.iter().position(|it| it.artifact.name == what && it.problem.is_none() == sound)
+    };
+    if let Some(found) = named(true).or_else(|| named(false)) {
         return by_hand.into_iter().nth(found).ok_or_else(unknown);
     }
     if let Some((run, name)) = what.split_once(':') {

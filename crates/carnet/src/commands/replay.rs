@@ -4,7 +4,8 @@ use carnet_core::{Content, ExitCode, Origin, OutputClass};
 use carnet_guard::{Guard, PolicyInForce};
 use carnet_run::{
     execute::Repeat,
-    ledger::{self, LedgerEntry},
+    index,
+    ledger::LedgerEntry,
     replay::{
         Comparison, ContentDifference, Difference, Drift, Excerpt, How, ReplayError, ReplayOptions,
         ReplayPlan, ReplayVerdict, Replayed, plan_replay, replay as run_again,
@@ -130,8 +131,7 @@ struct IncomparableLine {
 pub fn replay(ui: &Ui, args: &ReplayArgs) -> CommandResult {
     let workspace = Workspace::with_work_tree()?;
     let Some(run) = &args.run else { return replay_all::replay_all(ui, &workspace, args) };
-    let ledger = ledger::read(&workspace.repo)?;
-    let entry = ledger.find(run)?;
+    let entry = &index::open(&workspace.repo)?.find(&workspace.repo, run)?;
     fetch_promised(ui, &workspace, entry, args);
     let planned = plan(&workspace, entry, args)?;
     let mut report = ReplayReport {

@@ -3,7 +3,7 @@
 use carnet_core::{ExitCode, Timestamp, passport::RunKind};
 use carnet_run::{
     event::RunEvent,
-    ledger,
+    index,
     replay::{ReplayVerdict, replay as run_again},
 };
 use serde::Serialize;
@@ -41,13 +41,13 @@ struct ReplayedLine {
 pub fn replay_all(ui: &Ui, workspace: &Workspace, args: &ReplayArgs) -> CommandResult {
     let repo = &workspace.repo;
     let since = args.since.as_deref().map(parse_since).transpose()?;
-    let ledger = ledger::read(repo)?;
-    let wanted: Vec<_> = ledger
-        .entries
-        .iter()
-        .filter(|entry| is_wanted(entry.event(), since))
+    let index = index::open(repo)?;
+    let wanted: Vec<_> = index
+        .runs()
+        .filter(|run| run.event().is_some_and(|event| is_wanted(&event, since)))
         .take(args.limit.unwrap_or(usize::MAX))
-        .collect();
+        .map(|run| index.find(repo, &run.run.to_string()))
+        .collect::<Result<_, _>>()?;
     if wanted.is_empty() {
         ui.err("no recorded run can be replayed; see `carnet runs`\n");
     }

