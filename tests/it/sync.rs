@@ -125,6 +125,37 @@ fn an_artifact_put_by_hand_arrives_and_is_given_out_once_its_writer_is_trusted()
 }
 
 #[test]
+fn shallow_and_partial_clones_list_run_verify_and_exchange() {
+    let clones = Clones::new(1);
+    clones.git("repo", &["commit", "-q", "--allow-empty", "-m", "second"]);
+    clones.git("repo", &["push", "-q", "../origin.git", "HEAD"]);
+    clones.git("origin.git", &["config", "uploadpack.allowFilter", "true"]);
+    clones.carnet(0, &["run", "--", "curl"]).expect_code(1);
+    clones.carnet(0, &["sync"]).expect_code(0);
+    let key = clones.carnet(0, &["passport", "key"]).expect_code(0).stdout;
+    let url = format!("file://{}", clones.base.root().join("origin.git").display());
+    for (idx, option) in [(1, "--depth=1"), (2, "--filter=blob:none")] {
+        let name = format!("clone{idx}");
+        clones.base.git(&["clone", "-q", option, &url, &format!("../{name}")]);
+        clones.carnet(idx, &["init"]).expect_code(0);
+        clones.git(&name, &["config", "--add", "carnet.trustedKey", key.trim()]);
+        clones.carnet(idx, &["run", "--", "true"]).expect_code(0);
+        clones.carnet(idx, &["sync"]).expect_code(0);
+        assert_eq!(clones.runs(idx).len(), idx + 1, "{option}");
+        let own = clones.carnet(idx, &["passport", "key"]).expect_code(0).stdout;
+        clones.git("clone0", &["config", "--add", "carnet.trustedKey", own.trim()]);
+        let ran = clones.carnet(idx, &["verify", "--json"]);
+        let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let problems = report["problems"].as_array().unwrap().iter();
+        let wrong: Vec<_> = problems.filter(|it| it["severity"] == "wrong").collect();
+        assert!(wrong.is_empty(), "{option}: {wrong:?}");
+    }
+    clones.carnet(0, &["sync"]).expect_code(0);
+    assert_eq!(clones.runs(0).len(), 3);
+    clones.carnet(0, &["verify"]).expect_code(0);
+}
+
+#[test]
 fn without_a_remote_or_with_one_that_is_gone_the_error_says_so() {
     let clones = Clones::new(1);
     clones.carnet(0, &["sync", "no-such-remote"]).expect_code(2);

@@ -37,6 +37,8 @@ pub mod ledger;
 pub mod replay;
 pub mod retention;
 pub mod shelf;
+#[doc(hidden)]
+pub mod stored_forms;
 pub mod sync;
 pub mod verify;
 pub mod verify_all;

@@ -39,7 +39,7 @@ pub struct Put {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct PutEvent {
+pub(crate) struct PutEvent {
     format: String,
     artifact: Artifact,
     at: Timestamp,
@@ -171,7 +171,11 @@ pub fn list(repo: &Repo, trusted: &[PublicKey]) -> Result<Vec<Put>, ShelfError> 
 }
 
 /// Reads a message, and says why it is not the writer's word when it is not; `None` for what is no event of this format.
-fn read(message: &str, writer: &str, trusted: &[PublicKey]) -> Option<(PutEvent, Option<String>)> {
+pub(crate) fn read(
+    message: &str,
+    writer: &str,
+    trusted: &[PublicKey],
+) -> Option<(PutEvent, Option<String>)> {
     let (line, signatures) = message.split_once("\n\n")?.1.split_once('\n')?;
     let event: PutEvent = serde_json::from_str(line).ok()?;
     if event.format != EVENT_FORMAT {

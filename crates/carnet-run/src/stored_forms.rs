@@ -1,0 +1,165 @@
+//! Every stored form that comes from elsewhere, read from the same bytes: what the fuzz target and its bounded twin share.
+
+use carnet_access::dsse::Signatures;
+use carnet_core::passport::Statement;
+use carnet_git::Pointer;
+
+use crate::{backup, event::SignedEvent, shelf};
+
+/// Has every reader look at `bytes`.
+///
+/// # Panics
+///
+/// When a reader does, or when what it read is another thing after it was written and read again.
+pub fn read_them_all(bytes: &[u8]) {
+    if let Ok(statement) = Statement::from_json(bytes) {
+        let again = Statement::from_json(&statement.to_canonical_json());
+        assert_eq!(again.ok(), Some(statement));
+    }
+    if let Ok(signatures) = Signatures::from_json(bytes) {
+        let again = Signatures::from_json(&signatures.to_json());
+        assert_eq!(again.ok(), Some(signatures));
+    }
+    if let Ok(manifest) = serde_json::from_slice::<backup::Manifest>(bytes) {
+        let again = serde_json::from_slice::<backup::Manifest>(&manifest.to_canonical_json());
+        assert_eq!(again.ok(), Some(manifest));
+    }
+    if let Some(pointer) = Pointer::parse(bytes) {
+        assert_eq!(pointer.to_text().as_bytes(), bytes);
+    }
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(signed) = SignedEvent::parse(&text) {
+        assert!(text.contains(signed.line()));
+        assert!(signed.verify(&[]).is_err());
+    }
+    let word = shelf::read(&text, "0123456789abcdef", &[]);
+    assert!(word.is_none_or(|(_, problem)| problem.is_some()));
+}
+
+#[cfg(test)]
+mod tests {
+    use carnet_access::keys::SigningKey;
+    use carnet_core::{
+        Digest, GitOid, LaneName, ObjectFormat, Outcome, Quota, RunId, Timestamp, Usage,
+        passport::{
+            Artifact, EnvSnapshot, PAYLOAD_TYPE, Passport, PolicyRef, Request, RunIdentity,
+            RunKind, Source,
+        },
+    };
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn statement() -> Statement {
+        let at = Timestamp::from_millis(1_795_000_000_000);
+        let id = GitOid::from_bytes(&[3; 20]).unwrap();
+        Statement::new(Passport {
+            run: RunIdentity {
+                id: RunId::from_random([7; 16]),
+                kind: RunKind::Baseline,
+                writer: "0123456789abcdef".to_owned(),
+                replay_of: None,
+                idempotency_key: None,
+                carnet_version: "0.1.0".to_owned(),
+            },
+            lane: LaneName::new("code-impl").unwrap(),
+            request: Request {
+                argv: vec!["make".to_owned()],
+                outputs: vec!["out".to_owned()],
+                validate: false,
+                classes: vec![],
+                patch: false,
+                directory: None,
+            },
+            source: Source {
+                commit: id,
+                tree: id,
+                dirty: false,
+                object_format: ObjectFormat::Sha1,
+                tree_sha256: Digest::of(b"tree"),
+            },
+            environment: EnvSnapshot {
+                tools: vec![],
+                platform: "linux/x86_64".to_owned(),
+                kernel: "6.1".to_owned(),
+                variables: [("PATH".to_owned(), "/usr/bin".to_owned())].into(),
+                pins: None,
+            },
+            policy: PolicyRef {
+                origin: "built-in".to_owned(),
+                lane_sha256: Digest::of(b"lane"),
+                rule: "make".to_owned(),
+                scan_rules_sha256: Digest::of(b"rules"),
+            },
+            enforcement: vec![],
+            quota: Quota {
+                cpu_pct: 100,
+                memory_bytes: 1 << 30,
+                wall_ms: 900_000,
+                processes: 64,
+                disk_bytes: 1 << 30,
+                output_bytes: 1 << 20,
+                parallel: 2,
+            },
+            usage: Usage::default(),
+            artifacts: vec![Artifact {
+                name: "out".to_owned(),
+                sha256: Digest::of(b"out"),
+                size_bytes: 3,
+                media_type: "text/plain".to_owned(),
+                executable: false,
+            }],
+            withheld: vec![],
+            logs: vec![],
+            started_at: at,
+            finished_at: at,
+            outcome: Outcome::Exited { exit_code: 0 },
+            validation_pass: false,
+            incomplete: None,
+        })
+    }
+
+    fn sound() -> Vec<Vec<u8>> {
+        let key = SigningKey::from_seed([1; 32]);
+        let at = Timestamp::from_millis(1_795_000_000_000);
+        let passport = statement().to_canonical_json();
+        let signatures = Signatures::sign(PAYLOAD_TYPE, &passport, &key).to_json();
+        let pointer = Pointer { digest: Digest::of(b"large"), size_bytes: 5 << 20 };
+        vec![
+            signatures,
+            crate::event::tests::event().to_message(&key).into_bytes(),
+            backup::tests::manifest(at, None).to_canonical_json(),
+            pointer.to_text().into_bytes(),
+            passport,
+        ]
+    }
+
+    #[test]
+    fn each_reader_reads_its_own_form() {
+        let [signatures, event, manifest, pointer, passport] = sound().try_into().unwrap();
+        assert!(Signatures::from_json(&signatures).is_ok());
+        assert!(SignedEvent::parse(std::str::from_utf8(&event).unwrap()).is_ok());
+        assert!(serde_json::from_slice::<backup::Manifest>(&manifest).is_ok());
+        assert!(Pointer::parse(&pointer).is_some());
+        assert_eq!(Statement::from_json(&passport).unwrap(), statement());
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_forms_never_stop_a_reader(
+            form in 0..5_usize,
+            from in any::<prop::sample::Index>(),
+            n_bytes in 0..40_usize,
+            put in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..40),
+                "[0-9]{1,24}|[{}\\[\\]\",:]{1,8}|null|true|-1|1e9|\\\\u0000".prop_map(String::into_bytes),
+            ],
+        ) {
+            let mut bytes = sound().swap_remove(form);
+            let from = from.index(bytes.len());
+            let until = (from + n_bytes).min(bytes.len());
+            bytes.splice(from..until, put);
+            read_them_all(&bytes);
+        }
+    }
+}
