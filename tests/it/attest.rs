@@ -81,7 +81,7 @@ fn the_stored_statement_comes_out_as_it_is() {
 
 /// Reads an envelope as others do: securesystemslib verifies DSSE, in_toto_attestation validates the statement.
 const READER: &str = r#"
-import json, sys
+import base64, json, sys
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from google.protobuf import json_format
 from in_toto_attestation.v1.statement import Statement
@@ -94,13 +94,12 @@ data = json.load(open(sys.argv[1]))
 pem = open(sys.argv[2], "rb").read()
 keyid = data["signatures"][0]["keyid"]
 key = SSlibKey.from_crypto(load_pem_public_key(pem), keyid=keyid)
-envelope = Envelope.from_dict(data)
+envelope = Envelope.from_dict(json.loads(json.dumps(data)))
 assert list(envelope.verify([key], 1)) == [keyid]
 statement = json_format.Parse(envelope.payload, spb.Statement())
 Statement.copy_from_pb(statement).validate()
 
 changed = dict(data)
-import base64
 payload = bytearray(base64.b64decode(data["payload"]))
 payload[40] ^= 1
 changed["payload"] = base64.b64encode(bytes(payload)).decode()

@@ -67,8 +67,17 @@ impl Repo {
     ///
     /// [`ProgramError`] with what git said.
     pub fn fetch(&self, remote: &str, refspecs: &[&str]) -> Result<(), ProgramError> {
-        let head =
-            ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=", "--", remote];
+        // What is fetched here is read at once, in a partial clone too.
+        let head = [
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-filter",
+            "--no-write-fetch-head",
+            "--refmap=",
+            "--",
+            remote,
+        ];
         self.run_git(&[&head, refspecs].concat(), None).map(drop)
     }
 
