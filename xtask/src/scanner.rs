@@ -25,6 +25,19 @@ pub fn eval(file: &str, rest: &[&str]) -> Result<(), String> {
     example("measure", &["suite"], rest)?.stdin(Stdio::from(input)).run()
 }
 
+/// Looks for planted personal data, and for false alarms in the sources of cargo's registry or in DIR….
+pub fn eval_personal(dirs: &[&str]) -> Result<(), String> {
+    example("personal", &["planted"], &[])?.run()?;
+    if !dirs.is_empty() {
+        return example("personal", &["clean"], dirs)?.run();
+    }
+    let home = std::env::var_os("CARGO_HOME").map(std::path::PathBuf::from);
+    let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
+    let sources = home.ok_or("no home directory")?.join("registry/src");
+    let sources = sources.to_str().ok_or("the registry's path is not UTF-8")?;
+    example("personal", &["clean"], &[sources])?.run()
+}
+
 /// Trains the model for values without a mark: `LABELLED SOURCE…`, see `docs/design/generic-model.md`.
 pub fn train_generic(dirs: &[&str]) -> Result<(), String> {
     let models = shell::repository_root().join("crates/carnet-scan/models");

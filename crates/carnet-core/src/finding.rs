@@ -141,3 +141,10 @@ pub struct Finding {
     /// The secret with all but a few characters hidden, safe to print.
     pub masked: String,
 }
+
+impl Finding {
+    /// Tells whether it is personal data: its rule is of the family `pii`.
+    pub fn is_personal(&self) -> bool {
+        self.rule_id.starts_with("pii-")
+    }
+}

@@ -1,9 +1,10 @@
 //! Looking at contents: staged blobs, logs, artifacts, arguments.
 
 use carnet_core::{
-    Content, Decision, Digest, Finding, GitOid, Origin, Reason, RepoPath, Timestamp, Verdict,
+    Content, Decision, Digest, Finding, Fingerprint, GitOid, Origin, Reason, RepoPath, Timestamp,
+    Verdict,
 };
-use carnet_git::{EntryMode, ObjectError, Repo, StagedError};
+use carnet_git::{EntryMode, Head, ObjectError, Repo, StagedError};
 use carnet_policy::{ContentPolicy, Suppression, Suppressions, judge};
 use carnet_scan::{
     FingerprintKey, LICENCE_BYTES_MAX, RuleSet, Scan, StreamScanner, UNEXAMINED, redact_findings,
@@ -26,6 +27,8 @@ pub struct Guard<'a> {
     key: FingerprintKey,
     policy: ContentPolicy,
     suppressions: Option<Suppressions>,
+    /// Addresses of those who commit here.
+    published: Vec<Fingerprint>,
 }
 
 /// A finding with all that reports say of it.
@@ -134,13 +137,20 @@ pub enum ExamineError {
 impl<'a> Guard<'a> {
     /// Puts together what is needed to examine.
     pub fn new(rules: &'a RuleSet, key: FingerprintKey, policy: ContentPolicy) -> Guard<'a> {
-        Guard { rules, key, policy, suppressions: None }
+        Guard { rules, key, policy, suppressions: None, published: vec![] }
     }
 
     /// Accepts what the suppressions say; they are read under the fingerprint key that the guard was made with.
     #[must_use]
     pub fn with_suppressions(self, suppressions: Option<Suppressions>) -> Guard<'a> {
         Guard { suppressions, ..self }
+    }
+
+    /// Lets the addresses of those who commit here pass in files: each commit publishes them anyway.
+    #[must_use]
+    pub fn with_published(self, addresses: &[String]) -> Guard<'a> {
+        let name = |address: &String| self.key.personal(address.as_bytes());
+        Guard { published: addresses.iter().map(name).collect(), ..self }
     }
 
     /// Returns the accepted findings in force.
@@ -210,8 +220,18 @@ impl<'a> Guard<'a> {
                 suppressions::parse(&bytes, now)
                     .map_err(|wrong| ExamineError::Suppressions(Box::new(wrong)))?;
             }
-            let content = Content { origin: Origin::Staged(entry.path), bytes };
+            let n_before = tally.findings.len();
+            let content = Content { origin: Origin::Staged(entry.path.clone()), bytes };
             self.look(&content, None, now, &mut tally);
+            if tally.findings[n_before..].iter().any(|met| met.finding.is_personal()) {
+                let committed = committed_bytes(repo, &entry.path);
+                crate::published::retain_new(
+                    &mut tally.findings,
+                    n_before,
+                    &content.bytes,
+                    &committed,
+                );
+            }
         }
         Ok(self.judged(tally, now))
     }
@@ -292,6 +312,13 @@ impl<'a> Guard<'a> {
             .then(|| reason.map_or_else(|| "content".to_owned(), |reason| reason.rule.clone()))
     }
 
+    /// Whether it is the address of someone who commits here, or any in a file that publishes such.
+    fn is_published(&self, finding: &Finding) -> bool {
+        finding.is_personal()
+            && (self.published.contains(&finding.fingerprint)
+                || crate::published::is_roster(&finding.origin) && finding.rule_id == "pii-email")
+    }
+
     /// Scans one content and adds what it met; tells whether that was nothing at all.
     pub(crate) fn look(
         &self,
@@ -304,7 +331,8 @@ impl<'a> Guard<'a> {
             tally.n_contents += 1;
             tally.n_bytes += content.bytes.len() as u64;
         }
-        let scanned = scan(self.rules, &self.key, content);
+        let mut scanned = scan(self.rules, &self.key, content);
+        scanned.findings.retain(|finding| !self.is_published(finding));
         let licences = licence_findings(self.policy.licences(), &self.key, content, now);
         let unread = scanned.unread.iter().map(|unread| unread.finding(&self.key, &content.origin));
         let findings: Vec<Finding> = unread.chain(scanned.findings).chain(licences).collect();
@@ -380,6 +408,12 @@ fn unexamined(finding: &Finding) -> Reason {
                 .to_owned(),
         ),
     }
+}
+
+/// Returns a file as HEAD's commit has it; nothing where it is new, or cannot be read.
+fn committed_bytes(repo: &Repo, path: &RepoPath) -> Vec<u8> {
+    let Ok(Head::Commit { commit_id, .. }) = repo.head() else { return vec![] };
+    repo.read_path(&commit_id, path, BLOB_BYTES_MAX).ok().flatten().unwrap_or_default()
 }
 
 /// Git cuts a message here (`wt-status.c`, after the comment character).

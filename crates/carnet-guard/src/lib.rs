@@ -12,6 +12,7 @@ mod suppressions;
 mod columns;
 mod examine;
 mod licence;
+mod published;
 
 mod history;
 mod known;

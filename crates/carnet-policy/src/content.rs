@@ -1,6 +1,6 @@
 //! `policy/content.toml`: which findings are refused, which are a warning, and which licences may be where.
 //!
-//! The `secrets` section speaks about every finding of a scan that has a severity and a confidence. An
+//! The `personal` section speaks about findings of personal data, the `secrets` section about all others. An
 //! exception never silences a finding: it turns a refusal into a warning, in some paths, until a day.
 //! Invariant: a policy exists only if nothing at all is wrong with its text.
 
@@ -20,10 +20,18 @@ const EXCEPTIONS_MAX: usize = 1000;
 #[derive(Debug, Clone)]
 pub struct ContentPolicy {
     pub(crate) digest: Digest,
-    pub(crate) refuse: Threshold,
-    pub(crate) warn: Threshold,
+    pub(crate) secrets: Thresholds,
+    pub(crate) personal: Thresholds,
+    pub(crate) redact_personal_at: Confidence,
     pub(crate) exceptions: Vec<Exception>,
     pub(crate) licences: LicencePolicy,
+}
+
+/// From where on findings of one family are refused, and from where on they are warned of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Thresholds {
+    pub(crate) refuse: Threshold,
+    pub(crate) warn: Threshold,
 }
 
 /// What a finding must reach, both at once.
@@ -71,6 +79,11 @@ impl ContentPolicy {
         &self.licences
     }
 
+    /// Returns how sure personal data must be to be replaced in what is kept or sent.
+    pub fn redact_personal_at(&self) -> Confidence {
+        self.redact_personal_at
+    }
+
     /// Returns the digest of the policy's text.
     pub fn digest(&self) -> Digest {
         self.digest
@@ -88,8 +101,12 @@ fn read_policy(text: &str, problems: &mut Problems<'_>) -> Option<ContentPolicy>
     let mut table = TableReader::new(document.get_ref(), 0..0, "");
     table.format(FORMAT, problems);
     table.string_if_any("description", problems);
-    let thresholds = table.table("secrets", problems);
-    let thresholds = thresholds.and_then(|secrets| read_thresholds(secrets, problems));
+    let secrets = table.table("secrets", problems);
+    let secrets = secrets.and_then(|secrets| read_thresholds(secrets, "secrets", problems));
+    let personal = match table.table_if_any("personal", problems) {
+        Some(personal) => read_personal(personal, problems),
+        None => Some((PERSONAL, Confidence::High)),
+    };
     let licences = table.table_if_any("licences", problems);
     let licences =
         licences.map_or(Some(LicencePolicy::default()), |table| licence::read(table, problems));
@@ -102,28 +119,48 @@ fn read_policy(text: &str, problems: &mut Problems<'_>) -> Option<ContentPolicy>
     let exceptions = exceptions.into_iter();
     let exceptions = exceptions.filter_map(|table| read_exception(table, problems)).collect();
     table.finish(problems);
-    let (refuse, warn) = thresholds?;
+    let (personal, redact_personal_at) = personal?;
+    let digest = Digest::of(text.as_bytes());
     Some(ContentPolicy {
-        digest: Digest::of(text.as_bytes()),
-        refuse,
-        warn,
+        digest,
+        secrets: secrets?,
+        personal,
+        redact_personal_at,
         exceptions,
         licences: licences?,
     })
 }
 
-fn read_thresholds(
-    mut secrets: TableReader<'_, '_>,
+/// What holds for personal data where a policy has no such section: the same as in the built-in one.
+const PERSONAL: Thresholds = Thresholds {
+    refuse: Threshold { severity: Severity::High, confidence: Confidence::High },
+    warn: Threshold { severity: Severity::Medium, confidence: Confidence::Medium },
+};
+
+fn read_personal(
+    mut table: TableReader<'_, '_>,
     problems: &mut Problems<'_>,
-) -> Option<(Threshold, Threshold)> {
-    let span = secrets.span().clone();
+) -> Option<(Thresholds, Confidence)> {
+    let word = table.string("redact_at_confidence", problems);
+    let word = word.map(|word| (word, table.field("redact_at_confidence")));
+    let redact = word.and_then(|word| level(word, &CONFIDENCES, Confidence::name, problems));
+    let thresholds = read_thresholds(table, "personal", problems);
+    Some((thresholds?, redact?))
+}
+
+fn read_thresholds(
+    mut table: TableReader<'_, '_>,
+    name: &'static str,
+    problems: &mut Problems<'_>,
+) -> Option<Thresholds> {
+    let span = table.span().clone();
     let mut word = |key| {
-        let word = secrets.string(key, problems);
-        word.map(|word| (word, secrets.field(key)))
+        let word = table.string(key, problems);
+        word.map(|word| (word, table.field(key)))
     };
     let (severity, confidence) = (word("refuse_at_severity"), word("refuse_at_confidence"));
     let (warn_severity, warn_confidence) = (word("warn_at_severity"), word("warn_at_confidence"));
-    secrets.finish(problems);
+    table.finish(problems);
     let severity = severity.and_then(|word| level(word, &SEVERITIES, Severity::name, problems));
     let confidence =
         confidence.and_then(|word| level(word, &CONFIDENCES, Confidence::name, problems));
@@ -134,9 +171,9 @@ fn read_thresholds(
     let refuse = Threshold { severity: severity?, confidence: confidence? };
     let warn = Threshold { severity: warn_severity?, confidence: warn_confidence? };
     if warn.severity > refuse.severity || warn.confidence > refuse.confidence {
-        problems.add(&span, "secrets", "warns later than it refuses");
+        problems.add(&span, name, "warns later than it refuses");
     }
-    Some((refuse, warn))
+    Some(Thresholds { refuse, warn })
 }
 
 const SEVERITIES: [Severity; 4] =

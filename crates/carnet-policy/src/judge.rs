@@ -31,10 +31,11 @@ fn judge_one(
     now: Timestamp,
 ) -> Option<(Decision, Reason)> {
     let (severity, confidence) = (finding.severity, finding.confidence);
-    if policy.refuse.is_met(severity, confidence) {
+    let thresholds = if finding.is_personal() { policy.personal } else { policy.secrets };
+    if thresholds.refuse.is_met(severity, confidence) {
         return Some(refuse_or_except(policy, finding, now));
     }
-    let warned = policy.warn.is_met(severity, confidence);
+    let warned = thresholds.warn.is_met(severity, confidence);
     warned.then(|| (Decision::Warn, reason(finding, String::new(), None)))
 }
 
@@ -104,6 +105,16 @@ fn hint(finding: &Finding) -> String {
     let rule = &finding.rule_id;
     if rule.starts_with("licence-") {
         return licence_hint(finding);
+    }
+    if finding.is_personal() {
+        return match &finding.origin {
+            Origin::Prompt | Origin::Artifact(_) | Origin::Log(_) => {
+                "send it through `carnet redact`".to_owned()
+            }
+            _ => format!(
+                "take the person's data out, or put a made-up value in its place; when it is nobody's, say so on its line: `carnet:allow {rule} <reason>`"
+            ),
+        };
     }
     let inline =
         format!("when it is no secret, say so on its line: `carnet:allow {rule} <reason>`");
@@ -216,6 +227,31 @@ mod tests {
         check(&policy, finding("a", Severity::Low, Confidence::High), "2026-11-18", Decision::Warn);
         let edge = finding("a", Severity::Medium, Confidence::Medium);
         check(&policy, edge, "2026-11-18", Decision::Deny);
+    }
+
+    #[test]
+    fn personal_data_has_thresholds_of_its_own() {
+        let policy = ContentPolicy::built_in();
+        let personal = |severity, confidence| Finding {
+            rule_id: "pii-card".to_owned(),
+            ..finding("a", severity, confidence)
+        };
+        let certain = personal(Severity::High, Confidence::High);
+        let verdict = check(&policy, certain, "2026-11-18", Decision::Deny);
+        assert!(verdict.reasons[0].hint.as_deref().unwrap().contains("made-up"));
+        let likely = personal(Severity::High, Confidence::Medium);
+        check(&policy, likely, "2026-11-18", Decision::Warn);
+        let mild = personal(Severity::Medium, Confidence::High);
+        check(&policy, mild, "2026-11-18", Decision::Warn);
+        let weak = personal(Severity::High, Confidence::Low);
+        check(&policy, weak, "2026-11-18", Decision::Allow);
+        let text = include_str!("../../../policy/content.toml");
+        let start = text.find("[personal]").unwrap();
+        let end = start + text[start..].find("\n\n").unwrap();
+        let without = [&text[..start], &text[end..]].concat();
+        let older = ContentPolicy::parse("c.toml", &without).unwrap();
+        let mild = personal(Severity::Medium, Confidence::High);
+        check(&older, mild, "2026-11-18", Decision::Warn);
     }
 
     #[test]

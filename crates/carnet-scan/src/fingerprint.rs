@@ -18,6 +18,11 @@ impl FingerprintKey {
         FingerprintKey(raw)
     }
 
+    /// Returns the name of a personal value: letters count without their case, as they do in mail addresses.
+    pub fn personal(&self, value: &[u8]) -> Fingerprint {
+        self.fingerprint("pii", &value.to_ascii_lowercase())
+    }
+
     /// Returns HMAC-SHA-256 of family and secret, each with its length first (`u64`, little-endian).
     ///
     /// Neither rule, path, line nor commit enter: a moved or renamed secret keeps its name, and so does one

@@ -46,6 +46,7 @@ mod stream;
 mod unread;
 
 mod licence;
+mod personal;
 
 mod allow;
 mod fingerprint;
@@ -63,6 +64,7 @@ pub use licence::{
     Unknown, licences, with_licence_header,
 };
 pub use pattern::PatternError;
+pub use personal::{PersonalRule, Profile, Tier, personal_data, personal_rules};
 pub use redact::{RedactError, redact, redact_findings};
 pub use rule::Rule;
 pub use rule_file::{ProblemKind, RuleProblem};

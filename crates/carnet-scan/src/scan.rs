@@ -11,6 +11,7 @@ use crate::{
     frame::{Frame, Framer, LAYOUT, LineBase},
     mask::mask,
     overlap::Rank,
+    personal::{self, Profile, Tier},
     reading::{self, Readings},
     rule::{Matcher, PathMatcher, Rule},
     rule_set::RuleSet,
@@ -69,6 +70,8 @@ pub(crate) struct Scanning {
     reported_to: usize,
     /// Reasons told already.
     unread: BTreeSet<Unread>,
+    /// The same as `reported_to`, of personal data.
+    personal_to: usize,
 }
 
 impl Scanning {
@@ -85,7 +88,9 @@ impl Scanning {
             let met = path_rules_met(rules, origin, frame);
             scan.findings.extend(met.map(|rule| path_finding(rule, key, origin)));
         }
+        let n_before = scan.findings.len();
         self.scan_bytes(rules, key, origin, frame, scan);
+        self.scan_personal(key, origin, frame, n_before, scan);
         self.lines.pass(&frame.bytes[..frame.n_passed]);
     }
 
@@ -131,6 +136,53 @@ impl Scanning {
                 None => scan.findings.push(finding),
             }
         }
+    }
+}
+
+impl Scanning {
+    /// Adds the personal data of the frame that shares no byte with a secret; `n_before` findings are of earlier frames.
+    fn scan_personal(
+        &mut self,
+        key: &FingerprintKey,
+        origin: &Origin,
+        frame: &Frame<'_>,
+        n_before: usize,
+        scan: &mut Scan,
+    ) {
+        let is_beginning = frame.offset == 0;
+        let mut met = personal::find(frame.bytes, is_beginning, Profile::of(origin), Tier::Likely);
+        met.retain(|it| frame.core.contains(&it.range.start));
+        if met.is_empty() {
+            return;
+        }
+        let lines = LineIndex::new(frame.bytes);
+        let markers = Markers::new(frame.bytes, &lines, &[]);
+        for it in met {
+            let region = lines.region(it.range.start, it.range.end);
+            let whole = self.lines.region(region);
+            let secrets = scan.findings.iter().chain(scan.allowed.iter().map(|it| &it.finding));
+            let is_taken = secrets.filter_map(|it| it.region).any(|it| it.overlaps(&whole));
+            if is_taken || whole.start < self.personal_to {
+                continue;
+            }
+            self.personal_to = whole.end;
+            let value = &frame.bytes[it.range.clone()];
+            let finding = Finding {
+                rule_id: it.kind.id.to_owned(),
+                description: it.kind.description.to_owned(),
+                origin: origin.clone(),
+                region: Some(whole),
+                severity: it.kind.severity,
+                confidence: it.tier.confidence(),
+                fingerprint: key.personal(value),
+                masked: mask(value),
+            };
+            match markers.reason(it.kind.id, region.start_line) {
+                Some(reason) => scan.allowed.push(Allowed { finding, reason }),
+                None => scan.findings.push(finding),
+            }
+        }
+        scan.findings[n_before..].sort_by_key(|it| it.region.map(|region| region.start));
     }
 }
 

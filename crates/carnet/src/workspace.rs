@@ -125,7 +125,9 @@ impl Workspace {
     }
 
     fn guard_under(&self, key: FingerprintKey) -> Result<Guard<'static>, CommandError> {
-        Ok(Guard::new(self.rules()?, key, carnet_guard::content_policy(&self.repo)?))
+        let addresses: Vec<String> = self.repo.config_get("user.email").into_iter().collect();
+        let guard = Guard::new(self.rules()?, key, carnet_guard::content_policy(&self.repo)?);
+        Ok(guard.with_published(&addresses))
     }
 
     /// Returns the guard that runs ask, whose findings are accepted by no one.

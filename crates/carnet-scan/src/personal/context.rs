@@ -1,0 +1,149 @@
+//! What stands around a candidate: words that speak of it, and the header of its column.
+
+use std::ops::Range;
+
+/// Bytes before a candidate in which a word speaks of it.
+const BEFORE: usize = 72;
+/// Bytes after it, on its line.
+const AFTER: usize = 18;
+/// Longest first line that can be the header of a table, and longest line whose columns are counted.
+const LINE_MAX: usize = 4096;
+
+/// A text that is looked at, with what is known of it as a whole.
+pub(crate) struct Text<'t> {
+    pub(crate) bytes: &'t [u8],
+    header: Option<Header<'t>>,
+}
+
+struct Header<'t> {
+    cells: Vec<&'t [u8]>,
+    delimiter: u8,
+    end: usize,
+}
+
+impl<'t> Text<'t> {
+    /// `is_beginning` tells that the first line of `bytes` is that of the whole text.
+    pub(crate) fn new(bytes: &'t [u8], is_beginning: bool) -> Text<'t> {
+        let header = if is_beginning { header(bytes) } else { None };
+        Text { bytes, header }
+    }
+
+    /// Returns how near a word stands that speaks of the candidate: bytes between, 0 for the header of its column.
+    pub(crate) fn nearest(&self, at: &Range<usize>, words: &[&str]) -> Option<usize> {
+        let cell = self.header_cell(at.start);
+        if cell.is_some_and(|cell| words.iter().any(|word| last_place(cell, word).is_some())) {
+            return Some(0);
+        }
+        let before = &self.bytes[at.start.saturating_sub(BEFORE)..at.start];
+        let distance = |word: &&str| last_place(before, word).map(|end| before.len() - end);
+        let before = words.iter().filter_map(distance).min();
+        before.or_else(|| {
+            let after = &self.bytes[at.end..(at.end + AFTER).min(self.bytes.len())];
+            let line_end = memchr::memchr(b'\n', after).unwrap_or(after.len());
+            let after = &after[..line_end];
+            words.iter().any(|word| last_place(after, word).is_some()).then_some(BEFORE)
+        })
+    }
+
+    /// Returns the bytes of the candidate's line that stand before it, at most 160 of them.
+    pub(crate) fn line_before(&self, start: usize) -> &'t [u8] {
+        let before = &self.bytes[start.saturating_sub(160)..start];
+        &before[memchr::memrchr(b'\n', before).map_or(0, |at| at + 1)..]
+    }
+
+    fn header_cell(&self, start: usize) -> Option<&'t [u8]> {
+        let header = self.header.as_ref().filter(|header| start > header.end)?;
+        let before = &self.bytes[start.saturating_sub(LINE_MAX).max(header.end)..start];
+        let line = &before[memchr::memrchr(b'\n', before)? + 1..];
+        let mut is_quoted = false;
+        let mut idx = 0;
+        for byte in line {
+            is_quoted ^= *byte == b'"';
+            idx += usize::from(*byte == header.delimiter && !is_quoted);
+        }
+        header.cells.get(idx).copied()
+    }
+}
+
+/// Reads the first line as the header of a table: two or more short names parted by one delimiter.
+fn header(bytes: &[u8]) -> Option<Header<'_>> {
+    let end = memchr::memchr(b'\n', &bytes[..bytes.len().min(LINE_MAX)])?;
+    let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
+    let delimiter = *line.iter().find(|byte| b",;\t|".contains(byte))?;
+    let is_name = |cell: &&[u8]| {
+        let is_name_byte = |byte: &u8| {
+            byte.is_ascii_alphanumeric() || b" _-\"'#".contains(byte) || !byte.is_ascii()
+        };
+        (1..=40).contains(&cell.len()) && cell.iter().all(is_name_byte) && !cell[0].is_ascii_digit()
+    };
+    let cells: Vec<&[u8]> = line.split(|byte| *byte == delimiter).collect();
+    (cells.len() > 1 && cells.iter().all(is_name)).then_some(Header { cells, delimiter, end })
+}
+
+/// Returns the end of the last place in `text` where `word` (in small letters) stands as a word of its own.
+///
+/// A capital after a small letter begins a word, and so does what follows `_`. Words of five bytes and more may go on.
+pub(crate) fn last_place(text: &[u8], word: &str) -> Option<usize> {
+    let word = word.as_bytes();
+    let is_at = |at: &usize| {
+        let here = &text[*at..*at + word.len()];
+        let begins = match at.checked_sub(1).map(|before| text[before]) {
+            Some(before) if before.is_ascii_lowercase() => here[0].is_ascii_uppercase(),
+            Some(before) => !before.is_ascii_uppercase() || here[0].is_ascii_lowercase(),
+            None => true,
+        };
+        let ends = word.len() > 4
+            || text.get(at + word.len()).is_none_or(|after| {
+                !after.is_ascii_lowercase()
+                    && !(after.is_ascii_uppercase() && here.iter().all(u8::is_ascii_uppercase))
+            });
+        begins && ends
+    };
+    let n_places = (text.len() + 1).checked_sub(word.len())?;
+    let first = [word[0], word[0].to_ascii_uppercase()];
+    (0..n_places)
+        .rev()
+        .filter(|at| first.contains(&text[*at]) && is_same(&text[*at..][..word.len()], word))
+        .find(is_at)
+        .map(|at| at + word.len())
+}
+
+/// Letters count without their case, and a blank of the word is also `_` or `-`.
+fn is_same(here: &[u8], word: &[u8]) -> bool {
+    here.iter().zip(word).all(|(here, word)| match word {
+        b' ' => matches!(here, b' ' | b'_' | b'-'),
+        _ => here.eq_ignore_ascii_case(word),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, word: &str, expect: bool) {
+        assert_eq!(last_place(text.as_bytes(), word).is_some(), expect, "{word} in {text}");
+    }
+
+    #[test]
+    fn words_stand_alone() {
+        check("className = ", "ssn", false);
+        check("employee_ssn: ", "ssn", true);
+        check("employeeSsn: ", "ssn", true);
+        check("SSN=", "ssn", true);
+        check("social_security_number", "social security", true);
+        check("CLASSNAME", "ssn", false);
+        check("ssnx", "ssn", false);
+        check("phonenumber", "phone", true);
+        check("", "ssn", false);
+    }
+
+    #[test]
+    fn the_header_of_a_column_speaks_for_its_cells() {
+        let text = b"name,ssn,city\nA,1,x\n\"B, C\",2,y\n";
+        let text = Text::new(text, true);
+        assert_eq!(text.nearest(&(16..17), &["ssn"]), Some(0));
+        assert_eq!(text.nearest(&(27..28), &["ssn"]), Some(0));
+        assert_eq!(text.header_cell(18), Some(&b"city"[..]));
+        assert!(Text::new(b"use a, b(c);\n1,2\n", true).header.is_none());
+    }
+}
