@@ -51,6 +51,43 @@ fn input_is_passed_through() {
 }
 
 #[test]
+fn a_secret_is_handed_over_and_only_its_name_is_kept() {
+    let value = ["open", "sesame", "4711"].join("-");
+    for who in everyone() {
+        let walk = Walk::initialised(
+            "printf 'use:\\n\\tcat <&$$CARNET_SECRET_FD_TOKEN; cat <&$$CARNET_SECRET_FD_PIPED\\n' >Makefile",
+            *who,
+        );
+        walk.write("token", &value);
+        let ran = walk
+            .runner(carnet_path())
+            .args(["run", "--secret", "TOKEN=file:token", "--secret", "PIPED=fd:0"])
+            .args(["--", "make", "-s", "use"])
+            .stdin("from-a-pipe\n")
+            .run()
+            .expect_code(0);
+        assert_eq!(ran.stdout, "[REDACTED:TOKEN][REDACTED:PIPED]\n", "{}", ran.stderr);
+        let run = walk.newest_run();
+        let shown = walk.carnet(&["show", &run, "--json"]).expect_code(0).stdout;
+        assert!(!shown.contains(&value) && !shown.contains("from-a-pipe"), "{shown}");
+        let passport = walk.json(&["show", &run, "--json"])["predicate"].clone();
+        assert_eq!(passport["request"]["secrets"], json!(["TOKEN", "PIPED"]));
+        let replayed = walk.carnet(&["replay", &run]).expect_code(3);
+        let said = replayed.stdout + &replayed.stderr;
+        assert!(said.contains("TOKEN, PIPED"), "{said}");
+        for (bad, why) in [
+            ("TOKEN=sesame-itself", "never an argument"),
+            ("TOKEN=file:/missing", "cannot read secret"),
+            ("token=fd:0", "cannot name a secret"),
+        ] {
+            let refused = walk.carnet(&["run", "--secret", bad, "--", "make"]).expect_code(2);
+            assert!(refused.stderr.contains(why), "{}", refused.stderr);
+            assert!(!refused.stderr.contains("sesame-itself"), "{}", refused.stderr);
+        }
+    }
+}
+
+#[test]
 fn a_directory_stands_in_for_the_commit_and_is_not_changed() {
     for who in everyone() {
         let walk = Walk::initialised(FILES, *who);

@@ -152,6 +152,9 @@ pub struct Request {
     /// The directory whose copy stood in for the source, where the confinement was tried on one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<String>,
+    /// Names of the secrets that the command was handed; their values are nowhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
 }
 
 /// What a run saw as its workspace.

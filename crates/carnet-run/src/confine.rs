@@ -98,8 +98,8 @@ fn run_told(
     required: &[Requirement],
 ) -> Result<Confined, SandboxError> {
     let tell = ctx.on_output.unwrap_or(&|_, _| {});
-    let mut stdout = LiveLog::new(ctx.guard, "stdout");
-    let mut stderr = LiveLog::new(ctx.guard, "stderr");
+    let mut stdout = LiveLog::new(ctx.guard, ctx.secrets, "stdout");
+    let mut stderr = LiveLog::new(ctx.guard, ctx.secrets, "stderr");
     let mut on_output = |stream: OutputStream, bytes: &[u8]| {
         let log = if stream == OutputStream::Stdout { &mut stdout } else { &mut stderr };
         if ctx.on_output.is_none() {

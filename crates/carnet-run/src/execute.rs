@@ -20,7 +20,7 @@ use carnet_git::{ObjectError, Repo, store::Stores};
 use carnet_guard::{Guard, PolicyInForce};
 use carnet_policy::{Admission, Lane, LoadLaneError, PolicyProblem, Required, ToolLock};
 use carnet_sandbox::{
-    Captured, Confined, Network, OutputStream, Requirement, SandboxError, SandboxSpec,
+    Captured, Confined, Network, OutputStream, Requirement, SandboxError, SandboxSpec, Secret,
     ServiceAccount, Workspace,
 };
 
@@ -29,7 +29,7 @@ use crate::{
     changes::PatchError,
     checkouts::{CheckoutsError, Wanted, check_out},
     collect::{Collected, GlobError, Output, Outputs, collect},
-    confine, environment,
+    confine, environment, handed,
     journal::{self, OpenRun},
     lanes,
     record::{FinishedRun, RecordError, RecordedRun, kind_of, record},
@@ -69,6 +69,8 @@ pub struct RunContext<'a> {
     pub interrupted: &'a AtomicBool,
     /// What the command reads as its standard input.
     pub stdin: Option<&'a File>,
+    /// Secrets that it is handed by descriptor; the record has their names.
+    pub secrets: &'a [Secret],
     /// Told of output while the command runs, redacted; `None` where no one listens.
     pub on_output: Option<Listener<'a>>,
     /// Called when a run has to wait for one of its lane's places, of which there are so many.
@@ -469,7 +471,7 @@ fn run_confined(
         inner_exe: File::open(ctx.carnet_exe).map_err(io("open the carnet binary"))?,
         service_account: ctx.service_account,
         stdin: stdin.map_err(io("duplicate standard input"))?,
-        secrets: vec![],
+        secrets: ctx.secrets.to_vec(),
         network: Network::new(plan.lane.network().to_vec()),
     };
     let passport =
@@ -523,6 +525,7 @@ fn passport_of_a_crash(
             classes: request.classes.clone(),
             patch: request.patch,
             directory: request.directory.as_ref().map(|it| it.display().to_string()),
+            secrets: ctx.secrets.iter().map(|secret| secret.name().to_owned()).collect(),
         },
         source: Source {
             commit: request.commit,
@@ -564,7 +567,7 @@ fn finish(
     let mut stored_logs = vec![];
     for (name, captured) in [("stdout", &draft.confined.stdout), ("stderr", &draft.confined.stderr)]
     {
-        let (bytes, n_redactions) = ctx.guard.redact_log(name, &captured.bytes);
+        let (bytes, n_redactions) = handed::redact_log(ctx, name, &captured.bytes);
         n_findings += n_redactions;
         logs.push(Log {
             name: name.to_owned(),

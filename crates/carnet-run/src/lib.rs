@@ -15,6 +15,7 @@ pub mod collect;
 mod confine;
 pub mod copied;
 pub mod environment;
+mod handed;
 pub mod lanes;
 pub mod live;
 pub mod planted;

@@ -5,6 +5,9 @@
 //! more, as a whole, when the run has ended.
 
 use carnet_guard::Guard;
+use carnet_sandbox::Secret;
+
+use crate::handed::redact;
 
 /// Bytes of lines already shown that new ones are looked at together with, at most.
 const CONTEXT_BYTES_MAX: usize = 8 << 10;
@@ -18,6 +21,7 @@ const BLOCK: (&[u8], &[u8]) = (b"-----BEGIN ", b"-----END ");
 /// One stream of a run.
 pub struct LiveLog<'g> {
     guard: &'g Guard<'g>,
+    secrets: &'g [Secret],
     name: &'static str,
     /// Lines that were shown.
     context: Vec<u8>,
@@ -28,8 +32,8 @@ pub struct LiveLog<'g> {
 
 impl<'g> LiveLog<'g> {
     /// Begins a stream, `stdout` or `stderr`.
-    pub fn new(guard: &'g Guard<'g>, name: &'static str) -> LiveLog<'g> {
-        LiveLog { guard, name, context: vec![], shown: vec![], held: vec![] }
+    pub fn new(guard: &'g Guard<'g>, secrets: &'g [Secret], name: &'static str) -> LiveLog<'g> {
+        LiveLog { guard, secrets, name, context: vec![], shown: vec![], held: vec![] }
     }
 
     /// Takes the next bytes and returns what can be shown by now.
@@ -49,7 +53,7 @@ impl<'g> LiveLog<'g> {
             return vec![];
         }
         self.context.extend(self.held.drain(..n_ready));
-        let redacted = self.guard.redact_log(self.name, &self.context).0;
+        let redacted = self.redacted();
         // Where a secret began in lines that were shown already, its place shows that, and what follows it.
         let n_same = self.shown.iter().zip(&redacted).take_while(|(a, b)| a == b).count();
         let news = redacted[n_same..].to_vec();
@@ -58,9 +62,13 @@ impl<'g> LiveLog<'g> {
             let from = self.context.len() - CONTEXT_BYTES_KEPT;
             let line = self.context[from..].iter().position(|byte| *byte == b'\n');
             self.context.drain(..line.map_or(from, |line| from + line + 1));
-            self.shown = self.guard.redact_log(self.name, &self.context).0;
+            self.shown = self.redacted();
         }
         news
+    }
+
+    fn redacted(&self) -> Vec<u8> {
+        redact(self.guard, self.secrets, self.name, &self.context).0
     }
 }
 
@@ -89,7 +97,7 @@ mod tests {
     fn told(chunks: &[&str]) -> Vec<String> {
         let key = FingerprintKey::from_bytes([7; 32]);
         let guard = Guard::new(RuleSet::built_in(), key, ContentPolicy::built_in());
-        let mut live = LiveLog::new(&guard, "stdout");
+        let mut live = LiveLog::new(&guard, &[], "stdout");
         let mut told: Vec<Vec<u8>> =
             chunks.iter().map(|chunk| live.push(chunk.as_bytes())).collect();
         told.push(live.finish());

@@ -64,6 +64,7 @@ mod tests {
             },
             lane: LaneName::new("code-impl").unwrap(),
             request: Request {
+                secrets: vec![],
                 argv: vec!["make".to_owned()],
                 outputs: vec!["out".to_owned()],
                 validate: false,

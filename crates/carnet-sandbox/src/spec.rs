@@ -5,6 +5,7 @@
 use std::{
     collections::BTreeMap,
     fs::File,
+    io::{self, Read as _},
     os::fd::{AsRawFd as _, OwnedFd},
     path::PathBuf,
     sync::atomic::AtomicBool,
@@ -83,6 +84,7 @@ pub struct SandboxSpec {
 }
 
 /// A secret by name. Its bytes are wiped when it is dropped, and shown by nothing.
+#[derive(Clone)]
 pub struct Secret {
     name: String,
     bytes: Zeroizing<Vec<u8>>,
@@ -110,6 +112,24 @@ impl Secret {
         Ok(Secret { name: name.to_owned(), bytes })
     }
 
+    /// Reads a secret to the end of `from`, as it is.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; `UnexpectedEof` for nothing at all; `InvalidData` with the [`SpecError`] of [`Secret::new`].
+    pub fn read(name: &str, from: impl io::Read) -> io::Result<Secret> {
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        // A name that is none is told before anything is read.
+        Secret::new(name, Zeroizing::default()).map_err(invalid)?;
+        // All the room at once: a buffer that grows leaves copies behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_BYTES_MAX + 64));
+        from.take(SECRET_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+        if bytes.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Secret::new(name, bytes).map_err(invalid)
+    }
+
     /// Returns its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -120,7 +140,8 @@ impl Secret {
         format!("CARNET_SECRET_FD_{}", self.name)
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// Returns its value, for whoever hands it over or takes it out of what is kept.
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 }

@@ -67,7 +67,7 @@ pub enum Command {
     Hook(HookArgs),
     /// Run a command in a lane: allow-listed, confined, recorded.
     #[command(
-        after_help = "Examples:\n  carnet run -- make test\n  carnet run --lane code-impl --output 'dist/*' -- make dist\n  carnet run --patch fmt.patch -- cargo fmt && git apply fmt.patch\n  carnet run --dirty -- make test      with uncommitted changes\n  carnet run --validate -- make test   success locks the run\n\nThe command sees a checkout of the commit in /workspace, no network, and an empty environment.\nIts exit code is recorded; carnet exits with 0 or 10."
+        after_help = "Examples:\n  carnet run -- make test\n  carnet run --lane code-impl --output 'dist/*' -- make dist\n  carnet run --patch fmt.patch -- cargo fmt && git apply fmt.patch\n  carnet run --dirty -- make test      with uncommitted changes\n  carnet run --validate -- make test   success locks the run\n  carnet run --secret TOKEN=file:token -- make publish   read with `cat <&$CARNET_SECRET_FD_TOKEN`\n\nThe command sees a checkout of the commit in /workspace, no network, and an empty environment.\nIts exit code is recorded; carnet exits with 0 or 10."
     )]
     Run(RunArgs),
     /// Look whether the policy is sound, and what it says to a command.
@@ -312,6 +312,10 @@ pub struct RunArgs {
     /// Write what the command changed in its workspace to FILE, as a patch for `git apply`.
     #[arg(long, value_name = "FILE")]
     pub patch: Option<PathBuf>,
+    /// Hand the command a secret, read from a file or from a descriptor that is open (`fd:0` is standard input): it finds
+    /// the number of a descriptor of its own in `CARNET_SECRET_FD_<NAME>`. The record has the name alone. May be repeated.
+    #[arg(long = "secret", value_name = "NAME=file:PATH|fd:N")]
+    pub secrets: Vec<String>,
     /// The commit to run on.
     #[arg(long, value_name = "REV", default_value = "HEAD")]
     pub commit: String,

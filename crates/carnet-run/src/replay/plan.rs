@@ -158,6 +158,11 @@ pub fn plan_replay(
         let why = "was a try of the confinement, outside every allowlist".to_owned();
         return Err(ReplayError::NothingRan { run, why });
     }
+    if !passport.request.secrets.is_empty() {
+        let names = passport.request.secrets.join(", ");
+        let why = format!("was handed secrets, of which nothing but names is kept ({names})");
+        return Err(ReplayError::NothingRan { run, why });
+    }
     if options.commit.is_none() && !repo.has_object(&passport.source.tree) {
         return Err(ReplayError::NoSource { run, missing: passport.source.tree });
     }

@@ -26,6 +26,7 @@ mod runs;
 pub(crate) mod sandbox;
 mod sarif;
 mod scan;
+pub mod secret_source;
 mod show;
 mod status;
 mod sync;
