@@ -239,3 +239,14 @@ fn output_is_told_while_the_command_runs_and_without_secrets() {
     assert_eq!(line, "[REDACTED:aws-access-key-id]\n");
     assert!(child.wait().unwrap().success());
 }
+
+#[test]
+fn the_profile_for_macos_denies_all_and_hides_what_the_lane_hides() {
+    let walk = Walk::initialised(FILES, everyone()[0]);
+    let profile = walk.carnet(&["sandbox", "--macos-profile"]).expect_code(0).stdout;
+    assert!(profile.starts_with("(version 1)\n(deny default)\n"), "{profile}");
+    for hidden in [r"\.env[^/]*", r"secrets/.*", r"[^/]*\.pem", r"[^/]*\.key"] {
+        assert!(profile.contains(hidden), "{hidden}: {profile}");
+    }
+    assert_eq!(walk.json(&["runs", "--json"])["n_runs"], 0);
+}

@@ -18,6 +18,7 @@
 
 mod error;
 mod floor;
+mod macos;
 mod network;
 mod probe;
 #[cfg(target_os = "linux")]
@@ -36,6 +37,7 @@ use elsewhere as platform;
 
 pub use error::SandboxError;
 pub use floor::Requirement;
+pub use macos::{MacosProfile, MacosProfileError, macos_profile};
 pub use network::Network;
 pub use platform::{
     Executable, OwnershipError, inner_main, prepare_workspace_owner, probe, run, run_attended,

@@ -83,7 +83,7 @@ pub enum Command {
     Log(RunsArgs),
     /// Try a lane's confinement on any command: confined and recorded, not allow-listed.
     #[command(
-        after_help = "Examples:\n  carnet sandbox --any-command -- sh -c 'id; ls -la'\n  carnet sandbox --any-command --lane narrative --workspace ./attack -- ./run.sh\n\nStandard input and output are passed through. Where the command ends by itself carnet exits with its code (128 + N for\nsignal N); else with its own: 1 nothing was started, 11 out of time, 12 out of quota. The run is recorded as of kind `sandbox`."
+        after_help = "Examples:\n  carnet sandbox --any-command -- sh -c 'id; ls -la'\n  carnet sandbox --any-command --lane narrative --workspace ./attack -- ./run.sh\n  carnet sandbox --macos-profile >lane.sb\n\nStandard input and output are passed through. Where the command ends by itself carnet exits with its code (128 + N for\nsignal N); else with its own: 1 nothing was started, 11 out of time, 12 out of quota. The run is recorded as of kind `sandbox`."
     )]
     Sandbox(SandboxArgs),
     /// List recorded runs, newest first.

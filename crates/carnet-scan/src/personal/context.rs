@@ -94,8 +94,8 @@ pub(crate) fn last_place(text: &[u8], word: &str) -> Option<usize> {
         };
         let ends = word.len() > 4
             || text.get(at + word.len()).is_none_or(|after| {
-                !after.is_ascii_lowercase()
-                    && !(after.is_ascii_uppercase() && here.iter().all(u8::is_ascii_uppercase))
+                !(after.is_ascii_lowercase()
+                    || after.is_ascii_uppercase() && here.iter().all(u8::is_ascii_uppercase))
             });
         begins && ends
     };

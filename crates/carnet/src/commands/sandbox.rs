@@ -12,7 +12,7 @@ use std::{
 use carnet_core::{ExitCode, LaneName, Outcome, passport::RunKind};
 use carnet_guard::PolicyInForce;
 use carnet_run::execute::{RunError, RunRequest, execute, plan};
-use carnet_sandbox::OutputStream;
+use carnet_sandbox::{MacosProfile, OutputStream, macos_profile};
 use clap::Args;
 
 use super::run::{World, close_abandoned_runs, commit_to_run, summary, unrecorded};
@@ -46,13 +46,19 @@ pub struct SandboxArgs {
     /// Say nothing besides what the command says.
     #[arg(long, short)]
     pub quiet: bool,
+    /// Print the profile that macOS' `sandbox-exec` would be given in this lane, and run nothing.
+    #[arg(long, conflicts_with_all = ["any_command", "json", "argv"])]
+    pub macos_profile: bool,
     /// The command and its arguments, after `--`: a bare name, or a path inside the sandbox.
-    #[arg(last = true, required = true, value_name = "ARGV")]
+    #[arg(last = true, required_unless_present = "macos_profile", value_name = "ARGV")]
     pub argv: Vec<String>,
 }
 
 /// Runs any command in a lane's confinement. Where the command ended by itself, its exit code becomes ours.
 pub fn sandbox(ui: &Ui, args: SandboxArgs) -> CommandResult {
+    if args.macos_profile {
+        return print_macos_profile(ui, &args);
+    }
     if !args.any_command {
         let message = "this runs a command that the lane's allowlist was not asked about";
         return Err(CommandError::new(ExitCode::Refused, message)
@@ -108,6 +114,31 @@ pub fn sandbox(ui: &Ui, args: SandboxArgs) -> CommandResult {
         Some(code) => std::process::exit(code),
         None => Ok(outcome.exit_code()),
     }
+}
+
+/// The run's directories are made anew each time: their names stand in the profile as if this process ran it.
+fn print_macos_profile(ui: &Ui, args: &SandboxArgs) -> CommandResult {
+    let workspace = Workspace::discover()?;
+    let policy = PolicyInForce::load(&workspace.repo)?;
+    let lane =
+        LaneName::new(&args.lane).map_err(|error| CommandError::of(ExitCode::Usage, &error))?;
+    let loaded = carnet_run::lanes::load(&policy, &lane, Some(workspace.repo.state_dir()))
+        .map_err(|source| CommandError::from(RunError::Lane { lane, source }))?;
+    let top = match &args.workspace {
+        Some(path) => directory(path)?,
+        None => PathBuf::from("/private/tmp/carnet/workspace"),
+    };
+    let profile = MacosProfile {
+        workspace: &top,
+        temporary: Path::new("/private/tmp/carnet/tmp"),
+        programs: &[Path::new("/usr/local"), Path::new("/opt/homebrew")],
+        hidden: loaded.hidden(),
+        proxy_port: None,
+    };
+    let text =
+        macos_profile(&profile).map_err(|error| CommandError::of(ExitCode::Config, &error))?;
+    ui.out(&text);
+    Ok(ExitCode::Done)
 }
 
 /// Returns the directory without links, which the copy is made of.
