@@ -192,7 +192,7 @@ fn a_work_tree_that_repeats_the_policy_is_counted_once() {
 fn a_floor_that_the_kernel_cannot_give_refuses_before_a_process_starts() {
     let text = fs::read_to_string(root().join("allowlists/code-impl.toml")).unwrap();
     let line = text.lines().find(|line| line.starts_with("required = ")).unwrap();
-    let walk = with_policy("code-impl.toml", line, "required = [\"landlock:99\"]");
+    let walk = with_policy("code-impl.toml", line, "required = [\"landlock:64\"]");
     let ran = walk.carnet(&["run", "--output", "started", "--", "touch", "started"]).expect_code(1);
     assert!(ran.stderr.contains("landlock"), "{}", ran.stderr);
     // Nothing ran: a run that was started is recorded, whatever became of it.

@@ -28,14 +28,16 @@ struct Plan {
 
 const SECTIONS: [&str; 6] = ["append", "parallel", "clones", "many", "kill", "peers"];
 const N_WRITERS: usize = 8;
+
+type Section = fn(&Plan) -> Result<(), String>;
+
 /// Runs between two packings of the synthesised ledger.
 const BATCH: usize = 5_000;
 
 /// Reads the flags and measures.
 pub fn bench_runs(args: &[&str]) -> Result<(), String> {
     let plan = Plan::read(args)?;
-    let sections: [fn(&Plan) -> Result<(), String>; 6] =
-        [append, parallel, clones, many, kill, peers];
+    let sections: [Section; 6] = [append, parallel, clones, many, kill, peers];
     for (name, section) in SECTIONS.into_iter().zip(sections) {
         if plan.only.is_empty() || plan.only.iter().any(|it| it == name) {
             println!("\n== {name}");

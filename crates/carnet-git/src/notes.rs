@@ -25,7 +25,7 @@ use crate::{
 /// Largest note in bytes; a note is one line per run of one commit or tree.
 pub(crate) const MAX_NOTE_BYTES: u64 = 64 << 20;
 /// Most lines that [`Repo::append_note`] makes of one note; joined notes may have more.
-pub const NOTE_LINES_MAX: usize = 100;
+pub const NOTE_LINES_MAX: usize = 256;
 /// Most attempts of one append before [`NoteError::Contended`].
 pub(crate) const MAX_ATTEMPTS: u32 = 500;
 

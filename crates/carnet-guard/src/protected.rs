@@ -4,6 +4,8 @@
 //! Asked by `reference-transaction` here and by `update` and `pre-receive` on a server. Hooks can be gone round; `carnet
 //! verify` finds what was done then.
 
+use std::fs;
+
 use carnet_core::GitOid;
 use carnet_git::{ProgramError, RefError, Repo};
 
@@ -65,7 +67,9 @@ pub fn refused_change(repo: &Repo, changes: &[RefChange]) -> Result<Option<Refus
             None => repo.read_ref(&change.name)?,
         };
         let why = match (old, change.new) {
-            (Some(_), None) if is_kept => Some("it is kept for good, and cannot be deleted"),
+            (Some(old), None) if is_kept && !is_packed_copy(repo, &change.name, &old) => {
+                Some("it is kept for good, and cannot be deleted")
+            }
             (Some(old), Some(new)) if !grows(repo, &old, &new)? => {
                 Some("it only grows, and this would rewrite it")
             }
@@ -76,6 +80,18 @@ pub fn refused_change(repo: &Repo, changes: &[RefChange]) -> Result<Option<Refus
         }
     }
     Ok(None)
+}
+
+/// Tells whether a deletion only takes the loose copy of a packed ref away, as `git gc` does: git 2.47 asks the hook about that
+/// too. A ref that truly goes is taken out of `packed-refs` in the same transaction, which holds that file's lock.
+fn is_packed_copy(repo: &Repo, name: &str, old: &GitOid) -> bool {
+    let packed = repo.common_dir().join("packed-refs");
+    if repo.is_reftable() || packed.with_extension("lock").exists() {
+        return false;
+    }
+    let line = format!("{old} {name}");
+    fs::read(packed)
+        .is_ok_and(|text| text.split(|byte| *byte == b'\n').any(|it| it == line.as_bytes()))
 }
 
 fn starts_with_any(name: &str, prefixes: &[&str]) -> bool {

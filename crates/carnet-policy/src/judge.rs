@@ -109,7 +109,7 @@ fn hint(finding: &Finding) -> String {
     if finding.is_personal() {
         return match &finding.origin {
             Origin::Prompt | Origin::Artifact(_) | Origin::Log(_) => {
-                "send it through `carnet redact`".to_owned()
+                "leave it out of what is sent".to_owned()
             }
             _ => format!(
                 "take the person's data out, or put a made-up value in its place; when it is nobody's, say so on its line: `carnet:allow {rule} <reason>`"
@@ -136,7 +136,7 @@ fn hint(finding: &Finding) -> String {
             "write the message without it (`git commit --amend`), and revoke it at the provider if it was shared; {inline}"
         ),
         (Origin::Stdin | Origin::Prompt | Origin::Artifact(_) | Origin::Log(_), _) => {
-            "send it through `carnet redact`, and revoke it at the provider if it was shared"
+            "leave it out of what is sent, and revoke it at the provider if it was shared"
                 .to_owned()
         }
     }

@@ -5,7 +5,7 @@
 //!
 //! A label and an answer are equal when their families are: versions, "only" and "or later" do not count, exceptions and
 //! labels that name no licence of the SPDX list are left out. Half of the files, by a hash of their name, are development
-//! data; the other half was not looked at while the detector was made. Files that hold nothing but an address of some other
+//! data; the other half was looked at in one round of name fixes. Files that hold nothing but an address of some other
 //! site (`nuget_test_url_*`) are left out: their label is in no byte of theirs.
 #![allow(
     clippy::print_stdout,

@@ -10,6 +10,7 @@ use std::{
 /// aloud, where Python or the registry is away.
 ///
 /// - `name`: of the environment; other packages need another name.
+#[expect(clippy::print_stderr, reason = "what is not checked is said aloud")]
 pub fn python_venv(dir: &Path, name: &str, packages: &[&str]) -> Option<PathBuf> {
     fs::create_dir_all(dir).unwrap();
     let lock = File::create(dir.join(format!("{name}.lock"))).unwrap();

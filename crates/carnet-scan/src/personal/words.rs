@@ -672,8 +672,7 @@ pub(crate) fn address(
         let word = &bytes[at..at + len];
         let is_in = |list: &[&str]| list.iter().any(|it| word.eq_ignore_ascii_case(it.as_bytes()));
         let is_name = word.first().is_some_and(|it| it.is_ascii_uppercase() || !it.is_ascii());
-        if len == 0 || !(is_name || idx > 0 && len <= 3 || idx == 0 && is_in(STREETS_BEFORE))
-        {
+        if len == 0 || !(is_name || idx > 0 && len <= 3 || idx == 0 && is_in(STREETS_BEFORE)) {
             break;
         }
         at += len;

@@ -48,12 +48,15 @@ pub fn runs(ui: &Ui, args: &RunsArgs) -> CommandResult {
     })
 }
 
+/// A run that is listed, and whether it is locked.
+pub type Shown = (RunEvent, bool);
+
 /// Finds what is asked for, and shows it as JSON of a format, or as a text of the caller's making.
 pub fn list(
     ui: &Ui,
     args: &RunsArgs,
     format: &'static str,
-    text: &dyn Fn(&[(RunEvent, bool)], &Index) -> String,
+    text: &dyn Fn(&[Shown], &Index) -> String,
 ) -> CommandResult {
     let workspace = Workspace::discover()?;
     let filter = filter(&workspace, args)?;

@@ -132,7 +132,7 @@ fn print_macos_profile(ui: &Ui, args: &SandboxArgs) -> CommandResult {
         workspace: &top,
         temporary: Path::new("/private/tmp/carnet/tmp"),
         programs: &[Path::new("/usr/local"), Path::new("/opt/homebrew")],
-        hidden: loaded.hidden(),
+        hidden: loaded.hidden().globs(),
         proxy_port: None,
     };
     let text =

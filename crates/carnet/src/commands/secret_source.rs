@@ -1,8 +1,17 @@
 //! Where a secret for a run is read from: a file, or a descriptor that the caller opened. Never an argument or a variable.
 
-use std::{fmt, fs::File, io, path::PathBuf};
+use std::{
+    fmt,
+    fs::File,
+    io,
+    os::fd::AsFd as _,
+    path::{Path, PathBuf},
+};
 
 use carnet_sandbox::Secret;
+
+/// The path of standard input.
+const STDIN: &str = "/dev/fd/0";
 
 /// `NAME=file:PATH` or `NAME=fd:NUMBER`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +52,14 @@ impl SecretSource {
     ///
     /// Those of [`Secret::read`].
     pub fn read(&self) -> io::Result<Secret> {
-        Secret::read(&self.name, File::open(&self.path)?)
+        // Standard input may be a pipe that another user made: it is read as it is, not opened again.
+        let stdin =
+            (self.path == Path::new(STDIN)).then(|| io::stdin().as_fd().try_clone_to_owned());
+        let file = match stdin {
+            Some(descriptor) => File::from(descriptor?),
+            None => File::open(&self.path)?,
+        };
+        Secret::read(&self.name, file)
     }
 }
 
