@@ -324,7 +324,7 @@ fn judge(told: &[String], landlock: bool) -> Vec<String> {
         let floors: Vec<&String> =
             told.iter().filter(|line| line.starts_with(&format!("floor {user} "))).collect();
         let refusal = |line: &&&String| {
-            line.contains(" nothing-started failed to meet requirement `landlock ABI")
+            line.contains(" nothing-started failed to meet requirement `landlock:")
         };
         let n_refused = floors.iter().filter(refusal).count();
         if landlock {
@@ -416,7 +416,7 @@ mod tests {
     fn silence_failures_and_floors_that_were_not_refused_are_problems() {
         let refused = |user: &str, abi: &str| {
             format!(
-                "floor {user} {abi} nothing-started failed to meet requirement `landlock ABI {abi}`: the kernel offers ABI 2\n"
+                "floor {user} {abi} nothing-started failed to meet requirement `landlock:{abi}`: the kernel offers ABI 2\n"
             )
         };
         let good = |user: &str| {

@@ -31,7 +31,7 @@ pub mod passport;
 mod exit;
 
 pub use digest::{Digest, DigestParseError, Digester};
-pub use enforcement::{Enforcement, EnforcementLevel};
+pub use enforcement::{Enforcement, EnforcementLevel, Required};
 pub use exit::ExitCode;
 pub use finding::{Confidence, Content, Finding, Fingerprint, Origin, Severity};
 pub use host::{Host, HostError, HostPort};

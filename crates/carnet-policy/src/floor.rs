@@ -1,90 +1,23 @@
 //! The layers of confinement without which no run of a lane may start.
 
-use std::fmt;
-
-use carnet_core::{EnforcementLevel, LimitKind};
+use carnet_core::{EnforcementLevel, LimitKind, Required};
 
 use crate::{problem::Problems, reader::TableReader};
 
 /// Oldest Landlock ABI that the strict sandbox does with.
 const STRICT_LANDLOCK_ABI: u32 = 2;
 
-/// One layer that is required, named as in a run's receipt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Required {
-    /// Landlock with at least this ABI.
-    Landlock {
-        /// The oldest that will do.
-        abi_min: u32,
-    },
-    /// The seccomp filter.
-    Seccomp,
-    /// A limit that is held at least so far.
-    Limit {
-        /// Which one.
-        limit: LimitKind,
-        /// The least that will do.
-        level_min: EnforcementLevel,
-    },
-}
-
-impl Required {
-    /// Returns what every rule that runs the repository's own code requires, whatever its lane says.
-    pub fn strict() -> [Required; 2] {
-        [Required::Landlock { abi_min: STRICT_LANDLOCK_ABI }, Required::Seccomp]
-    }
-
-    fn parse(text: &str) -> Option<Required> {
-        match text.split_once(':') {
-            None if text == "seccomp" => Some(Required::Seccomp),
-            Some(("landlock", abi)) => {
-                let abi_min = abi.parse().ok().filter(|abi| (1..=64).contains(abi))?;
-                Some(Required::Landlock { abi_min })
-            }
-            Some((limit, level)) => {
-                let limit = LimitKind::ALL.into_iter().find(|it| it.name() == limit)?;
-                let levels = [EnforcementLevel::Partial, EnforcementLevel::Full];
-                let level_min = levels.into_iter().find(|it| it.name() == level)?;
-                Some(Required::Limit { limit, level_min })
-            }
-            None => None,
-        }
-    }
-
-    /// Tells whether whoever has `self` has `other` too.
-    fn covers(self, other: Required) -> bool {
-        match (self, other) {
-            (Required::Landlock { abi_min: ours }, Required::Landlock { abi_min: theirs }) => {
-                ours >= theirs
-            }
-            (
-                Required::Limit { limit, level_min: ours },
-                Required::Limit { limit: other, level_min: theirs },
-            ) => limit == other && ours >= theirs,
-            _ => self == other,
-        }
-    }
-}
-
-impl fmt::Display for Required {
-    /// Writes the layer as it stands in a file.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Required::Landlock { abi_min } => write!(f, "landlock:{abi_min}"),
-            Required::Seccomp => f.write_str("seccomp"),
-            Required::Limit { limit, level_min } => {
-                write!(f, "{}:{}", limit.name(), level_min.name())
-            }
-        }
-    }
+/// Returns what every rule that runs the repository's own code requires, whatever its lane says.
+pub(crate) fn strict() -> [Required; 2] {
+    [Required::Landlock { abi_min: STRICT_LANDLOCK_ABI }, Required::Seccomp]
 }
 
 /// Returns what both require together, each layer once.
-pub fn union(ours: &[Required], theirs: &[Required]) -> Vec<Required> {
+pub(crate) fn union(ours: &[Required], theirs: &[Required]) -> Vec<Required> {
     let mut all: Vec<Required> = Vec::new();
     for required in ours.iter().chain(theirs) {
-        if !all.iter().any(|it| it.covers(*required)) {
-            all.retain(|it| !required.covers(*it));
+        if !all.iter().any(|it| covers(*it, *required)) {
+            all.retain(|it| !covers(*required, *it));
             all.push(*required);
         }
     }
@@ -98,7 +31,7 @@ pub(crate) fn read(
     let Some(mut sandbox) = sandbox else { return Vec::new() };
     let mut required = Vec::new();
     for word in sandbox.strings("required", problems) {
-        match Required::parse(&word.value) {
+        match parse(&word.value) {
             Some(it) => required.push(it),
             None => {
                 let shown = crate::show(&word.value);
@@ -113,6 +46,37 @@ pub(crate) fn read(
     union(&required, &[])
 }
 
+fn parse(text: &str) -> Option<Required> {
+    match text.split_once(':') {
+        None if text == "seccomp" => Some(Required::Seccomp),
+        Some(("landlock", abi)) => {
+            let abi_min = abi.parse().ok().filter(|abi| (1..=64).contains(abi))?;
+            Some(Required::Landlock { abi_min })
+        }
+        Some((limit, level)) => {
+            let limit = LimitKind::ALL.into_iter().find(|it| it.name() == limit)?;
+            let levels = [EnforcementLevel::Partial, EnforcementLevel::Full];
+            let level_min = levels.into_iter().find(|it| it.name() == level)?;
+            Some(Required::Limit { limit, level_min })
+        }
+        None => None,
+    }
+}
+
+/// Tells whether whoever has `ours` has `theirs` too.
+fn covers(ours: Required, theirs: Required) -> bool {
+    match (ours, theirs) {
+        (Required::Landlock { abi_min: ours }, Required::Landlock { abi_min: theirs }) => {
+            ours >= theirs
+        }
+        (
+            Required::Limit { limit, level_min: ours },
+            Required::Limit { limit: other, level_min: theirs },
+        ) => limit == other && ours >= theirs,
+        _ => ours == theirs,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,7 +84,7 @@ mod tests {
     #[test]
     fn layers_are_written_as_they_are_read() {
         for text in ["landlock:6", "seccomp", "memory:full", "cpu:partial"] {
-            assert_eq!(Required::parse(text).unwrap().to_string(), text);
+            assert_eq!(parse(text).unwrap().to_string(), text);
         }
         for bad in [
             "",
@@ -134,7 +98,7 @@ mod tests {
             "memory:none",
             "x:full",
         ] {
-            assert_eq!(Required::parse(bad), None, "{bad}");
+            assert_eq!(parse(bad), None, "{bad}");
         }
     }
 

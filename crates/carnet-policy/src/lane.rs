@@ -8,12 +8,12 @@ use std::{
     sync::Arc,
 };
 
-use carnet_core::{Decision, Digest, Digester, HostPort, LaneName, OutputRule, Quota};
+use carnet_core::{Decision, Digest, Digester, HostPort, LaneName, OutputRule, Quota, Required};
 
 use crate::{
+    Admission,
     changes::{self, Changes},
-    environment,
-    floor::{self, Required},
+    environment, floor,
     hidden::{ALWAYS_HIDDEN, HiddenFiles, check_glob},
     network, outputs,
     problem::{PolicyProblem, Problems},
@@ -142,9 +142,15 @@ impl Lane {
         &self.classes
     }
 
-    /// Returns the layers of confinement without which no run of the lane may start.
-    pub fn required(&self) -> &[Required] {
-        &self.required
+    /// Returns the layers of confinement without which this admitted command may not start: the lane's, and those that a
+    /// rule demands because it runs the repository's own code.
+    pub fn required_for(&self, admission: &Admission) -> Vec<Required> {
+        match &admission.rule {
+            Some(rule) if rule.runs_repository_code => {
+                floor::union(&self.required, &floor::strict())
+            }
+            _ => self.required.clone(),
+        }
     }
 
     /// Returns the hosts that its runs may reach, through the supervisor's proxy.

@@ -44,7 +44,6 @@ pub use admit::{ARGUMENTS_MAX, ARGV_BYTES_MAX, Admission, Nearest, RuleRef, too_
 pub use changes::Changes;
 pub use content::ContentPolicy;
 pub use findings::{NewEntry, Suppression, Suppressions, with_entry};
-pub use floor::{Required, union as union_of_required};
 pub use hidden::HiddenFiles;
 pub use judge::judge;
 pub use lane::{Lane, RuleOutline};

@@ -5,11 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use carnet_core::{Decision, RepoPath, Verdict, passport::RunKind};
+use carnet_core::{Decision, RepoPath, Required, Verdict, passport::RunKind};
 use carnet_policy::{Admission, Lane};
-use carnet_sandbox::{
-    Attendance, Confined, OutputStream, Requirement, SandboxError, SandboxSpec, Workspace,
-};
+use carnet_sandbox::{Attendance, Confined, OutputStream, SandboxError, SandboxSpec, Workspace};
 
 use crate::{
     changes::{Changes, PATCH_NAME},
@@ -63,7 +61,7 @@ pub(crate) fn copy_directory(
 pub(crate) fn run(
     ctx: &RunContext<'_>,
     mut spec: SandboxSpec,
-    required: &[Requirement],
+    required: &[Required],
     wanted: &Wanted<'_>,
     copy: Option<PathBuf>,
     workspace: PathBuf,
@@ -95,7 +93,7 @@ pub(crate) fn run(
 fn run_told(
     ctx: &RunContext<'_>,
     spec: &SandboxSpec,
-    required: &[Requirement],
+    required: &[Required],
 ) -> Result<Confined, SandboxError> {
     let tell = ctx.on_output.unwrap_or(&|_, _| {});
     let mut stdout = LiveLog::new(ctx.guard, ctx.secrets, "stdout");

@@ -18,10 +18,10 @@ use carnet_core::{
 };
 use carnet_git::{ObjectError, Repo, store::Stores};
 use carnet_guard::{Guard, PolicyInForce};
-use carnet_policy::{Admission, Lane, LoadLaneError, PolicyProblem, Required, ToolLock};
+use carnet_policy::{Admission, Lane, LoadLaneError, PolicyProblem, ToolLock};
 use carnet_sandbox::{
-    Captured, Confined, Network, OutputStream, Requirement, SandboxError, SandboxSpec, Secret,
-    ServiceAccount, Workspace,
+    Captured, Confined, Network, OutputStream, SandboxError, SandboxSpec, Secret, ServiceAccount,
+    Workspace,
 };
 
 use crate::{
@@ -407,19 +407,6 @@ fn refused(
     Ok(Draft { passport, confined, outputs: vec![], withheld: vec![], patch: None, _scratch: None })
 }
 
-/// What the lane requires of the sandbox, and what a rule that runs the repository's own code does.
-fn requirements(plan: &RunPlan) -> Vec<Requirement> {
-    let strict = plan.admission.rule.as_ref().is_some_and(|rule| rule.runs_repository_code);
-    let strict = if strict { &Required::strict()[..] } else { &[] };
-    let required = carnet_policy::union_of_required(plan.lane.required(), strict);
-    let required = required.into_iter().map(|it| match it {
-        Required::Landlock { abi_min } => Requirement::Landlock { abi_min },
-        Required::Seccomp => Requirement::Seccomp,
-        Required::Limit { limit, level_min } => Requirement::Limit { limit, level_min },
-    });
-    required.collect()
-}
-
 fn run_confined(
     ctx: &RunContext<'_>,
     plan: &RunPlan,
@@ -453,7 +440,7 @@ fn run_confined(
     {
         return Err(RunError::SourceDigest { run: *run });
     }
-    let required = requirements(plan);
+    let required = plan.lane.required_for(&plan.admission);
     let directory = request.directory.as_ref();
     let copy = directory
         .map(|directory| confine::copy_directory(directory, scratch.path(), &wanted))

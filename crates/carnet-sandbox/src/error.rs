@@ -2,7 +2,9 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{BwrapUnfit, Requirement, SpecError, UserNamespacesUnfit};
+use carnet_core::Required;
+
+use crate::{BwrapUnfit, SpecError, UserNamespacesUnfit};
 
 /// Why nothing was started. No instruction of the command was executed when one of these is returned.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +25,7 @@ pub enum SandboxError {
     #[error("meet requirement `{required}`: the kernel offers {offered}")]
     Requirement {
         /// What is demanded.
-        required: Requirement,
+        required: Required,
         /// What there is instead.
         offered: String,
     },
@@ -124,13 +126,13 @@ impl SandboxError {
                 "Install the distribution's package again: `apt install --reinstall bubblewrap`."
             }
             SandboxError::UserNamespaces(unfit) => unfit.hint(),
-            SandboxError::Requirement { required: Requirement::Landlock { .. }, .. } => {
+            SandboxError::Requirement { required: Required::Landlock { .. }, .. } => {
                 "Boot a newer kernel, with `landlock` in its `lsm=` list."
             }
-            SandboxError::Requirement { required: Requirement::Seccomp, .. } => {
+            SandboxError::Requirement { required: Required::Seccomp, .. } => {
                 "Boot a kernel with CONFIG_SECCOMP_FILTER, on x86-64 or aarch64."
             }
-            SandboxError::Requirement { required: Requirement::Limit { .. }, .. } => {
+            SandboxError::Requirement { required: Required::Limit { .. }, .. } => {
                 "Run where the cgroup controller is given: as root, or under `systemd-run --user --scope -p Delegate=yes`."
             }
             SandboxError::RootWithoutServiceAccount | SandboxError::ServiceAccountIsRoot { .. } => {

@@ -36,7 +36,6 @@ mod elsewhere;
 use elsewhere as platform;
 
 pub use error::SandboxError;
-pub use floor::Requirement;
 pub use macos::{MacosProfile, MacosProfileError, macos_profile};
 pub use network::Network;
 pub use platform::{

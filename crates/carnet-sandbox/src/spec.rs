@@ -11,10 +11,10 @@ use std::{
     sync::atomic::AtomicBool,
 };
 
-use carnet_core::{Enforcement, Outcome, Quota, Usage};
+use carnet_core::{Enforcement, Outcome, Quota, Required, Usage};
 use zeroize::Zeroizing;
 
-use crate::{Executable, Network, Requirement};
+use crate::{Executable, Network};
 
 /// Where the workspace is seen inside, and where the command starts.
 pub const WORKSPACE: &str = "/workspace";
@@ -164,7 +164,7 @@ pub enum OutputStream {
 /// Who watches a run.
 pub struct Attendance<'a> {
     /// What the kernel must give, or nothing is started.
-    pub required: &'a [Requirement],
+    pub required: &'a [Required],
     /// Set by the caller's signal handler; looked at every 100 ms at least.
     pub interrupt: &'a AtomicBool,
     /// Told of output while the command runs: only what is kept.

@@ -17,10 +17,9 @@ use std::{
     sync::atomic::AtomicBool,
 };
 
-use carnet_core::{EnforcementLevel, LimitKind, Quota};
+use carnet_core::{EnforcementLevel, LimitKind, Quota, Required};
 use carnet_sandbox::{
-    Attendance, INNER_ARGUMENT, Network, Requirement, SandboxError, SandboxSpec, ServiceAccount,
-    Workspace,
+    Attendance, INNER_ARGUMENT, Network, SandboxError, SandboxSpec, ServiceAccount, Workspace,
 };
 
 fn main() -> ExitCode {
@@ -129,17 +128,17 @@ fn parse_workspace(text: &str) -> Workspace {
     }
 }
 
-fn read_limit(text: &str, quota: &mut Quota, required: &mut Vec<Requirement>) -> Option<()> {
+fn read_limit(text: &str, quota: &mut Quota, required: &mut Vec<Required>) -> Option<()> {
     let (name, value) = text.split_once('=')?;
     if name == "require:landlock" {
-        required.push(Requirement::Landlock { abi_min: value.parse().ok()? });
+        required.push(Required::Landlock { abi_min: value.parse().ok()? });
         return Some(());
     }
     if let Some(name) = name.strip_prefix("require:") {
         let limit = LimitKind::ALL.into_iter().find(|limit| limit.name() == name)?;
         let levels = [EnforcementLevel::None, EnforcementLevel::Partial, EnforcementLevel::Full];
         let level_min = levels.into_iter().find(|level| level.name() == value)?;
-        required.push(Requirement::Limit { limit, level_min });
+        required.push(Required::Limit { limit, level_min });
         return Some(());
     }
     let number: u64 = value.parse().ok()?;

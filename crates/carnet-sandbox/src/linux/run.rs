@@ -33,8 +33,8 @@ use super::{
     wire::{self, Assignment, FIRST_SECRET, Facts, Go, Report, Start},
 };
 use crate::{
-    Attendance, BASE_ENVIRONMENT, Confined, Executable, Network, OverlayAfter, Probe, Requirement,
-    SandboxError, SandboxSpec, ServiceAccount,
+    Attendance, BASE_ENVIRONMENT, Confined, Executable, Network, OverlayAfter, Probe, SandboxError,
+    SandboxSpec, ServiceAccount, floor,
     proxy::{Proxy, Traffic},
 };
 
@@ -105,7 +105,7 @@ pub fn run_attended(
 
     let mut limits = limits::choose(&probe, spec);
     let holding = |limits: &dyn Limits| [limits.enforcement(), limits::supervised()].concat();
-    Requirement::check_all(required, &probe, &holding(limits.as_ref()))?;
+    floor::check(required, &probe, &holding(limits.as_ref()))?;
     let launched = launch(&bwrap, spec, account)?;
     let mut supervisor = Supervisor::new(launched, spec.quota.output_bytes, attendance)?;
     supervisor.assign(spec, account, &probe, limits.as_ref())?;
@@ -116,7 +116,7 @@ pub fn run_attended(
         .attach(init)
         .map_err(|source| SandboxError::Io { doing: "take charge of the limits", source })?;
     // What was to hold a limit may have been found not to, only now.
-    Requirement::check_all(required, &probe, &holding(limits.as_ref()))?;
+    floor::check(required, &probe, &holding(limits.as_ref()))?;
     let proxy = supervisor.start_proxy(&spec.network)?;
     let begin = Instant::now();
     supervisor.go()?;

@@ -267,7 +267,7 @@ fn a_requirement_that_is_not_met_starts_nothing_and_one_that_is_runs() {
             let (ended_well, started, told) = tried(Ground::WithoutCgroups);
             assert_eq!((ended_well, started), (false, false), "{limit}: {told}");
             let reason =
-                format!("failed to meet requirement `{limit} = full`: the kernel offers partial");
+                format!("failed to meet requirement `{limit}:full`: the kernel offers partial");
             assert!(told.starts_with(&reason) && told.contains("hint: "), "{told}");
         }
     }

@@ -2,9 +2,9 @@
 
 use std::{fs, fs::File, os::unix::fs::PermissionsExt, process::Command, sync::atomic::AtomicBool};
 
+use carnet_core::Required;
 use carnet_sandbox::{
-    Attendance, INNER_ARGUMENT, Requirement, SandboxError, SandboxSpec, ServiceAccount, SpecError,
-    Workspace,
+    Attendance, INNER_ARGUMENT, SandboxError, SandboxSpec, ServiceAccount, SpecError, Workspace,
 };
 
 use crate::kit::{bench, is_root, trial};
@@ -101,12 +101,12 @@ fn a_run_interrupted_before_it_began_is_not_started() {
 fn a_floor_above_this_kernel_is_refused_and_one_within_it_is_run() {
     let Some(bench) = bench() else { return };
     let spec = bench.spec(&["/bin/sh", "-c", "echo > started"]);
-    let run = |required: &[Requirement]| {
+    let run = |required: &[Required]| {
         let interrupt = &AtomicBool::new(false);
         let attendance = Attendance { required, interrupt, on_output: &mut |_, _| {} };
         carnet_sandbox::run_attended(&spec, attendance)
     };
-    let beyond = Requirement::Landlock { abi_min: u32::MAX };
+    let beyond = Required::Landlock { abi_min: u32::MAX };
     let error = run(&[beyond]).unwrap_err();
     assert!(
         matches!(error, SandboxError::Requirement { required, .. } if required == beyond),
@@ -117,10 +117,10 @@ fn a_floor_above_this_kernel_is_refused_and_one_within_it_is_run() {
 
     let probe = carnet_sandbox::probe();
     let within = [
-        probe.landlock_abi.filter(|abi| *abi >= 2).map(|abi_min| Requirement::Landlock { abi_min }),
-        probe.seccomp.then_some(Requirement::Seccomp),
+        probe.landlock_abi.filter(|abi| *abi >= 2).map(|abi_min| Required::Landlock { abi_min }),
+        probe.seccomp.then_some(Required::Seccomp),
     ];
-    let within: Vec<Requirement> = within.into_iter().flatten().collect();
+    let within: Vec<Required> = within.into_iter().flatten().collect();
     assert!(run(&within).unwrap().outcome.is_success());
     assert!(bench.workspace.path().join("started").exists());
 }

@@ -9,7 +9,7 @@ use std::{
 use carnet_core::{ExitCode, LaneName};
 use carnet_guard::PolicyInForce;
 use carnet_policy::{
-    Admission, ContentPolicy, Lane, LaneSet, LoadLaneError, PolicyProblem, Required, ToolLock,
+    Admission, ContentPolicy, Lane, LaneSet, LoadLaneError, PolicyProblem, ToolLock,
 };
 use carnet_run::lanes;
 use clap::{Args, Subcommand};
@@ -387,20 +387,10 @@ fn decision_line<'a>(
         argument_index: nearest.map(|it| it.argument_index),
         by: if admission.by_work_tree { "work-tree" } else { "policy" },
         runs_repository_code: admission.rule.as_ref().is_some_and(|it| it.runs_repository_code),
-        required: required(lane, admission).iter().map(ToString::to_string).collect(),
+        required: lane.required_for(admission).iter().map(ToString::to_string).collect(),
         message: reason.map_or("", |it| it.message.as_str()),
         hint: reason.and_then(|it| it.hint.as_deref()),
         policy_sha256: admission.verdict.policy_digest.to_string(),
-    }
-}
-
-/// Returns what a run of this command would require of the sandbox.
-fn required(lane: &Lane, admission: &Admission) -> Vec<Required> {
-    match &admission.rule {
-        Some(rule) if rule.runs_repository_code => {
-            carnet_policy::union_of_required(lane.required(), &Required::strict())
-        }
-        _ => lane.required().to_vec(),
     }
 }
 
