@@ -155,8 +155,16 @@ fn a_work_tree_tightens_what_the_policy_allows_and_never_loosens_it() {
     assert_ne!(before["policy_sha256"], after["policy_sha256"]);
     // What ran under both is done again under both, wherever the work tree has gone.
     let run = walk.newest_run();
+    let by = walk.json(&["show", &run, "--json"])["predicate"]["policy"]["tightenedBy"].clone();
+    assert_eq!(by[0]["path"], "allowlists/deny.toml");
+    assert_eq!(by.as_array().unwrap().len(), 1);
+    let shown = walk.carnet(&["show", &run]).expect_code(0).stdout;
+    assert!(shown.contains("allowlists/deny.toml of the work tree"), "{shown}");
     fs::remove_dir_all(walk.repo.path().join("allowlists")).unwrap();
     walk.carnet(&["replay", &run]).expect_code(0);
+    walk.carnet(&["run", "--", "ls"]).expect_code(0);
+    let untouched = walk.json(&["show", &walk.newest_run(), "--json"])["predicate"].clone();
+    assert_eq!(untouched["policy"]["tightenedBy"], serde_json::Value::Null);
     let lane = shipped("code-impl.toml").replace("{one-of:true|false}", "{one-of:true|false|id}");
     walk.write("allowlists/code-impl.toml", lane);
     let ran = walk.carnet(&["policy", "explain", "--", "id"]).expect_code(1);

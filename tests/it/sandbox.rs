@@ -75,6 +75,19 @@ fn a_secret_is_handed_over_and_only_its_name_is_kept() {
         let replayed = walk.carnet(&["replay", &run]).expect_code(3);
         let said = replayed.stdout + &replayed.stderr;
         assert!(said.contains("TOKEN, PIPED"), "{said}");
+        let dry = walk.carnet(&["replay", &run, "--dry-run"]).expect_code(0).stdout;
+        assert!(dry.contains("to be handed again: TOKEN, PIPED"), "{dry}");
+        let again = walk
+            .runner(carnet_path())
+            .args(["replay", &run, "--secret", "PIPED=fd:0", "--secret", "TOKEN=file:token"])
+            .stdin("from-a-pipe\n")
+            .run()
+            .expect_code(0);
+        assert!(again.stdout.starts_with("MATCH_EXACT"), "{}", again.stdout);
+        walk.carnet(&["run", "--", "true"]).expect_code(0);
+        let none = walk.newest_run();
+        let refused = walk.carnet(&["replay", &none, "--secret", "TOKEN=file:token"]);
+        assert!(refused.expect_code(3).stdout.contains("no secrets"));
         for (bad, why) in [
             ("TOKEN=sesame-itself", "never an argument"),
             ("TOKEN=file:/missing", "cannot read secret"),
@@ -85,6 +98,23 @@ fn a_secret_is_handed_over_and_only_its_name_is_kept() {
             assert!(!refused.stderr.contains("sesame-itself"), "{}", refused.stderr);
         }
     }
+}
+
+#[test]
+fn a_try_of_the_confinement_is_handed_secrets_as_a_run_is() {
+    let walk = Walk::initialised(FILES, everyone()[0]);
+    let value = ["open", "sesame", "4712"].join("-");
+    walk.write("token", &value);
+    let ran = walk
+        .runner(carnet_path())
+        .args(["sandbox", "--any-command", "--secret", "TOKEN=file:token", "--quiet"])
+        .args(["--", "sh", "-c", "cat <&$CARNET_SECRET_FD_TOKEN; echo; env | grep -c sesame"])
+        .run()
+        .expect_code(1);
+    assert_eq!(ran.stdout, "[REDACTED:TOKEN]\n0\n");
+    let passport = walk.json(&["show", &walk.newest_run(), "--json"])["predicate"].clone();
+    assert_eq!(passport["request"]["secrets"], json!(["TOKEN"]));
+    assert!(!passport.to_string().contains(&value));
 }
 
 #[test]

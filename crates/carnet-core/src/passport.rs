@@ -231,6 +231,19 @@ pub struct PolicyRef {
     pub rule: String,
     /// Digest of the rule set that scanned logs and artifacts.
     pub scan_rules_sha256: Digest,
+    /// Files of the work tree that tightened the policy; empty where it said nothing else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tightened_by: Vec<PolicyFile>,
+}
+
+/// A file that a policy was read from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyFile {
+    /// Its path in the work tree.
+    pub path: String,
+    /// Digest of its bytes.
+    pub sha256: Digest,
 }
 
 /// A run's output.

@@ -14,7 +14,9 @@ use carnet_access::keys::SigningKey;
 use carnet_core::{
     Digest, Enforcement, EnforcementLevel, GitOid, LaneName, Outcome, OutputRule, RunId, Timestamp,
     Usage,
-    passport::{Log, Passport, PolicyRef, Request, RunIdentity, RunKind, Source, Tool, Withheld},
+    passport::{
+        Log, Passport, PolicyFile, PolicyRef, Request, RunIdentity, RunKind, Source, Tool, Withheld,
+    },
 };
 use carnet_git::{ObjectError, Repo, store::Stores};
 use carnet_guard::{Guard, PolicyInForce};
@@ -143,6 +145,8 @@ pub struct RunPlan {
     pub policy_origin: String,
     /// The policy files that decide.
     pub policy_files: Vec<(String, String)>,
+    /// Those of them that are the work tree's own.
+    pub tightened_by: Vec<PolicyFile>,
     outputs: Outputs,
 }
 
@@ -274,10 +278,11 @@ pub fn plan(
     for (name, _) in &mut policy_files {
         *name = name.rsplit('/').next().unwrap_or(name).to_owned();
     }
-    for (name, text) in lanes::tightening_files(policy, &request.lane) {
-        let name = name.rsplit('/').next().unwrap_or(&name);
-        policy_files.push((format!("work-tree/{name}"), text));
-    }
+    let tightening = lanes::tightening_files(policy, &request.lane);
+    policy_files.extend(tightening.iter().map(|(name, text)| {
+        let name = name.rsplit('/').next().unwrap_or(name);
+        (format!("work-tree/{name}"), text.clone())
+    }));
     // A try of the confinement asks neither the allowlist nor what its names mean.
     let is_asked = request.kind != RunKind::Sandbox;
     let locks: &[_] = if is_asked { &policy.tool_locks } else { &[] };
@@ -286,6 +291,11 @@ pub fn plan(
         let dir = if name.starts_with("work-tree:") { "work-tree/" } else { "" };
         (format!("{dir}tools.lock"), text.clone())
     }));
+    let own = tightening.iter().chain(locks).filter_map(|(name, text)| {
+        let path = name.strip_prefix("work-tree:")?.to_owned();
+        Some(PolicyFile { path, sha256: Digest::of(text.as_bytes()) })
+    });
+    let tightened_by = own.collect();
     let policy_origin = policy.origin.clone();
     Ok(RunPlan {
         request,
@@ -297,6 +307,7 @@ pub fn plan(
         tool_locks,
         policy_origin,
         policy_files,
+        tightened_by,
         outputs,
     })
 }
@@ -527,6 +538,7 @@ fn passport_of_a_crash(
             lane_sha256: plan.lane.digest(),
             rule: plan.admission.rule.as_ref().map_or_else(String::new, |rule| rule.id.clone()),
             scan_rules_sha256: ctx.guard.rules_digest(),
+            tightened_by: plan.tightened_by.clone(),
         },
         enforcement: vec![],
         quota: plan.lane.quota(),

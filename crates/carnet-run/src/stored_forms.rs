@@ -91,6 +91,7 @@ mod tests {
                 lane_sha256: Digest::of(b"lane"),
                 rule: "make".to_owned(),
                 scan_rules_sha256: Digest::of(b"rules"),
+                tightened_by: vec![],
             },
             enforcement: vec![],
             quota: Quota {

@@ -17,7 +17,7 @@ mod cause;
 mod compare;
 mod excerpt;
 
-use std::io::Read;
+use std::{collections::BTreeSet, io::Read};
 
 use carnet_core::{Digest, ExitCode, GitOid, OutputClass};
 use carnet_git::{CheckoutError, Repo, store::Stores};
@@ -100,6 +100,7 @@ impl ReplayError {
     pub fn verdict(&self) -> Option<ReplayVerdict> {
         match self {
             ReplayError::NothingRan { .. }
+            | ReplayError::Secrets { .. }
             | ReplayError::Incomplete { .. }
             | ReplayError::NoSource { .. }
             | ReplayError::Run(
@@ -144,6 +145,11 @@ pub fn replay(
     plan: &ReplayPlan,
     on_wait: &dyn Fn(),
 ) -> Result<Replayed, ReplayError> {
+    let names = plan.passport.request.secrets.clone();
+    let given: Vec<String> = ctx.secrets.iter().map(|it| it.name().to_owned()).collect();
+    if given.iter().collect::<BTreeSet<_>>() != names.iter().collect() {
+        return Err(ReplayError::Secrets { run: plan.run, names, given });
+    }
     let _once = once_at_a_time(ctx, plan, on_wait)?;
     let executed = execute(ctx, &plan.run_plan)?;
     let now = &executed.recorded.statement.predicate;

@@ -68,6 +68,16 @@ pub enum ReplayError {
         /// How it ended, or what it was.
         why: String,
     },
+    /// It was handed secrets, of which nothing but names is kept, and these are not they.
+    #[error("run `{run}` was handed {}; now it would be {}", words(.names), words(.given))]
+    Secrets {
+        /// Which one.
+        run: RunId,
+        /// What it was handed.
+        names: Vec<String>,
+        /// What it would be handed now.
+        given: Vec<String>,
+    },
     /// Something that the record names is not here.
     #[error("the record of run `{run}` is incomplete here")]
     Incomplete {
@@ -129,6 +139,13 @@ pub enum ReplayError {
     Artifact(#[from] Box<ArtifactError>),
 }
 
+fn words(names: &[String]) -> String {
+    match names {
+        [] => "no secrets".to_owned(),
+        names => format!("secrets ({})", names.join(", ")),
+    }
+}
+
 /// Makes the plan of a replay. Touches nothing.
 ///
 /// - `trusted`: keys whose records are repeated; a record brings its own command and policy.
@@ -156,11 +173,6 @@ pub fn plan_replay(
     }
     if passport.run.kind == RunKind::Sandbox {
         let why = "was a try of the confinement, outside every allowlist".to_owned();
-        return Err(ReplayError::NothingRan { run, why });
-    }
-    if !passport.request.secrets.is_empty() {
-        let names = passport.request.secrets.join(", ");
-        let why = format!("was handed secrets, of which nothing but names is kept ({names})");
         return Err(ReplayError::NothingRan { run, why });
     }
     if options.commit.is_none() && !repo.has_object(&passport.source.tree) {

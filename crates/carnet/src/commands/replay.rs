@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::{
     replay_all,
     run::{World, close_abandoned_runs, commit_to_run},
+    secret_source::read_secrets,
 };
 use crate::{
     error::{CommandError, CommandResult},
@@ -44,6 +45,9 @@ pub struct ReplayArgs {
     /// Compare outcome and streams alone, not the artifacts.
     #[arg(long)]
     pub skip_artifacts: bool,
+    /// Hand the command again a secret that it was handed when it was recorded. May be repeated.
+    #[arg(long = "secret", value_name = "NAME=file:PATH|fd:N", conflicts_with = "all")]
+    pub secrets: Vec<String>,
     /// Replay every recorded run that can be (for cron); exits with the worst verdict's code.
     #[arg(long)]
     pub all: bool,
@@ -97,6 +101,7 @@ struct PlanReport {
     compare: Vec<String>,
     classes: Vec<String>,
     variables: std::collections::BTreeMap<String, String>,
+    secrets: Vec<String>,
     idempotency_key: Option<String>,
     tool_drift: Vec<String>,
 }
@@ -129,6 +134,7 @@ struct IncomparableLine {
 
 /// Replays one run, or with `--all` every one.
 pub fn replay(ui: &Ui, args: &ReplayArgs) -> CommandResult {
+    let secrets = read_secrets(&args.secrets)?;
     let workspace = Workspace::with_work_tree()?;
     let Some(run) = &args.run else { return replay_all::replay_all(ui, &workspace, args) };
     let entry = &index::open(&workspace.repo)?.find(&workspace.repo, run)?;
@@ -154,7 +160,9 @@ pub fn replay(ui: &Ui, args: &ReplayArgs) -> CommandResult {
         close_abandoned_runs(ui, &workspace);
         let guard = workspace.guard(&key)?;
         let world = World::new(&workspace.repo)?;
-        let replayed = run_again(&world.context(&workspace.repo, &key, &guard), &plan, &|| {
+        let mut context = world.context(&workspace.repo, &key, &guard);
+        context.secrets = &secrets;
+        let replayed = run_again(&context, &plan, &|| {
             ui.err("carnet: another replay of this run is going on; waiting for it to end …\n");
         });
         Ok(replayed.map(|replayed| {
@@ -248,6 +256,7 @@ fn plan_report(plan: &ReplayPlan) -> PlanReport {
         compare: std::iter::once("outcome".to_owned()).chain(plan.compared()).collect(),
         classes: passport.request.classes.iter().map(ToString::to_string).collect(),
         variables: plan.run_plan.variables.clone(),
+        secrets: passport.request.secrets.clone(),
         idempotency_key: request.repeats.as_ref().map(Repeat::idempotency_key),
         tool_drift: plan.tool_drift.iter().map(Drift::words).collect(),
     }
@@ -278,7 +287,12 @@ fn plan_text(report: &ReplayReport, args: &ReplayArgs) -> String {
     for drift in &plan.tool_drift {
         text += &format!("  changed since: {drift}\n");
     }
-    text += &format!("Nothing was changed. Do it: carnet replay {run}\n");
+    if !plan.secrets.is_empty() {
+        text += &format!("  to be handed again: {}\n", plan.secrets.join(", "));
+    }
+    let secrets = plan.secrets.iter().map(|name| format!(" --secret {name}=file:PATH"));
+    let secrets: String = secrets.collect();
+    text += &format!("Nothing was changed. Do it: carnet replay {run}{secrets}\n");
     text
 }
 
@@ -425,6 +439,11 @@ impl From<ReplayError> for CommandError {
         let exit = error.verdict().map_or(ExitCode::Io, ReplayVerdict::exit_code);
         let made = CommandError::of(exit, &error);
         match &error {
+            ReplayError::Secrets { run, names, .. } => {
+                let secrets = names.iter().map(|name| format!(" --secret {name}=file:PATH"));
+                let secrets: String = secrets.collect();
+                made.hint(format!("Hand them over again: `carnet replay {}{secrets}`.", run.short()))
+            }
             ReplayError::NothingRan { .. } => made.hint("Choose a run that ran: `carnet runs`."),
             ReplayError::Incomplete { run, .. } | ReplayError::PolicyDigest { run } => {
                 made.hint(format!("See what is damaged: `carnet passport verify {}`.", run.short()))

@@ -31,9 +31,9 @@ use carnet_run::{
     snapshot::{self, SnapshotError},
     tools::ToolError,
 };
-use carnet_sandbox::{OutputStream, SandboxError, Secret, ServiceAccount};
+use carnet_sandbox::{OutputStream, SandboxError, ServiceAccount};
 
-use super::{report::count, secret_source::SecretSource};
+use super::{report::count, secret_source::read_secrets};
 use crate::{
     cli::RunArgs,
     error::{CommandError, CommandResult},
@@ -127,31 +127,6 @@ pub fn run(ui: &Ui, args: RunArgs) -> CommandResult {
         return Err(refusal.hint(format!("The refusal is recorded: `carnet show {}`.", id.short())));
     }
     Ok(outcome.exit_code())
-}
-
-/// Reads what the command is to be handed.
-fn read_secrets(sources: &[String]) -> Result<Vec<Secret>, CommandError> {
-    let read = |text: &String| {
-        // Not the command line's own parser, which would repeat a value that was typed by mistake.
-        let source = SecretSource::parse(text)
-            .map_err(|message| CommandError::new(ExitCode::Usage, message))?;
-        source.read().map_err(|error| {
-            let message = format!("cannot read secret `{}` from {source}: {error}", source.name);
-            CommandError::new(ExitCode::Usage, message).hint(
-                "Name a file (`NAME=file:PATH`) or an open descriptor (`NAME=fd:0`, `NAME=fd:3 3<PATH`).",
-            )
-        })
-    };
-    let secrets: Vec<Secret> = sources.iter().map(read).collect::<Result<_, _>>()?;
-    let mut names: Vec<&str> = secrets.iter().map(Secret::name).collect();
-    names.sort_unstable();
-    match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => {
-            let message = format!("secret `{}` is given twice", pair[0]);
-            Err(CommandError::new(ExitCode::Usage, message).hint("Give each its own name."))
-        }
-        None => Ok(secrets),
-    }
 }
 
 /// Writes the patch where the person asked for it; the record holds it too.

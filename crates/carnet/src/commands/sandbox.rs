@@ -15,7 +15,10 @@ use carnet_run::execute::{RunError, RunRequest, execute, plan};
 use carnet_sandbox::{MacosProfile, OutputStream, macos_profile};
 use clap::Args;
 
-use super::run::{World, close_abandoned_runs, commit_to_run, summary, unrecorded};
+use super::{
+    run::{World, close_abandoned_runs, commit_to_run, summary, unrecorded},
+    secret_source::read_secrets,
+};
 use crate::{
     error::{CommandError, CommandResult},
     ui::Ui,
@@ -37,6 +40,10 @@ pub struct SandboxArgs {
     /// Collect outputs that match this glob, relative to the workspace; may be repeated.
     #[arg(long = "output", value_name = "GLOB")]
     pub outputs: Vec<String>,
+    /// Hand the command a secret, read from a file or from a descriptor that is open (`fd:0` is standard input): it finds
+    /// the number of a descriptor of its own in `CARNET_SECRET_FD_<NAME>`. The record has the name alone. May be repeated.
+    #[arg(long = "secret", value_name = "NAME=file:PATH|fd:N")]
+    pub secrets: Vec<String>,
     /// The commit to lay the workspace over.
     #[arg(long, value_name = "REV", default_value = "HEAD", conflicts_with = "workspace")]
     pub commit: String,
@@ -47,7 +54,7 @@ pub struct SandboxArgs {
     #[arg(long, short)]
     pub quiet: bool,
     /// Print the profile that macOS' `sandbox-exec` would be given in this lane, and run nothing.
-    #[arg(long, conflicts_with_all = ["any_command", "json", "argv"])]
+    #[arg(long, conflicts_with_all = ["any_command", "json", "secrets", "argv"])]
     pub macos_profile: bool,
     /// The command and its arguments, after `--`: a bare name, or a path inside the sandbox.
     #[arg(last = true, required_unless_present = "macos_profile", value_name = "ARGV")]
@@ -65,6 +72,7 @@ pub fn sandbox(ui: &Ui, args: SandboxArgs) -> CommandResult {
             .hint("Say that this is meant: `carnet sandbox --any-command -- …`.")
             .hint("Or ask the lane: `carnet run -- …`."));
     }
+    let secrets = read_secrets(&args.secrets)?;
     let workspace = Workspace::with_work_tree()?;
     let repo = &workspace.repo;
     let lane =
@@ -92,6 +100,7 @@ pub fn sandbox(ui: &Ui, args: SandboxArgs) -> CommandResult {
     let tell = |stream: OutputStream, bytes: &[u8]| ui.tell(stream == OutputStream::Stdout, bytes);
     let mut context = world.context(repo, &key, &guard);
     context.stdin = stdin.as_ref();
+    context.secrets = &secrets;
     if !args.json {
         context.on_output = Some(&tell);
     }

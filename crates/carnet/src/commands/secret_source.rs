@@ -8,7 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use carnet_core::ExitCode;
 use carnet_sandbox::Secret;
+
+use crate::error::CommandError;
 
 /// The path of standard input.
 const STDIN: &str = "/dev/fd/0";
@@ -66,6 +69,32 @@ impl SecretSource {
 impl fmt::Display for SecretSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}`", self.path.display())
+    }
+}
+
+/// Reads what a command is to be handed. To be called before anything is opened: later a number could be one of our own
+/// descriptors.
+pub fn read_secrets(sources: &[String]) -> Result<Vec<Secret>, CommandError> {
+    let read = |text: &String| {
+        // Not the command line's own parser, which would repeat a value that was typed by mistake.
+        let source = SecretSource::parse(text)
+            .map_err(|message| CommandError::new(ExitCode::Usage, message))?;
+        source.read().map_err(|error| {
+            let message = format!("cannot read secret `{}` from {source}: {error}", source.name);
+            CommandError::new(ExitCode::Usage, message).hint(
+                "Name a file (`NAME=file:PATH`) or an open descriptor (`NAME=fd:0`, `NAME=fd:3 3<PATH`).",
+            )
+        })
+    };
+    let secrets: Vec<Secret> = sources.iter().map(read).collect::<Result<_, _>>()?;
+    let mut names: Vec<&str> = secrets.iter().map(Secret::name).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => {
+            let message = format!("secret `{}` is given twice", pair[0]);
+            Err(CommandError::new(ExitCode::Usage, message).hint("Give each its own name."))
+        }
+        None => Ok(secrets),
     }
 }
 

@@ -35,6 +35,9 @@ fn page(ui: &Ui, entry: &LedgerEntry, passport: &Passport) -> String {
         row("", message.clone());
     }
     row("lane", format!("{} (rule {})", passport.lane, passport.policy.rule));
+    for file in &passport.policy.tightened_by {
+        row("tightened by", format!("{} of the work tree", file.path));
+    }
     if let Some(original) = passport.run.replay_of {
         row("replay of", original.short());
     }
