@@ -26,6 +26,7 @@ mod scan;
 mod scan_forms;
 mod scan_history;
 mod schemas;
+mod signed_runs;
 mod support;
 mod sync;
 mod tools;

@@ -55,12 +55,26 @@ impl Repo {
         ref_name: &str,
         make: &dyn Fn(Option<GitOid>) -> Result<CommitSpec, WriteError>,
     ) -> Result<GitOid, ChainError> {
+        self.append_chain_with(ref_name, make, &|spec| self.write_commit(spec))
+    }
+
+    /// The same with a writer of the commit: [`Repo::write_signed_commit`] where the user's key signs too.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainError`]; the chain is then unchanged.
+    pub fn append_chain_with(
+        &self,
+        ref_name: &str,
+        make: &dyn Fn(Option<GitOid>) -> Result<CommitSpec, WriteError>,
+        write: &dyn Fn(&CommitSpec) -> Result<GitOid, WriteError>,
+    ) -> Result<GitOid, ChainError> {
         let _turn = self.take_turn(ref_name);
         let mut backoff = Backoff::new();
         for _ in 0..MAX_ATTEMPTS {
             let previous = self.read_ref(ref_name)?;
             let spec = make(previous)?;
-            let commit_id = self.write_commit(&spec)?;
+            let commit_id = write(&spec)?;
             let subject = spec.message.lines().next().unwrap_or_default();
             match self.update_ref(ref_name, &commit_id, previous.as_ref(), subject) {
                 Ok(()) => return Ok(commit_id),

@@ -20,6 +20,7 @@ mod objects;
 mod staged;
 
 mod checkout;
+mod signed;
 mod tree;
 mod work_tree;
 mod write;
@@ -49,6 +50,7 @@ pub use open::{OpenError, Repo};
 pub use pointer::Pointer;
 pub use program::{LOCAL_ENV_VARS, ProgramError, git_program, git_version, scrubbed_git};
 pub use refs::{RefError, RefUpdateError};
+pub use signed::{CommitSignature, SignatureError};
 pub use staged::{StagedEntry, StagedError};
 pub use tree::{EntryMode, TreeEntry};
 pub use work_tree::{WorkFile, WorkTreeError};

@@ -13,7 +13,7 @@ use std::{
 use carnet_core::{GitOid, RepoPath, Timestamp};
 use gix::objs::{Kind, Write as _, WriteTo as _, tree::EntryKind};
 
-use crate::{Author, Cause, EntryMode, Repo, checkout::check_name, convert};
+use crate::{Author, Cause, EntryMode, ProgramError, Repo, checkout::check_name, convert};
 
 /// Why an object could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +57,13 @@ pub enum WriteError {
         field: &'static str,
         /// What was given.
         value: String,
+    },
+    /// The user's key did not sign a commit.
+    #[error("sign a commit with the key that git is set up with")]
+    Sign {
+        /// What git said.
+        #[source]
+        source: ProgramError,
     },
     /// An id of the other hash.
     #[error("object id `{id}` is not of this repository's object format")]
@@ -265,7 +272,7 @@ fn insert(
 }
 
 /// The bytes of a commit object, as git writes them.
-fn commit_bytes(spec: &CommitSpec) -> Result<Vec<u8>, WriteError> {
+pub(crate) fn commit_bytes(spec: &CommitSpec) -> Result<Vec<u8>, WriteError> {
     let bad = |field, value: &str| WriteError::Commit { field, value: value.to_owned() };
     let Author { name, email } = &spec.author;
     let barred: &[char] = &['<', '>', '\n', '\0'];

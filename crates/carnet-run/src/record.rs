@@ -3,6 +3,8 @@
 //! Invariants: objects are on the disk before a ref names them; the ledger's ref moves by compare-and-swap; nothing is
 //! stored that the guard did not see first (the caller hands over logs and outputs already examined).
 
+use std::cell::RefCell;
+
 use carnet_access::{dsse::Signatures, keys::SigningKey};
 use carnet_core::{
     Digest, GitOid, RepoPath, Timestamp,
@@ -21,6 +23,8 @@ use crate::{
 
 /// The notes ref that lists runs on commits and trees.
 pub const PASSPORT_NOTES: &str = "refs/notes/carnet/passports";
+/// The configuration key that asks git to sign run commits and events with the user's own key as well.
+pub const SIGN_RUNS: &str = "carnet.signRuns";
 /// DSSE payload type of a manifest.
 pub const MANIFEST_PAYLOAD_TYPE: &str = "text/x-sha256sum";
 
@@ -51,6 +55,8 @@ pub struct RecordedRun {
     pub note_problem: Option<String>,
     /// What went wrong with locking the run: it is recorded, and not locked.
     pub lock_problem: Option<String>,
+    /// Why the user's own key did not sign the commits, where that is asked: they stand with this clone's signature alone.
+    pub sign_problem: Option<String>,
 }
 
 /// Why a run could not be recorded. Nothing names what was written, so git collects it.
@@ -105,7 +111,8 @@ pub fn record(repo: &Repo, key: &SigningKey, run: FinishedRun) -> Result<Recorde
     let source = Some(passport.source.commit);
     let parent = source.filter(|commit| repo.has_object(commit)).or(run.stands_in);
     let author = author(&passport.run.writer);
-    let commit = repo.write_commit(&CommitSpec {
+    let signing = Signing::of(repo);
+    let commit = signing.write(&CommitSpec {
         tree,
         parents: parent.into_iter().collect(),
         message: commit_message(passport),
@@ -114,7 +121,7 @@ pub fn record(repo: &Repo, key: &SigningKey, run: FinishedRun) -> Result<Recorde
     })?;
     let ledger = ledger_ref(&passport.run.writer, passport.finished_at);
     let append = |ref_name: &str, kind| {
-        repo.append_chain(ref_name, &|previous| {
+        let make = |previous: Option<GitOid>| {
             let event =
                 RunEvent::new(kind, passport, commit, passport_sha256, previous, &key.public());
             Ok(CommitSpec {
@@ -124,7 +131,8 @@ pub fn record(repo: &Repo, key: &SigningKey, run: FinishedRun) -> Result<Recorde
                 author: author.clone(),
                 time: passport.finished_at,
             })
-        })
+        };
+        repo.append_chain_with(ref_name, &make, &|spec| signing.write(spec))
     };
     let event = append(&ledger, EventKind::Run)?;
     let lock_problem = if passport.validation_pass && passport.incomplete.is_none() {
@@ -135,7 +143,39 @@ pub fn record(repo: &Repo, key: &SigningKey, run: FinishedRun) -> Result<Recorde
     };
     let note_problem = add_notes(repo, passport, commit, passport_sha256).err();
     let note_problem = note_problem.map(|error| describe_chain(&error));
-    Ok(RecordedRun { commit, event, statement, note_problem, lock_problem })
+    let sign_problem = signing.problem.into_inner();
+    Ok(RecordedRun { commit, event, statement, note_problem, lock_problem, sign_problem })
+}
+
+/// Who signs commits besides this clone's key: the user's own, where [`SIGN_RUNS`] asks for it.
+struct Signing<'a> {
+    repo: &'a Repo,
+    is_asked: bool,
+    /// Why the user's key did not sign; no further commit is tried then.
+    problem: RefCell<Option<String>>,
+}
+
+impl Signing<'_> {
+    fn of(repo: &Repo) -> Signing<'_> {
+        let asked = repo.config_get(SIGN_RUNS);
+        let is_asked =
+            asked.is_some_and(|value| matches!(&*value, "true" | "yes" | "on" | "1" | ""));
+        Signing { repo, is_asked, problem: RefCell::new(None) }
+    }
+
+    /// Writes a commit, signed as far as that is asked and possible: a key that is away costs the signature, not the record.
+    fn write(&self, spec: &CommitSpec) -> Result<GitOid, WriteError> {
+        if !self.is_asked || self.problem.borrow().is_some() {
+            return self.repo.write_commit(spec);
+        }
+        match self.repo.write_signed_commit(spec) {
+            Err(error @ WriteError::Sign { .. }) => {
+                *self.problem.borrow_mut() = Some(describe_chain(&error));
+                self.repo.write_commit(spec)
+            }
+            written => written,
+        }
+    }
 }
 
 /// Returns the ref that keeps the runs which a writer locked in one month.

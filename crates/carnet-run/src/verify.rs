@@ -7,7 +7,7 @@ use carnet_core::{
     Digest, GitOid, RepoPath,
     passport::{PAYLOAD_TYPE, Statement},
 };
-use carnet_git::{Commit, EntryMode, Repo};
+use carnet_git::{Commit, CommitSignature, EntryMode, Repo};
 
 use crate::{
     artifact,
@@ -29,7 +29,35 @@ pub struct Check {
 ///
 /// Reads every blob of the run's source once. All checks are made even when one fails.
 pub fn verify(repo: &Repo, entry: &LedgerEntry, trusted: &[PublicKey]) -> Vec<Check> {
-    verify_with(repo, entry, trusted, &mut TreeDigests::new())
+    let mut checks = verify_with(repo, entry, trusted, &mut TreeDigests::new());
+    checks
+        .extend(own_signatures(repo, entry).map(|result| Check { name: "git signature", result }));
+    checks
+}
+
+/// What git says of the signatures of the user's own key on the run commit and its event; `None` where there are none.
+fn own_signatures(repo: &Repo, entry: &LedgerEntry) -> Option<Result<String, String>> {
+    let commits = [entry.event().commit, entry.event_commit];
+    let found = match repo.commit_signatures(&commits) {
+        Ok(found) => found,
+        Err(error) => return Some(Err(describe_chain(&error))),
+    };
+    let mut said = None;
+    for commit in commits {
+        match found.get(&commit) {
+            None => {}
+            Some(CommitSignature::Bad(what)) => {
+                return Some(Err(format!("commit {}: {what}", commit.short())));
+            }
+            Some(CommitSignature::Unknown(what)) => {
+                said = Some(Ok(format!("not counted: {what}")));
+            }
+            Some(CommitSignature::Good { signer, key }) => {
+                said.get_or_insert_with(|| Ok(format!("by {signer} with {key}")));
+            }
+        }
+    }
+    said
 }
 
 /// Digests of source trees that were computed already: many runs share one.

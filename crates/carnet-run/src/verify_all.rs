@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use carnet_access::{dsse::VerifyError, keys::PublicKey};
 use carnet_core::{Digest, GitOid, RunId};
-use carnet_git::{RefError, Repo};
+use carnet_git::{CommitSignature, RefError, Repo};
 
 use crate::{
     checkpoint::{ChainState, SignedCheckpoint, chain_name, leaf, merkle_root},
     event::{EventKind, SignedEvent},
     ledger::{LedgerEntry, chains, read_event, read_passport},
+    record::describe_chain,
     verify::{TreeDigests, verify_with},
 };
 
@@ -45,6 +46,8 @@ pub struct Report {
     pub n_runs: usize,
     /// Runs that are locked.
     pub n_locked: usize,
+    /// Run commits that the key of someone whom git's set-up names signed as well.
+    pub n_signed: usize,
     /// Checkpoints, the newest of each ref.
     pub n_checkpoints: usize,
     /// Sorted, worst first.
@@ -74,6 +77,7 @@ pub fn verify_all(
     }
     all.report.n_chains = all.chains.len();
     all.copies_agree(own_writer);
+    all.git_signatures(&entries);
     all.runs(&entries, on_run);
     for (ref_name, tip) in checkpoints(repo)? {
         all.checkpoint(&ref_name, tip);
@@ -231,6 +235,54 @@ impl Verification<'_> {
         }
         for (subject, message) in found {
             self.add(Severity::Wrong, &subject, message);
+        }
+    }
+
+    /// Signatures of users' own keys, by git's own set-up. A writer all of whose events someone signed whom git names is vouched for.
+    fn git_signatures(&mut self, runs: &BTreeMap<RunId, Seen>) {
+        let run_commits: Vec<GitOid> =
+            runs.values().map(|seen| seen.entry.event().commit).collect();
+        let events = self.chains.iter().flat_map(|chain| chain.commits.iter());
+        let asked: BTreeSet<GitOid> = events.chain(&run_commits).copied().collect();
+        // A run commit that is gone is told with its run.
+        let asked: Vec<GitOid> = asked.into_iter().filter(|id| self.repo.has_object(id)).collect();
+        let found = match self.repo.commit_signatures(&asked) {
+            Ok(found) => found,
+            Err(error) => {
+                let message = format!("not examined: {}", describe_chain(&error));
+                self.add(Severity::Wrong, "signatures of users' own keys", message);
+                return;
+            }
+        };
+        let is_good = |id: &GitOid| matches!(found.get(id), Some(CommitSignature::Good { .. }));
+        self.report.n_signed = run_commits.iter().filter(|id| is_good(id)).count();
+        let mut unknown: BTreeMap<&str, usize> = BTreeMap::new();
+        for (id, signature) in &found {
+            match signature {
+                CommitSignature::Good { .. } => {}
+                CommitSignature::Unknown(what) => *unknown.entry(what).or_default() += 1,
+                CommitSignature::Bad(what) => {
+                    self.add(
+                        Severity::Wrong,
+                        &format!("commit {id}"),
+                        format!("its signature: {what}"),
+                    );
+                }
+            }
+        }
+        for (what, count) in unknown {
+            self.add(Severity::Note, "git signatures", format!("{count} not counted: {what}"));
+        }
+        let vouched =
+            |chain: &&Chain| !chain.commits.is_empty() && chain.commits.iter().all(is_good);
+        let vouched: BTreeSet<&str> =
+            self.chains.iter().filter(vouched).map(|chain| &*chain.ref_name).collect();
+        self.report.problems.retain(|problem| {
+            problem.severity != Severity::Untrusted || !vouched.contains(&*problem.subject)
+        });
+        let untrusted = |problem: &Problem| problem.severity == Severity::Untrusted;
+        if !self.report.problems.iter().any(untrusted) {
+            self.report.untrusted_keys.clear();
         }
     }
 

@@ -354,6 +354,14 @@ pub fn summary(executed: &ExecutedRun) -> String {
     if let Some(problem) = &executed.recorded.note_problem {
         text += &format!("carnet: the run is recorded, its note is not: {problem}\n");
     }
+    if let Some(problem) = &executed.recorded.lock_problem {
+        text += &format!("carnet: the run is recorded and NOT locked: {problem}\n");
+    }
+    if let Some(problem) = &executed.recorded.sign_problem {
+        text += &format!(
+            "carnet: the run is recorded, your own key did not sign it: {problem}\ncarnet: look at `git config user.signingKey`, `git config gpg.format` and your agent\n"
+        );
+    }
     for (name, why) in &executed.not_shared {
         text += &format!(
             "carnet: {name} is kept here and not in the shared store: {why}\ncarnet: try again with `carnet artifact share`\n"

@@ -28,6 +28,7 @@ struct VerifyReport {
     n_chains: usize,
     n_runs: usize,
     n_locked: usize,
+    n_signed: usize,
     n_checkpoints: usize,
     problems: Vec<ProblemLine>,
 }
@@ -127,6 +128,7 @@ fn json(report: &Report, verdict: &'static str) -> VerifyReport {
         n_chains: report.n_chains,
         n_runs: report.n_runs,
         n_locked: report.n_locked,
+        n_signed: report.n_signed,
         n_checkpoints: report.n_checkpoints,
         problems: report.problems.iter().map(line).collect(),
     }
@@ -151,10 +153,11 @@ fn text(ui: &Ui, report: &Report) -> String {
         text += &format!("{word}  {}: {}\n", problem.subject, problem.message);
     }
     text += &format!(
-        "{} in {}, {} locked, {}\n",
+        "{} in {}, {} locked, {} signed by a key that git knows, {}\n",
         count(report.n_runs, "run"),
         count(report.n_chains, "chain"),
         report.n_locked,
+        report.n_signed,
         count(report.n_checkpoints, "checkpoint")
     );
     text
