@@ -53,7 +53,7 @@ pub struct Place {
 pub enum Evidence {
     /// Resolved: the only definition of that name in the scopes of the same file that the call sees.
     SameScope,
-    /// Resolved: the only definition of that name in the same Go package.
+    /// Resolved: the only definition of that name in the same package of Go or Java.
     SamePackage,
     /// Resolved: the name is imported, and the module it comes from has one definition of it.
     Import,
@@ -67,10 +67,12 @@ pub enum Evidence {
     LocalName,
     /// Candidate: the evidence leads to more than one definition.
     Ambiguous,
+    /// Resolved: the only definition of that name that C or C++ lets other files see.
+    Linkage,
 }
 
 impl Evidence {
-    pub(crate) const ALL: [Evidence; 8] = [
+    pub(crate) const ALL: [Evidence; 9] = [
         Evidence::SameScope,
         Evidence::SamePackage,
         Evidence::Import,
@@ -79,6 +81,7 @@ impl Evidence {
         Evidence::NameOnly,
         Evidence::LocalName,
         Evidence::Ambiguous,
+        Evidence::Linkage,
     ];
 
     /// Returns its name in answers.
@@ -92,6 +95,7 @@ impl Evidence {
             Evidence::NameOnly => "name-only",
             Evidence::LocalName => "local-name",
             Evidence::Ambiguous => "ambiguous",
+            Evidence::Linkage => "linkage",
         }
     }
 

@@ -6,7 +6,7 @@ use carnet_core::Region;
 use tree_sitter::{Node, ParseOptions, ParseState, Parser, Range, Tree};
 
 use crate::{
-    Language, Parsed, Problem, ProblemKind, ecma, go,
+    Language, Parsed, Problem, ProblemKind, c, ecma, go, java,
     limits::{
         MACRO_BODIES_MAX, MACRO_DEPTH_MAX, PARSER_REPORTS_BASE, PROBLEMS_MAX, SOURCE_BYTES_MAX,
     },
@@ -33,7 +33,7 @@ pub fn parse(language: Language, source: &[u8]) -> Parsed {
         return only_problem(ProblemKind::TooLarge, whole);
     }
     let mut parser = Parser::new();
-    if parser.set_language(&language.grammar()).is_err() {
+    if language.grammar().is_none_or(|grammar| parser.set_language(&grammar).is_err()) {
         return only_problem(ProblemKind::TooHard, whole);
     }
     let Some(tree) = parse_bounded(&mut parser, source, source.len()) else {
@@ -121,6 +121,8 @@ fn enter<'t>(walk: &mut Walk<'_>, node: Node<'t>) -> bool {
         Language::TypeScript | Language::Tsx | Language::JavaScript => ecma::enter(walk, node),
         Language::Rust => rust::enter(walk, node),
         Language::Go => go::enter(walk, node),
+        Language::Java => java::enter(walk, node),
+        Language::C | Language::Cpp => c::enter(walk, node),
     }
 }
 

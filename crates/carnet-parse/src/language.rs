@@ -18,21 +18,35 @@ pub enum Language {
     Rust,
     /// Go: `.go`.
     Go,
+    /// Java: `.java`.
+    Java,
+    /// C: `.c`.
+    C,
+    /// C++: `.cc`, `.cpp`, `.cxx`, `.hpp` and their like, and `.h`, whose grammar reads the headers of C too.
+    Cpp,
 }
 
 impl Language {
     /// Every language, in the order of their codes.
-    pub const ALL: [Language; 6] = [
+    pub const ALL: [Language; 9] = [
         Language::Python,
         Language::TypeScript,
         Language::Tsx,
         Language::JavaScript,
         Language::Rust,
         Language::Go,
+        Language::Java,
+        Language::C,
+        Language::Cpp,
     ];
 
-    /// Returns the language of a file by its name's extension; `None` when it is not one of ours.
+    /// Returns the language of a file by its name's extension; `None` when it is not one of ours, or its grammar was left
+    /// out of this build.
     pub fn of_path(path: &RepoPath) -> Option<Language> {
+        Language::of_name(path).filter(|language| language.grammar().is_some())
+    }
+
+    fn of_name(path: &RepoPath) -> Option<Language> {
         let name = path.file_name();
         let dot = name.iter().rposition(|byte| *byte == b'.')?;
         match &name[dot + 1..] {
@@ -43,6 +57,10 @@ impl Language {
             b"js" | b"mjs" | b"cjs" | b"jsx" => Some(Language::JavaScript),
             b"rs" => Some(Language::Rust),
             b"go" => Some(Language::Go),
+            b"java" => Some(Language::Java),
+            b"c" => Some(Language::C),
+            b"h" | b"cc" | b"cpp" | b"cxx" | b"c++" | b"C" | b"hh" | b"hpp" | b"hxx" | b"h++"
+            | b"inl" | b"ipp" | b"tpp" => Some(Language::Cpp),
             _ => None,
         }
     }
@@ -56,6 +74,9 @@ impl Language {
             Language::JavaScript => "javascript",
             Language::Rust => "rust",
             Language::Go => "go",
+            Language::Java => "java",
+            Language::C => "c",
+            Language::Cpp => "cpp",
         }
     }
 
@@ -68,6 +89,9 @@ impl Language {
             Language::JavaScript => 4,
             Language::Rust => 5,
             Language::Go => 6,
+            Language::Java => 7,
+            Language::C => 8,
+            Language::Cpp => 9,
         }
     }
 
@@ -76,14 +100,29 @@ impl Language {
         Language::ALL.into_iter().find(|language| language.code() == code)
     }
 
-    pub(crate) fn grammar(self) -> tree_sitter::Language {
+    /// Returns its grammar, unless the build left it out.
+    pub(crate) fn grammar(self) -> Option<tree_sitter::Language> {
         match self {
-            Language::Python => tree_sitter_python::LANGUAGE.into(),
-            Language::TypeScript => tree_sitter_typescript::LANGUAGE_TYPESCRIPT.into(),
-            Language::Tsx => tree_sitter_typescript::LANGUAGE_TSX.into(),
-            Language::JavaScript => tree_sitter_javascript::LANGUAGE.into(),
-            Language::Rust => tree_sitter_rust::LANGUAGE.into(),
-            Language::Go => tree_sitter_go::LANGUAGE.into(),
+            #[cfg(feature = "python")]
+            Language::Python => Some(tree_sitter_python::LANGUAGE.into()),
+            #[cfg(feature = "typescript")]
+            Language::TypeScript => Some(tree_sitter_typescript::LANGUAGE_TYPESCRIPT.into()),
+            #[cfg(feature = "typescript")]
+            Language::Tsx => Some(tree_sitter_typescript::LANGUAGE_TSX.into()),
+            #[cfg(feature = "javascript")]
+            Language::JavaScript => Some(tree_sitter_javascript::LANGUAGE.into()),
+            #[cfg(feature = "rust")]
+            Language::Rust => Some(tree_sitter_rust::LANGUAGE.into()),
+            #[cfg(feature = "go")]
+            Language::Go => Some(tree_sitter_go::LANGUAGE.into()),
+            #[cfg(feature = "java")]
+            Language::Java => Some(tree_sitter_java::LANGUAGE.into()),
+            #[cfg(feature = "c")]
+            Language::C => Some(tree_sitter_c::LANGUAGE.into()),
+            #[cfg(feature = "cpp")]
+            Language::Cpp => Some(tree_sitter_cpp::LANGUAGE.into()),
+            #[allow(unreachable_patterns, reason = "reached when a grammar is left out")]
+            _ => None,
         }
     }
 }

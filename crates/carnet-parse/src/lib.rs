@@ -22,8 +22,10 @@ mod parsed;
 mod extract;
 mod walk;
 
+mod c;
 mod ecma;
 mod go;
+mod java;
 mod python;
 mod rust;
 mod rust_macros;
@@ -38,4 +40,4 @@ pub use parsed::{
 };
 
 /// Version of what is extracted: grows whenever the same source would give another [`Parsed`].
-pub const EXTRACTOR_VERSION: u32 = 1;
+pub const EXTRACTOR_VERSION: u32 = 2;

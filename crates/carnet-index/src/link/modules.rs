@@ -50,6 +50,8 @@ pub(crate) struct Modules {
     rust: Vec<Option<RustModule>>,
     rust_crates: HashMap<String, Option<String>>,
     go_modules: Vec<(String, String)>,
+    /// Java files by their own name, without the directories.
+    java: HashMap<String, Vec<FileIdx>>,
 }
 
 impl Modules {
@@ -74,7 +76,14 @@ impl Modules {
         let go_modules = go_modules
             .map(|(dir, name)| (name.to_owned(), String::from_utf8_lossy(dir).into_owned()))
             .collect();
-        Modules { paths, by_path, rust, rust_crates, go_modules }
+        let mut java: HashMap<String, Vec<FileIdx>> = HashMap::new();
+        for (idx, (file, path)) in linker.files.iter().zip(&paths).enumerate() {
+            if file.language == Language::Java {
+                let name = path.rsplit('/').next().unwrap_or(path);
+                java.entry(name.to_owned()).or_default().push(idx as FileIdx);
+            }
+        }
+        Modules { paths, by_path, rust, rust_crates, go_modules, java }
     }
 
     /// Returns the directory of a file, empty at the top.
@@ -101,6 +110,42 @@ impl Modules {
         };
         let found = self.go_modules.iter().filter_map(of_module).max();
         found.map(|(_, directory)| directory)
+    }
+
+    /// Returns the file of a Java type by its full name, and the type's path in it: `a.b.Outer.Inner` may be `Outer.Inner`
+    /// of `a/b/Outer.java`.
+    pub fn java(&self, full_name: &str) -> Option<(FileIdx, String)> {
+        let mut outer = full_name;
+        loop {
+            let path = format!("{}.java", outer.replace('.', "/"));
+            let name = path.rsplit('/').next().unwrap_or(&path);
+            let ends_so = |file: &&FileIdx| {
+                let rest = self.paths[**file as usize].strip_suffix(path.as_str());
+                rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+            };
+            let mut found = self.java.get(name).into_iter().flatten().filter(ends_so);
+            match (found.next(), found.next()) {
+                (Some(_), Some(_)) => return None, // Two source roots: only the build tool knows which.
+                (Some(file), None) => {
+                    let package =
+                        outer.rsplit_once('.').map_or(0, |(package, _)| package.len() + 1);
+                    return Some((*file, full_name[package..].to_owned()));
+                }
+                _ => outer = outer.rsplit_once('.')?.0,
+            }
+        }
+    }
+
+    /// Returns the Java file of the type `name` in the package that `file` lies in.
+    pub fn java_beside(&self, file: FileIdx, name: &str) -> Option<FileIdx> {
+        self.by_path.get(&join(self.directory_of(file), &format!("{name}.java"))).copied()
+    }
+
+    /// Tells whether a C or C++ file is read into others.
+    pub fn is_header(&self, file: FileIdx) -> bool {
+        let name = &self.paths[file as usize];
+        let sources = ["c", "cc", "cpp", "cxx", "c++", "C"];
+        name.rsplit_once('.').is_none_or(|(_, ending)| !sources.contains(&ending))
     }
 
     /// Returns the file of a Python module as `file` names it: `pkg.mod`, `.mod`, `..`.

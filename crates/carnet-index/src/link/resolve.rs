@@ -1,8 +1,11 @@
 //! Says which definition a call means, where the evidence leaves no choice.
 //!
-//! Three tables hold, per scope and name, the one definition there or the fact that there are several: by
-//! file, by Go package, by Rust crate. A call is looked up where its language says it is looked up; what
+//! Tables hold, per scope and name, the one definition there or the fact that there are several: by
+//! file, by Go package, by Rust crate, by linkage. A call is looked up where its language says it is looked up; what
 //! is not found, or found twice, stays a candidate.
+
+mod c_family;
+mod java;
 
 use std::collections::{HashMap, HashSet};
 
@@ -42,6 +45,8 @@ pub(crate) struct Resolver<'l> {
     by_file: HashMap<Key, Held>,
     by_go_package: HashMap<Key, Held>,
     by_rust_crate: HashMap<(u32, String, StringId, bool), Held>,
+    /// What C and C++ let other files see, by container and name.
+    by_linkage: HashMap<(StringId, StringId), Held>,
     directories: HashMap<&'l str, u32>,
     /// Per file, what each name may be imported from.
     imports: Vec<HashMap<&'l str, Vec<&'l Import>>>,
@@ -58,6 +63,7 @@ impl<'l> Resolver<'l> {
             by_file: HashMap::new(),
             by_go_package: HashMap::new(),
             by_rust_crate: HashMap::new(),
+            by_linkage: HashMap::new(),
             directories: HashMap::new(),
             imports: Vec::with_capacity(linker.files.len()),
             super_globs: HashSet::new(),
@@ -105,6 +111,7 @@ impl<'l> Resolver<'l> {
                 let key = (crate_no, container, symbol.name, is_macro);
                 hold(self.by_rust_crate.entry(key), idx);
             }
+            Language::C | Language::Cpp => self.enter_linkage(idx),
             _ => {}
         }
     }
@@ -130,6 +137,12 @@ impl<'l> Resolver<'l> {
 
     /// `f()`: the scopes of the file outward, then imports, then the package.
     fn bare(&self, call: &CallRow) -> Option<Decision> {
+        if self.is_c(call) {
+            return self.bare_of_c(call);
+        }
+        if self.language(call.file) == Language::Java {
+            return self.bare_of_java(call);
+        }
         let import = self.import_of(call, &self.linker.strings.text(call.callee));
         if let Some((held, is_inner)) = self.in_scopes(call) {
             return Some(match import {
@@ -195,8 +208,14 @@ impl<'l> Resolver<'l> {
 
     /// `self.f()`: the one method of that name in the own type.
     fn own(&self, call: &CallRow, owner: StringId) -> Option<Decision> {
+        if self.language(call.file) == Language::Java {
+            return self.own_of_java(call, owner);
+        }
         if let Some(held) = self.by_file.get(&(call.file, owner, call.callee, false)) {
             return Some(decided(*held, Evidence::OwnType));
+        }
+        if self.is_c(call) {
+            return self.own_of_c(call, owner);
         }
         let owner = self.linker.strings.text(owner);
         let held = match self.language(call.file) {
@@ -217,6 +236,9 @@ impl<'l> Resolver<'l> {
             let held = self.rust_path(call, &path)?;
             return Some(decided(held, Evidence::Path));
         }
+        if self.is_c(call) {
+            return self.path_of_c(call, &path);
+        }
         if let Some(container) = self.linker.strings.find(path.as_bytes())
             && let Some(held) = self.by_file.get(&(call.file, container, call.callee, false))
         {
@@ -228,6 +250,7 @@ impl<'l> Resolver<'l> {
                 let held = self.in_go_package(self.modules.directory_of(call.file), &path, call)?;
                 Some(decided(held, Evidence::Path))
             }
+            None if self.language(call.file) == Language::Java => self.path_of_java(call, &path),
             None => None,
         }
     }
@@ -253,6 +276,7 @@ impl<'l> Resolver<'l> {
             (Language::Go, Imported::Module) => {
                 self.in_go_package(&self.modules.go_package(&import.module)?, rest, call)
             }
+            (Language::Java, _) => self.member_of_java_import(call, import, rest),
             (Language::Python, Imported::Module) => {
                 let file = self.modules.python(call.file, &import.module)?;
                 self.in_file(file, rest, call.callee)
@@ -291,7 +315,8 @@ impl<'l> Resolver<'l> {
                     let (crate_dir, container) = self.rust_import_place(call, import)?;
                     self.in_crate(&crate_dir, &container, name_id, call.form == CallForm::Macro)
                 }
-                Language::Go => None,
+                Language::Java => self.java_import(import, name_id),
+                Language::Go | Language::C | Language::Cpp => None,
                 _ => {
                     let file = self.modules.ecma(call.file, &import.module)?;
                     self.in_file(file, "", name_id)
@@ -520,6 +545,14 @@ fn decided(held: Held, evidence: Evidence) -> Decision {
 
 fn unresolved(evidence: Evidence) -> Decision {
     Decision { evidence, target: None, listed_under: None }
+}
+
+/// Returns a container path and the paths around it, the innermost first and the empty one last.
+fn outward(path: &str) -> impl Iterator<Item = &str> {
+    let inner = std::iter::successors(Some(path).filter(|path| !path.is_empty()), |path| {
+        path.rsplit_once('.').map(|(outer, _)| outer)
+    });
+    inner.chain(std::iter::once(""))
 }
 
 fn join(outer: &str, inner: &str) -> String {

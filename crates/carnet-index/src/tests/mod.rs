@@ -1,5 +1,6 @@
 //! In-memory sources in, answers out.
 
+mod c_and_java;
 mod durability;
 mod questions;
 mod refresh;

@@ -8,9 +8,11 @@
 //! - `call NAME`, then ` own TYPE`, ` path TEXT` or ` value TEXT`, then ` new`, ` macro`, ` element` or
 //!   ` decorator`, then ` local`, then ` from SYMBOL`.
 
+mod c;
 mod ecma;
 mod go;
 mod hostile;
+mod java;
 mod python;
 mod rust;
 

@@ -1,0 +1,70 @@
+//! C and C++: there are no modules, so what a file sees of another is what linkage lets it see.
+//!
+//! A name counts when the whole commit defines it once where others can see it: a function that is not `static`, or
+//! whatever a header holds.
+
+use carnet_parse::Language;
+
+use super::{Decision, Held, Resolver, decided, hold, join, outward};
+use crate::{
+    Evidence,
+    link::{CallRow, StringId, SymbolIdx},
+};
+
+impl Resolver<'_> {
+    /// Keeps a definition of C or C++ for other files, if they can see it.
+    pub(super) fn enter_linkage(&mut self, idx: SymbolIdx) {
+        let symbol = &self.linker.symbols[idx as usize];
+        let signature = self.linker.strings.text(symbol.signature);
+        let head = signature.split('(').next().unwrap_or_default();
+        let is_static = head.split_whitespace().any(|word| word == "static");
+        if !is_static || self.modules.is_header(symbol.file) {
+            hold(self.by_linkage.entry((symbol.container, symbol.name)), idx);
+        }
+    }
+
+    /// `f()`: the type and the namespaces around the call, outward; in each the file itself before the others.
+    pub(super) fn bare_of_c(&self, call: &CallRow) -> Option<Decision> {
+        let strings = &self.linker.strings;
+        let around = call.enclosing.map(|idx| &self.linker.symbols[idx as usize]);
+        let around = around.map(|it| strings.text(it.container)).unwrap_or_default();
+        outward(&around).find_map(|container| self.in_container(call, container))
+    }
+
+    /// `this->f()` in a method of `owner`.
+    pub(super) fn own_of_c(&self, call: &CallRow, owner: StringId) -> Option<Decision> {
+        let held = self.by_linkage.get(&(owner, call.callee))?;
+        Some(decided(*held, Evidence::OwnType))
+    }
+
+    /// `a::b::f()`, as seen from each namespace around the call, outward.
+    pub(super) fn path_of_c(&self, call: &CallRow, path: &str) -> Option<Decision> {
+        let strings = &self.linker.strings;
+        let around = call.enclosing.map(|idx| &self.linker.symbols[idx as usize]);
+        let around = around.map(|it| strings.text(it.container)).unwrap_or_default();
+        let found = outward(&around).find_map(|scope| {
+            let container = strings.find(join(scope, path).as_bytes())?;
+            self.by_linkage.get(&(container, call.callee))
+        });
+        found.map(|held| decided(*held, Evidence::Path))
+    }
+
+    fn in_container(&self, call: &CallRow, container: &str) -> Option<Decision> {
+        let container = self.linker.strings.find(container.as_bytes())?;
+        let of_file = [false, true].into_iter().find_map(|is_macro| {
+            self.by_file.get(&(call.file, container, call.callee, is_macro)).copied()
+        });
+        match of_file {
+            Some(held @ Held::One(_)) => Some(decided(held, Evidence::SameScope)),
+            Some(held) => Some(decided(held, Evidence::Ambiguous)),
+            None => {
+                let held = self.by_linkage.get(&(container, call.callee))?;
+                Some(decided(*held, Evidence::Linkage))
+            }
+        }
+    }
+
+    pub(super) fn is_c(&self, call: &CallRow) -> bool {
+        matches!(self.language(call.file), Language::C | Language::Cpp)
+    }
+}
