@@ -203,3 +203,32 @@ fn an_acceptance_counts_in_history_and_sarif_names_the_commit() {
     assert_eq!(n_met(&["findings", "list", "--json"]), 0, "gone from HEAD's tree");
     assert_eq!(n_met(&["findings", "list", "--history", "--json"]), 1);
 }
+
+#[test]
+fn a_history_of_many_batches_is_told_in_its_order_and_a_hole_in_it_is_no_clean_scan() {
+    let walk = walk_of(Format::Plain);
+    let mut expected = vec![];
+    for n in 0..4 {
+        let mut files: Vec<(String, String)> =
+            (0..300).map(|m| (format!("d{n}/f{m}"), format!("{n} {m}\n"))).collect();
+        files[17 * n + 3].1 = format!("{n}\n{}", key_line());
+        let files: Vec<(&str, &str)> = files.iter().map(|(a, b)| (&**a, &**b)).collect();
+        expected.push((walk.commit_round_the_hook(&files), format!("d{n}/f{}", 17 * n + 3)));
+    }
+    let report = history(&walk);
+    let told: Vec<(String, String)> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| (it["commit"].as_str().unwrap().into(), it["path"].as_str().unwrap().into()))
+        .collect();
+    assert_eq!(told, expected);
+    assert_eq!((&report["n_contents"], &report["n_known"]), (&1201.into(), &0.into()));
+    assert_eq!(history(&walk)["n_contents"], 4, "what was met, and nothing else");
+    let blob = walk.ask(&["rev-parse", "HEAD:d3/f299"]);
+    fs::remove_file(walk.repo.path().join(".git/objects").join(&blob[..2]).join(&blob[2..]))
+        .unwrap();
+    fs::remove_file(walk.repo.path().join(".git/carnet/scan-cache")).unwrap();
+    let ran = walk.carnet(&["scan", "--history"]).expect_code(4);
+    assert!(ran.stderr.contains(&format!("(object {blob})")), "{}", ran.stderr);
+}

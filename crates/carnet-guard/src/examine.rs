@@ -176,6 +176,14 @@ impl<'a> Guard<'a> {
         Digest::of(format!("{}\n{}", self.rules.digest(), self.policy.digest()).as_bytes())
     }
 
+    /// Returns the same for verdicts that are kept until another day: a policy on licences has waivers that run out.
+    pub fn kept_verdicts_digest(&self, now: Timestamp) -> Digest {
+        if self.policy.licences().is_empty() {
+            return self.verdicts_digest();
+        }
+        Digest::of(format!("{}\n{}", self.verdicts_digest(), now.day()).as_bytes())
+    }
+
     /// Judges the licences of contents, and nothing else.
     pub fn examine_licences(
         &self,
@@ -312,11 +320,9 @@ impl<'a> Guard<'a> {
             .then(|| reason.map_or_else(|| "content".to_owned(), |reason| reason.rule.clone()))
     }
 
-    /// Whether it is the address of someone who commits here, or any in a file that publishes such.
+    /// Whether it is the address of someone who commits here.
     fn is_published(&self, finding: &Finding) -> bool {
-        finding.is_personal()
-            && (self.published.contains(&finding.fingerprint)
-                || crate::published::is_roster(&finding.origin) && finding.rule_id == "pii-email")
+        finding.is_personal() && self.published.contains(&finding.fingerprint)
     }
 
     /// Scans one content and adds what it met; tells whether that was nothing at all.
@@ -332,13 +338,15 @@ impl<'a> Guard<'a> {
             tally.n_bytes += content.bytes.len() as u64;
         }
         let mut scanned = scan(self.rules, &self.key, content);
+        scanned.findings.retain(|finding| !crate::published::is_in_roster(finding));
+        let n_before = scanned.findings.len();
         scanned.findings.retain(|finding| !self.is_published(finding));
+        let is_published = scanned.findings.len() < n_before;
         let licences = licence_findings(self.policy.licences(), &self.key, content, now);
         let unread = scanned.unread.iter().map(|unread| unread.finding(&self.key, &content.origin));
         let findings: Vec<Finding> = unread.chain(scanned.findings).chain(licences).collect();
-        // What the licences of a content come to depends on its path too: where they are judged, nothing is known clean.
-        let is_clean =
-            findings.is_empty() && scanned.allowed.is_empty() && self.policy.licences().is_empty();
+        // What is quiet for the sake of who asks is not clean for another.
+        let is_clean = findings.is_empty() && scanned.allowed.is_empty() && !is_published;
         self.sort_out(findings, content, commit_id, now, tally);
         tally.suppressed.extend(scanned.allowed.into_iter().map(|allowed| Suppressed {
             met: self.met(allowed.finding, content, commit_id, now),
@@ -475,4 +483,20 @@ pub(crate) struct Tally {
     pub(crate) n_contents: usize,
     pub(crate) n_bytes: u64,
     pub(crate) n_known: usize,
+}
+
+impl Tally {
+    /// Takes the counts of another, and leaves it what it met.
+    pub(crate) fn take_counts(&mut self, other: &mut Tally) {
+        self.n_contents += std::mem::take(&mut other.n_contents);
+        self.n_bytes += std::mem::take(&mut other.n_bytes);
+        self.n_known += std::mem::take(&mut other.n_known);
+    }
+
+    /// Adds another, met later.
+    pub(crate) fn append(&mut self, mut other: Tally) {
+        self.take_counts(&mut other);
+        self.findings.append(&mut other.findings);
+        self.suppressed.append(&mut other.suppressed);
+    }
 }

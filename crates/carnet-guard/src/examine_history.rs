@@ -1,14 +1,18 @@
 //! Looking at what commits brought: a range, a push, the whole history.
 
-use std::collections::HashSet;
+use std::{
+    collections::{BTreeMap, HashSet},
+    thread,
+};
 
-use carnet_core::{Content, GitOid, Origin, Timestamp};
+use carnet_core::{GitOid, Timestamp};
 use carnet_git::Repo;
 
 use crate::{
-    examine::{BLOB_BYTES_MAX, Examination, ExamineError, Guard, Tally},
-    history::{self, ASKED_MAX, Change, ObjectReader, Piece, Revisions, Speaker, message_of},
+    examine::{Examination, ExamineError, Guard, Tally},
+    history::{self, ASKED_MAX, Change, Piece, Revisions, Speaker},
     known::{KnownHistory, LookedAt, PieceKey, UncleanPiece, shallow_digest},
+    workers::{Batch, Looked, Workers},
 };
 
 /// How far a long examination is.
@@ -53,16 +57,17 @@ impl Guard<'_> {
         now: Timestamp,
         on_progress: &mut dyn FnMut(Progress),
     ) -> Result<Examination, ExamineError> {
-        let mut nothing = KnownHistory::nothing(self.verdicts_digest());
-        let mut looking = Looking::new(self, repo, &mut nothing, now, on_progress)?;
-        looking.covered = covered;
-        looking.walk(revisions)?;
-        for change in history::named_without_commit(repo, tips)? {
-            looking.add(Piece::File(change))?;
-        }
-        let ids: Vec<_> = tips.iter().map(|(id, _)| *id).collect();
-        looking.add_tags(history::tags_among(repo, &ids)?)?;
-        looking.finish()
+        let mut nothing = KnownHistory::nothing(self.kept_verdicts_digest(now));
+        let (tally, _) = self.looking(repo, &mut nothing, now, on_progress, |looking| {
+            looking.covered = covered;
+            looking.walk(revisions)?;
+            for change in history::named_without_commit(repo, tips)? {
+                looking.add(Piece::File(change))?;
+            }
+            let ids: Vec<_> = tips.iter().map(|(id, _)| *id).collect();
+            looking.add_tags(history::tags_among(repo, &ids)?)
+        })?;
+        Ok(self.judged(tally, now))
     }
 
     /// Examines every file of every commit that a ref reaches, and what refs name without a commit.
@@ -91,69 +96,72 @@ impl Guard<'_> {
             revisions.extend(before.tips.iter().map(|tip| format!("^{tip}")));
             again.extend(before.unclean.iter().filter_map(UncleanPiece::piece));
         }
-        let mut looking = Looking::new(self, repo, known, now, on_progress)?;
-        for piece in again {
-            looking.add(piece)?;
-        }
-        looking.walk(&Revisions { options, revisions })?;
-        for change in history::named_without_commit(repo, &history::refs_without_commit(repo)?)? {
-            looking.add(Piece::File(change))?;
-        }
-        looking.add_tags(history::tag_refs(repo)?)?;
-        looking.flush()?;
-        let unclean = std::mem::take(&mut looking.unclean);
-        let examination = looking.finish()?;
+        let (tally, unclean) = self.looking(repo, known, now, on_progress, |looking| {
+            for piece in again {
+                looking.add(piece)?;
+            }
+            looking.walk(&Revisions { options, revisions })?;
+            let without_commit = history::refs_without_commit(repo)?;
+            for change in history::named_without_commit(repo, &without_commit)? {
+                looking.add(Piece::File(change))?;
+            }
+            looking.add_tags(history::tag_refs(repo)?)
+        })?;
         known.set_looked_at(LookedAt { tips, shallow, unclean });
-        Ok(examination)
+        Ok(self.judged(tally, now))
+    }
+
+    /// Has `gather` add pieces, and returns what was met in them, with the pieces that were not clean.
+    fn looking(
+        &self,
+        repo: &Repo,
+        known: &mut KnownHistory,
+        now: Timestamp,
+        on_progress: &mut dyn FnMut(Progress),
+        gather: impl FnOnce(&mut Looking<'_, '_, '_>) -> Result<(), ExamineError>,
+    ) -> Result<(Tally, Vec<UncleanPiece>), ExamineError> {
+        thread::scope(|scope| {
+            let mut looking = Looking {
+                known,
+                on_progress,
+                repo,
+                workers: Workers::new(self, repo, now, scope),
+                seen: HashSet::new(),
+                waiting: Batch::default(),
+                met: BTreeMap::new(),
+                inner_tags: vec![],
+                covered: HashSet::new(),
+                counted: Tally::default(),
+                n_commits: 0,
+            };
+            gather(&mut looking)?;
+            looking.finish()
+        })
     }
 }
 
-/// One examination under way.
-struct Looking<'l, 'a> {
-    guard: &'l Guard<'a>,
-    repo: &'l Repo,
+/// One examination under way: pieces are gathered here, and looked at by workers.
+struct Looking<'l, 's, 'e> {
     known: &'l mut KnownHistory,
-    now: Timestamp,
     on_progress: &'l mut dyn FnMut(Progress),
-    reader: ObjectReader,
+    repo: &'e Repo,
+    workers: Workers<'s, 'e>,
     /// Pieces that were added already, 16 bytes each: a million files take 16 MB and some.
     seen: HashSet<PieceKey>,
     /// Pieces to read, at most [`ASKED_MAX`].
-    waiting: Vec<Piece>,
-    unclean: Vec<UncleanPiece>,
+    waiting: Batch,
+    /// What was met and not clean, by the number of its batch: reports do not depend on which worker was faster.
+    met: BTreeMap<usize, (Tally, Vec<UncleanPiece>)>,
     /// Tags that the tags read so far name.
     inner_tags: Vec<GitOid>,
     /// Commits whose files need no look.
     covered: HashSet<GitOid>,
-    tally: Tally,
+    /// Files that were known to be clean, and everything that was looked at.
+    counted: Tally,
     n_commits: usize,
 }
 
-impl<'l, 'a> Looking<'l, 'a> {
-    fn new(
-        guard: &'l Guard<'a>,
-        repo: &'l Repo,
-        known: &'l mut KnownHistory,
-        now: Timestamp,
-        on_progress: &'l mut dyn FnMut(Progress),
-    ) -> Result<Looking<'l, 'a>, ExamineError> {
-        Ok(Looking {
-            guard,
-            repo,
-            known,
-            now,
-            on_progress,
-            reader: ObjectReader::start(repo, BLOB_BYTES_MAX)?,
-            seen: HashSet::new(),
-            waiting: vec![],
-            unclean: vec![],
-            inner_tags: vec![],
-            covered: HashSet::new(),
-            tally: Tally::default(),
-            n_commits: 0,
-        })
-    }
-
+impl Looking<'_, '_, '_> {
     fn walk(&mut self, revisions: &Revisions) -> Result<(), ExamineError> {
         let repo = self.repo;
         history::each_piece(repo, revisions, |piece| {
@@ -178,7 +186,7 @@ impl<'l, 'a> Looking<'l, 'a> {
         if let Piece::File(Change { commit_id: Some(commit_id), .. }) = &piece
             && self.covered.contains(commit_id)
         {
-            self.tally.n_known += 1;
+            self.counted.n_known += 1;
             return Ok(());
         }
         let key = self.known.key(&piece);
@@ -187,49 +195,56 @@ impl<'l, 'a> Looking<'l, 'a> {
         }
         // A tag is read again, as only its object says whether it names another.
         if !matches!(piece, Piece::Message(Speaker::Tag(_))) && self.known.is_clean(&key) {
-            self.tally.n_known += usize::from(matches!(piece, Piece::File(_)));
+            self.counted.n_known += usize::from(matches!(piece, Piece::File(_)));
             return Ok(());
         }
-        self.waiting.push(piece);
-        if self.waiting.len() < ASKED_MAX { Ok(()) } else { self.flush() }
-    }
-
-    /// Reads and scans what waits.
-    fn flush(&mut self) -> Result<(), ExamineError> {
-        let Looking { guard, known, now, reader, waiting, unclean, inner_tags, tally, .. } = self;
-        reader.read(std::mem::take(waiting), |piece, bytes| {
-            let is_clean = match &piece {
-                Piece::File(change) => {
-                    let content = Content { origin: Origin::Committed(change.path.clone()), bytes };
-                    guard.look(&content, change.commit_id, *now, tally)
-                }
-                Piece::Message(speaker) => {
-                    let (message, inner_tag) = message_of(&bytes);
-                    inner_tags.extend(inner_tag);
-                    let origin = Origin::Message(speaker.message_name());
-                    let commit_id = match speaker {
-                        Speaker::Commit(id) => Some(*id),
-                        Speaker::Tag(_) => None,
-                    };
-                    let content = Content { origin, bytes: message.to_vec() };
-                    guard.look(&content, commit_id, *now, tally)
-                }
-            };
-            if is_clean {
-                known.add_clean(known.key(&piece));
-            } else {
-                unclean.push(UncleanPiece::of(&piece));
-            }
-            Ok::<(), ExamineError>(())
-        })?;
-        let Tally { n_contents, n_bytes, .. } = *tally;
-        (self.on_progress)(Progress { n_commits: self.n_commits, n_contents, n_bytes });
+        self.waiting.pieces.push(piece);
+        self.waiting.keys.push(key);
+        if self.waiting.pieces.len() < ASKED_MAX {
+            return Ok(());
+        }
+        let batch = self.take_waiting();
+        let looked = self.workers.give(batch)?;
+        self.keep(looked);
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Examination, ExamineError> {
+    /// Waits until everything that was added is looked at.
+    fn flush(&mut self) -> Result<(), ExamineError> {
+        let batch = self.take_waiting();
+        let looked = self.workers.give_last(batch)?;
+        self.keep(looked);
+        Ok(())
+    }
+
+    fn take_waiting(&mut self) -> Batch {
+        let next = Batch { idx: self.waiting.idx + 1, ..Batch::default() };
+        std::mem::replace(&mut self.waiting, next)
+    }
+
+    fn keep(&mut self, looked: Vec<Looked>) {
+        for Looked { idx, mut tally, clean, unclean, inner_tags } in looked {
+            clean.into_iter().for_each(|key| self.known.add_clean(key));
+            self.inner_tags.extend(inner_tags);
+            self.counted.take_counts(&mut tally);
+            if !unclean.is_empty() {
+                self.met.insert(idx, (tally, unclean));
+            }
+        }
+        let Tally { n_contents, n_bytes, .. } = self.counted;
+        (self.on_progress)(Progress { n_commits: self.n_commits, n_contents, n_bytes });
+    }
+
+    /// Returns everything that was met, and the pieces that were not clean, in order.
+    fn finish(mut self) -> Result<(Tally, Vec<UncleanPiece>), ExamineError> {
         self.flush()?;
-        self.reader.finish()?;
-        Ok(self.guard.judged(self.tally, self.now))
+        self.workers.finish()?;
+        let mut unclean = vec![];
+        let mut tally = self.counted;
+        for (met, pieces) in self.met.into_values() {
+            tally.append(met);
+            unclean.extend(pieces);
+        }
+        Ok((tally, unclean))
     }
 }

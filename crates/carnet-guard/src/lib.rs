@@ -19,6 +19,7 @@ mod known;
 
 mod examine_history;
 mod receipts;
+mod workers;
 
 mod newcomers;
 mod push;

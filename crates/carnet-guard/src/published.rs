@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use carnet_core::Origin;
+use carnet_core::{Finding, Origin};
 
 use crate::examine::Met;
 
@@ -29,8 +29,13 @@ const ROSTERS: &[&str] = &[
     "SECURITY",
 ];
 
+/// Tells whether the finding is an address in a file that publishes such.
+pub(crate) fn is_in_roster(finding: &Finding) -> bool {
+    finding.rule_id == "pii-email" && is_roster(&finding.origin)
+}
+
 /// Tells whether the content is a file that names the people of a project, or a message.
-pub(crate) fn is_roster(origin: &Origin) -> bool {
+fn is_roster(origin: &Origin) -> bool {
     let path = match origin {
         Origin::Staged(path) | Origin::Committed(path) => path.to_text(),
         Origin::File(name) => name.clone(),

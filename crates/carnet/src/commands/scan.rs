@@ -74,7 +74,7 @@ pub fn examine_history(
     workspace: &Workspace,
     gate: &Guard<'_>,
 ) -> Result<Examination, CommandError> {
-    let mut known = KnownHistory::load(&workspace.repo, gate.verdicts_digest());
+    let mut known = KnownHistory::load(&workspace.repo, gate.kept_verdicts_digest(now()));
     let mut line = ProgressLine::new(ui);
     let examined =
         gate.examine_history(&workspace.repo, &mut known, now(), &mut |at| line.show(at));
