@@ -21,7 +21,7 @@ const CHAINS_MAX: usize = 20_000;
 /// Chains per text that are open at once.
 const OPEN_MAX: usize = 3;
 /// Chains that are aligned, per stretch of words that they share.
-const RIVALS_MAX: usize = 24;
+const RIVALS_MAX: usize = 48;
 /// Words aligned in one content, at most.
 pub(crate) const STEPS_MAX: usize = 2_000_000;
 /// Words that the last step may take beyond that.
@@ -116,7 +116,7 @@ impl Alignment {
             GAP_COST + gap.missing.len().min(GAP_WORDS) + gap.added.len().min(GAP_WORDS)
         };
         let gaps: usize = self.gaps.iter().map(cost).sum();
-        (8 * (self.n_matched + self.n_soft)) as i64 - (8 * gaps) as i64 - self.n_missing as i64
+        (8 * (self.n_matched + self.n_soft)) as i64 - (8 * gaps) as i64 - 6 * self.n_missing as i64
     }
 }
 

@@ -291,6 +291,8 @@ fn shared(a: &Range<usize>, b: &Range<usize>) -> usize {
 
 /// Words that make a header another licence's.
 const TELLING: &[&str] = &[
+    "bsd",
+    "mit",
     "apache",
     "mozilla",
     "mpl",

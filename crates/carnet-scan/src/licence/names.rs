@@ -451,14 +451,31 @@ impl Reader<'_> {
             let (_, end) = self.words.spans[at - 1];
             let (start, _) = self.words.spans[at];
             let between = self.bytes.get(end as usize..start as usize).unwrap_or_default();
-            return between.iter().any(|byte| b":=>(\"'".contains(byte));
+            return between.iter().any(|byte| b":=>(\"'".contains(byte))
+                && !between.iter().any(|byte| b"./".contains(byte))
+                && memchr::memmem::find(between, b"-->").is_none();
         }
         back(2) == "license"
             && matches!(back(1), "name" | "type" | "id" | "expression" | "identifier")
     }
 
-    /// Tells whether the licence is only spoken of: `unlike the GPL`, `use the LGPL instead`, `alum.mit.edu`.
+    /// Tells whether the licence is only spoken of: `unlike the GPL`, `use the LGPL instead`, `alum.mit.edu`,
+    /// `doesn't mean that we distribute under the GPL`, `not available under the GPL`, `that use the same license as X`.
     fn is_denied(&self, start: usize, end: usize) -> bool {
+        let far = start.saturating_sub(12)..start;
+        let is_said = |words: &[&str], range: &Range<usize>| {
+            range
+                .clone()
+                .any(|at| words.iter().enumerate().all(|(idx, word)| self.word(at + idx) == *word))
+        };
+        if is_said(&["t", "mean"], &far)
+            || is_said(&["not", "mean"], &far)
+            || is_said(&["not", "available", "under"], &far)
+            || is_said(&["use", "the", "same", "license", "as"], &(start.saturating_sub(6)..start))
+            || is_said(&["based", "upon"], &(start.saturating_sub(2)..start))
+        {
+            return true;
+        }
         let near = |at: usize| {
             matches!(
                 self.word(at),
