@@ -7,6 +7,7 @@ mod artifacts;
 mod attest;
 mod backup;
 mod bad_input;
+mod baseline;
 mod command_line;
 mod endings;
 mod findings;

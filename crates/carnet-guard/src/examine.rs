@@ -15,7 +15,7 @@ use crate::{
     columns::TextColumns,
     history::HistoryError,
     licence::licence_findings,
-    suppressions::{self, FINDINGS_FILE, SuppressionsError},
+    suppressions::{self, SuppressionsError},
 };
 
 /// Largest blob that is examined, in bytes. A larger one is refused: what was not examined does not pass.
@@ -224,10 +224,8 @@ impl<'a> Guard<'a> {
             let bytes = repo
                 .read_blob(&entry.blob_id, BLOB_BYTES_MAX)
                 .map_err(|source| ExamineError::Blob { path: entry.path.clone(), source })?;
-            if entry.path.as_bytes() == FINDINGS_FILE.as_bytes() {
-                suppressions::parse(&bytes, now)
-                    .map_err(|wrong| ExamineError::Suppressions(Box::new(wrong)))?;
-            }
+            suppressions::check_staged(&entry.path, &bytes, now)
+                .map_err(|wrong| ExamineError::Suppressions(Box::new(wrong)))?;
             let n_before = tally.findings.len();
             let content = Content { origin: Origin::Staged(entry.path.clone()), bytes };
             self.look(&content, None, now, &mut tally);

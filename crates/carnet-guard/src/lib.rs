@@ -48,5 +48,6 @@ pub use protected::{ProtectError, Refused, parse_transaction, refused_change};
 pub use push::{PushError, PushGate, RefChange, pushed_suppressions};
 pub use receipts::{GUARD_NOTES, GuardReceipt, RECEIPT_TYPE, Verifier, write_receipts};
 pub use suppressions::{
-    FINDINGS_FILE, SuppressionsError, staged_suppressions, suppressions_in_force, suppressions_of,
+    BASELINE_FILE, FINDINGS_FILE, SuppressionsError, staged_suppressions, suppressions_in_force,
+    suppressions_of,
 };

@@ -1,16 +1,19 @@
-//! The accepted findings in force: those of the policy ref's commit where one is configured, else of HEAD's commit.
+//! The accepted findings in force: those of the policy ref's commit where one is configured, else of HEAD's commit and, in a merge,
+//! of the commit that is merged.
 //!
 //! Never the work tree's, and never the index's: an agent can edit both. A file that is wrong is an error, and nothing
 //! passes; [`staged_suppressions`] is there for the one commit that mends it.
 
 use carnet_core::{GitOid, RepoPath, Timestamp};
 use carnet_git::{Head, HeadError, ObjectError, Repo, StagedError};
-use carnet_policy::{PolicyProblem, Suppressions};
+use carnet_policy::{Baseline, PolicyProblem, Suppressions};
 
 use crate::policy::{FILE_BYTES_MAX, POLICY_REF_KEY};
 
 /// Where accepted findings stand in a repository.
 pub const FINDINGS_FILE: &str = "allowlists/findings.toml";
+/// Where the findings stand that were accepted all at once, beside it.
+pub const BASELINE_FILE: &str = "allowlists/findings.baseline";
 
 /// Why it cannot be said which findings are accepted.
 #[derive(Debug, thiserror::Error)]
@@ -19,13 +22,15 @@ pub enum SuppressionsError {
     #[error("read which commit holds {FINDINGS_FILE}")]
     Commit(#[from] HeadError),
     /// The file cannot be read.
-    #[error("read {FINDINGS_FILE} of commit {commit_id}")]
+    #[error("read {file} of {id}")]
     Object {
-        /// The commit.
-        commit_id: GitOid,
+        /// Which.
+        file: &'static str,
+        /// The commit, or the staged blob.
+        id: GitOid,
         /// Why.
         #[source]
-        source: ObjectError,
+        source: Box<ObjectError>,
     },
     /// The index cannot be read.
     #[error("read the index")]
@@ -48,11 +53,27 @@ pub fn suppressions_in_force(
     repo: &Repo,
     now: Timestamp,
 ) -> Result<Option<Suppressions>, SuppressionsError> {
-    let commit_id = match repo.config_get(POLICY_REF_KEY) {
-        Some(name) => Some(repo.resolve_commit(&name)?),
-        None => head_commit(repo)?,
-    };
-    commit_id.map_or(Ok(None), |commit_id| suppressions_of(repo, &commit_id, now))
+    if let Some(name) = repo.config_get(POLICY_REF_KEY) {
+        return suppressions_of(repo, &repo.resolve_commit(&name)?, now);
+    }
+    let Some(head) = head_commit(repo)? else { return Ok(None) };
+    let ours = suppressions_of(repo, &head, now)?;
+    let theirs = merged_commit(repo).map(|id| suppressions_of(repo, &id, now));
+    Ok(match (ours, theirs) {
+        (Some(ours), Some(Ok(Some(theirs)))) => Some(ours.with_others(theirs)),
+        (ours, _) => ours,
+    })
+}
+
+/// Returns the commit that a merge under way brings: what it accepts counts for it too, where both go by one salt.
+///
+/// `git merge` writes `MERGE_HEAD` after it asked its hook, which it tells by a variable named after the commit.
+fn merged_commit(repo: &Repo) -> Option<GitOid> {
+    repo.resolve_commit("MERGE_HEAD").ok().or_else(|| {
+        let mut names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let id = names.find_map(|name| Some(name.strip_prefix("GITHEAD_")?.to_owned()))?;
+        repo.resolve_commit(&id).ok()
+    })
 }
 
 /// Returns HEAD's commit, or `None` before the first one.
@@ -73,16 +94,25 @@ pub fn suppressions_of(
     commit_id: &GitOid,
     now: Timestamp,
 ) -> Result<Option<Suppressions>, SuppressionsError> {
-    let bytes = repo
-        .read_path(commit_id, &findings_path(), FILE_BYTES_MAX)
-        .map_err(|source| SuppressionsError::Object { commit_id: *commit_id, source })?;
-    bytes.map(|bytes| parse(&bytes, now)).transpose()
+    let entries = committed(repo, commit_id, FINDINGS_FILE)?;
+    let baseline = committed(repo, commit_id, BASELINE_FILE)?;
+    both(entries.as_deref(), baseline.as_deref(), now)
 }
 
-/// Reads the accepted findings that are staged; `None` when no change of the file is.
+fn committed(
+    repo: &Repo,
+    commit_id: &GitOid,
+    file: &'static str,
+) -> Result<Option<Vec<u8>>, SuppressionsError> {
+    repo.read_path(commit_id, &path(file), FILE_BYTES_MAX).map_err(|source| {
+        SuppressionsError::Object { file, id: *commit_id, source: Box::new(source) }
+    })
+}
+
+/// Reads the accepted findings as they would be with what is staged; `None` when no change of their files is.
 ///
-/// They accept nothing yet. A sound file in the index only lets the commit that brings it be examined, without any
-/// suppression, while the one in force is wrong.
+/// They accept nothing yet. Sound files in the index only let the commit that brings them be examined, without any
+/// suppression, while those in force are wrong.
 ///
 /// # Errors
 ///
@@ -91,29 +121,88 @@ pub fn staged_suppressions(
     repo: &Repo,
     now: Timestamp,
 ) -> Result<Option<Suppressions>, SuppressionsError> {
-    let path = findings_path();
-    let Some(entry) = repo.staged()?.into_iter().find(|entry| entry.path == path) else {
-        return Ok(None);
+    let staged = repo.staged()?;
+    let of = |file: &'static str| {
+        let entry = staged.iter().find(|entry| entry.path == path(file));
+        let read = |id| {
+            repo.read_blob(id, FILE_BYTES_MAX).map_err(|source| SuppressionsError::Object {
+                file,
+                id: *id,
+                source: Box::new(source),
+            })
+        };
+        entry.map(|entry| read(&entry.blob_id)).transpose()
     };
-    let bytes = repo
-        .read_blob(&entry.blob_id, FILE_BYTES_MAX)
-        .map_err(|source| SuppressionsError::Object { commit_id: entry.blob_id, source })?;
-    parse(&bytes, now).map(Some)
+    let (entries, baseline) = (of(FINDINGS_FILE)?, of(BASELINE_FILE)?);
+    if entries.is_none() && baseline.is_none() {
+        return Ok(None);
+    }
+    let head = head_commit(repo)?;
+    let else_of_head = |bytes: Option<Vec<u8>>, file| match (bytes, &head) {
+        (None, Some(head)) => committed(repo, head, file),
+        (bytes, _) => Ok(bytes),
+    };
+    let entries = else_of_head(entries, FINDINGS_FILE)?;
+    let baseline = else_of_head(baseline, BASELINE_FILE)?;
+    both(entries.as_deref(), baseline.as_deref(), now)
 }
 
-pub(crate) fn parse(bytes: &[u8], now: Timestamp) -> Result<Suppressions, SuppressionsError> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
-        SuppressionsError::Wrong(vec![PolicyProblem {
-            file: FINDINGS_FILE.to_owned(),
-            line: u32::try_from(line + 1).unwrap_or(u32::MAX),
-            field: String::new(),
-            message: "is not UTF-8".to_owned(),
-        }])
-    })?;
+/// Tells whether a staged file is one of those that say what is accepted, and is sound by itself.
+pub(crate) fn check_staged(
+    staged: &RepoPath,
+    bytes: &[u8],
+    now: Timestamp,
+) -> Result<(), SuppressionsError> {
+    if *staged == path(FINDINGS_FILE) {
+        parse(bytes, now).map(drop)
+    } else if *staged == path(BASELINE_FILE) {
+        parse_baseline(bytes, now).map(drop)
+    } else {
+        Ok(())
+    }
+}
+
+fn both(
+    entries: Option<&[u8]>,
+    baseline: Option<&[u8]>,
+    now: Timestamp,
+) -> Result<Option<Suppressions>, SuppressionsError> {
+    let entries = entries.map(|bytes| parse(bytes, now)).transpose()?;
+    let baseline = baseline.map(|bytes| parse_baseline(bytes, now)).transpose()?;
+    match (entries, baseline) {
+        (entries, None) => Ok(entries),
+        (Some(entries), Some(lines)) => Ok(Some(entries.with_baseline(BASELINE_FILE, lines))),
+        (None, Some(_)) => {
+            let message = format!("has no {FINDINGS_FILE} beside it, which holds the salt");
+            Err(wrong(BASELINE_FILE, 1, message))
+        }
+    }
+}
+
+fn parse(bytes: &[u8], now: Timestamp) -> Result<Suppressions, SuppressionsError> {
+    let text = text_of(FINDINGS_FILE, bytes)?;
     Suppressions::parse(FINDINGS_FILE, text, now).map_err(SuppressionsError::Wrong)
 }
 
-fn findings_path() -> RepoPath {
-    RepoPath::new(FINDINGS_FILE.as_bytes()).expect("because carnet's own paths are well formed")
+fn parse_baseline(bytes: &[u8], now: Timestamp) -> Result<Baseline, SuppressionsError> {
+    let text = text_of(BASELINE_FILE, bytes)?;
+    let baseline = Baseline::parse(BASELINE_FILE, text).map_err(SuppressionsError::Wrong)?;
+    let ran_out = baseline.ran_out(BASELINE_FILE, now);
+    if ran_out.is_empty() { Ok(baseline) } else { Err(SuppressionsError::Wrong(ran_out)) }
+}
+
+fn text_of<'b>(file: &str, bytes: &'b [u8]) -> Result<&'b str, SuppressionsError> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+        wrong(file, u32::try_from(line + 1).unwrap_or(u32::MAX), "is not UTF-8".to_owned())
+    })
+}
+
+fn wrong(file: &str, line: u32, message: String) -> SuppressionsError {
+    let (file, field) = (file.to_owned(), String::new());
+    SuppressionsError::Wrong(vec![PolicyProblem { file, line, field, message }])
+}
+
+fn path(file: &str) -> RepoPath {
+    RepoPath::new(file.as_bytes()).expect("because carnet's own paths are well formed")
 }

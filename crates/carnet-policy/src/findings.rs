@@ -9,6 +9,7 @@ use carnet_core::{Digest, Finding, Origin, Timestamp};
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::{
+    baseline::ByFingerprint,
     problem::{PolicyProblem, Problems},
     reader::{self, TableReader},
 };
@@ -22,6 +23,10 @@ const FINGERPRINT_DIGITS: usize = 32;
 pub struct Suppressions {
     salt: Digest,
     entries: Vec<Suppression>,
+    /// The first entry of each fingerprint.
+    by_fingerprint: ByFingerprint,
+    /// The entries by rule and path.
+    by_path: Vec<usize>,
 }
 
 /// A finding accepted by someone, with reason and end date (SARIF 2.1.0 §3.35).
@@ -94,11 +99,49 @@ impl Suppressions {
     ///
     /// Only what lies in files can be accepted: nothing vouches for a prompt, a log or an artifact.
     pub fn of(&self, finding: &Finding) -> Option<&Suppression> {
-        self.entries.iter().find(|entry| entry.accepts(finding))
+        let named = self.by_fingerprint.get(&finding.fingerprint.to_string());
+        let mut accepting = named.into_iter().chain(&self.by_path).copied();
+        accepting.find_map(|idx| Some(&self.entries[idx]).filter(|entry| entry.accepts(finding)))
+    }
+
+    /// Accepts what `others` do besides, unless they go by another salt: their fingerprints would mean nothing here.
+    #[must_use]
+    pub fn with_others(mut self, others: Suppressions) -> Suppressions {
+        if others.salt == self.salt {
+            others.entries.into_iter().for_each(|entry| self.push(entry));
+        }
+        self
+    }
+
+    fn push(&mut self, entry: Suppression) {
+        match entry.accepts.clone() {
+            Accepts::Fingerprint(digits) => self.add(digits, entry),
+            Accepts::RuleAndPath { .. } => {
+                self.by_path.push(self.entries.len());
+                self.entries.push(entry);
+            }
+        }
+    }
+
+    /// Adds an entry for a fingerprint; one that was there before counts first.
+    pub(crate) fn add(&mut self, fingerprint: String, entry: Suppression) {
+        self.by_fingerprint.entry(fingerprint).or_insert(self.entries.len());
+        self.entries.push(entry);
     }
 }
 
 impl Suppression {
+    /// Makes the entry that a line of a baseline is.
+    pub(crate) fn in_baseline(
+        fingerprint: String,
+        reason: String,
+        (owner, until): (String, String),
+        location: String,
+    ) -> Suppression {
+        let accepts = Accepts::Fingerprint(fingerprint);
+        Suppression { accepts, reason, owner, until, location, line: 0 }
+    }
+
     /// Tells whether the entry accepts the finding.
     pub fn accepts(&self, finding: &Finding) -> bool {
         match (&self.accepts, &finding.origin) {
@@ -145,10 +188,17 @@ fn read_file(text: &str, today: &str, problems: &mut Problems<'_>) -> Option<Sup
         problems.add(first_over.span(), "finding", format!("more than {ENTRIES_MAX} entries"));
         tables.truncate(ENTRIES_MAX);
     }
-    let entries =
+    let entries: Vec<Suppression> =
         tables.into_iter().filter_map(|table| read_entry(table, today, problems)).collect();
     table.finish(problems);
-    Some(Suppressions { salt: salt?, entries })
+    let mut suppressions = Suppressions {
+        salt: salt?,
+        entries: vec![],
+        by_fingerprint: ByFingerprint::new(),
+        by_path: vec![],
+    };
+    entries.into_iter().for_each(|entry| suppressions.push(entry));
+    Some(suppressions)
 }
 
 fn read_entry(
@@ -218,7 +268,7 @@ fn read_accepts(
     None
 }
 
-fn is_fingerprint(text: &str) -> bool {
+pub(crate) fn is_fingerprint(text: &str) -> bool {
     text.len() == FINGERPRINT_DIGITS
         && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
@@ -226,6 +276,14 @@ fn is_fingerprint(text: &str) -> bool {
 fn glob(text: &str) -> Result<GlobMatcher, String> {
     let glob = GlobBuilder::new(text).literal_separator(true).build();
     glob.map(|glob| glob.compile_matcher()).map_err(|error| error.kind().to_string())
+}
+
+/// Returns a findings file that accepts nothing.
+pub fn empty_findings(salt: &[u8; 32]) -> String {
+    format!(
+        "# Findings that were accepted; the form is carnet's docs/format/findings.md.\nformat = \"{FORMAT}\"\nsalt = \"{}\"\n",
+        Digest::from_bytes(*salt)
+    )
 }
 
 /// Returns the text of a findings file with one more entry in its sorted place; every other byte stays.
@@ -244,10 +302,7 @@ pub fn with_entry(
     (reason, owner, until): (&str, &str, &str),
     now: Timestamp,
 ) -> Result<String, Vec<PolicyProblem>> {
-    let start = format!(
-        "# Findings that were accepted; the form is carnet's docs/format/findings.md.\nformat = \"{FORMAT}\"\nsalt = \"{}\"\n",
-        Digest::from_bytes(*salt)
-    );
+    let start = empty_findings(salt);
     let text = text.unwrap_or(&start);
     let old = Suppressions::parse(file, text, now)?;
     let block = block(entry, reason, owner, until);

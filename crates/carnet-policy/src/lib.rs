@@ -34,6 +34,7 @@ mod load;
 mod network;
 mod outputs;
 
+mod baseline;
 mod content;
 mod findings;
 mod judge;
@@ -41,9 +42,10 @@ mod licence;
 mod tool_lock;
 
 pub use admit::{ARGUMENTS_MAX, ARGV_BYTES_MAX, Admission, Nearest, RuleRef, too_long};
+pub use baseline::{Baseline, BaselineLine};
 pub use changes::Changes;
 pub use content::ContentPolicy;
-pub use findings::{NewEntry, Suppression, Suppressions, with_entry};
+pub use findings::{NewEntry, Suppression, Suppressions, empty_findings, with_entry};
 pub use hidden::HiddenFiles;
 pub use judge::judge;
 pub use lane::{Lane, RuleOutline};

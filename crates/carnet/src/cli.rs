@@ -244,6 +244,11 @@ pub enum FindingsCommand {
         after_help = "Examples:\n  carnet findings allow 0123456789abcdef0123456789abcdef --reason 'revoked on 2026-03-01'\n  carnet findings allow --rule private-key --path 'tests/tls/*.pem' --reason 'throw-away keys' --until 2027-06-30\n\nThe fingerprint is the one that `carnet scan --json` prints. The entry counts once it is committed."
     )]
     Allow(AllowArgs),
+    /// Accept everything that stands today, by fingerprint, in allowlists/findings.baseline: adopts an old repository.
+    #[command(
+        after_help = "Examples:\n  carnet findings baseline --dry-run     what would be accepted\n  carnet findings baseline               what any commit of the history holds\n  carnet findings baseline --head        what HEAD's files hold\n  carnet findings baseline --renew       looked at again: new days for every line\n\nA secret in the history stays a secret: revoke it first. The file counts once it is committed; what is met no more leaves it\nthe next time. One line a finding, merged by taking both sides' lines."
+    )]
+    Baseline(crate::commands::baseline::BaselineArgs),
     /// Show the accepted findings in force, and which are met in HEAD's tree, or anywhere in the history.
     List(ListFindingsArgs),
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use carnet_core::{ExitCode, Timestamp};
-use carnet_guard::{FINDINGS_FILE, SuppressedBy};
+use carnet_guard::{BASELINE_FILE, FINDINGS_FILE, SuppressedBy};
 use carnet_policy::{NewEntry, PolicyProblem, Suppression, Suppressions, with_entry};
 use serde::Serialize;
 
@@ -47,6 +47,7 @@ struct EntryLine {
 pub fn findings(ui: &Ui, command: &FindingsCommand) -> CommandResult {
     match command {
         FindingsCommand::Allow(args) => allow(ui, args),
+        FindingsCommand::Baseline(args) => super::baseline::baseline(ui, args),
         FindingsCommand::List(args) => list(ui, args),
     }
 }
@@ -67,11 +68,7 @@ fn allow(ui: &Ui, args: &AllowArgs) -> CommandResult {
             ));
         }
     };
-    let owner = args.owner.clone().or_else(|| workspace.repo.config_get("user.email"));
-    let owner = owner.ok_or_else(|| {
-        CommandError::new(ExitCode::Usage, "nobody answers for the entry")
-            .hint("Say who with `--owner WHO`, or type `git config user.email ADDRESS`.")
-    })?;
+    let owner = owner(&workspace, args.owner.as_ref())?;
     let until = args.until.clone().unwrap_or_else(|| days_from(now(), DAYS_DEFAULT).day());
     let salt = match text {
         Some(_) => [0; 32],
@@ -87,17 +84,29 @@ fn allow(ui: &Ui, args: &AllowArgs) -> CommandResult {
     Ok(ExitCode::Done)
 }
 
-fn days_from(start: Timestamp, n_days: i64) -> Timestamp {
+/// Returns who answers for what is accepted.
+pub fn owner(workspace: &Workspace, said: Option<&String>) -> Result<String, CommandError> {
+    let owner = said.cloned().or_else(|| workspace.repo.config_get("user.email"));
+    owner.ok_or_else(|| {
+        CommandError::new(ExitCode::Usage, "nobody answers for what is accepted")
+            .hint("Say who with `--owner WHO`, or type `git config user.email ADDRESS`.")
+    })
+}
+
+/// Returns the time some days later.
+pub fn days_from(start: Timestamp, n_days: i64) -> Timestamp {
     Timestamp::from_millis(start.as_millis() + n_days * DAY_MS)
 }
 
-fn refused(problems: &[PolicyProblem]) -> CommandError {
+/// Returns the refusal of a file that is wrong, or would be.
+pub fn refused(problems: &[PolicyProblem]) -> CommandError {
     let mut refusal = CommandError::new(ExitCode::Config, "the entry cannot be added");
     refusal.causes = problems.iter().map(ToString::to_string).collect();
     refusal.hint(format!("Mend {FINDINGS_FILE}, or what was typed; nothing was written."))
 }
 
-fn read(path: &Path) -> Result<Option<String>, CommandError> {
+/// Reads a file; `None` where there is none.
+pub fn read(path: &Path) -> Result<Option<String>, CommandError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -165,6 +174,9 @@ fn accepted_by(by: &SuppressedBy) -> Option<&String> {
 
 fn text(ui: &Ui, place: &str, entries: &[EntryLine]) -> String {
     let mut text = String::new();
+    // A long baseline would hide the rest: of what is met there, only how many.
+    let (quiet, entries): (Vec<_>, Vec<_>) =
+        entries.iter().partition(|it| it.location.starts_with(BASELINE_FILE) && it.n_met > 0);
     for entry in entries {
         let met = match entry.n_met {
             0 => ui.yellow_out(&format!("unused: met nowhere in {place}")),
@@ -175,7 +187,18 @@ fn text(ui: &Ui, place: &str, entries: &[EntryLine]) -> String {
         text += &format!("    until {}{soon}, {}: {}", entry.until, entry.owner, entry.reason);
         text += &format!("  ({})\n", entry.location);
     }
-    if entries.is_empty() {
+    if let Some(first) = quiet.iter().map(|it| &it.until).min() {
+        let n = count(quiet.len(), "line");
+        let soon = if quiet.iter().any(|it| it.runs_out_soon) {
+            ui.yellow_out(", soon")
+        } else {
+            String::new()
+        };
+        text += &format!(
+            "{n} of {BASELINE_FILE} met in {place}; the first runs out on {first}{soon}\n"
+        );
+    }
+    if text.is_empty() {
         text += "No finding is accepted here; `carnet findings allow --help` says how one is.\n";
     }
     text

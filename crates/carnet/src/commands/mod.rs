@@ -4,6 +4,7 @@ mod annotations;
 pub mod artifact;
 mod attest;
 pub mod backup;
+pub mod baseline;
 mod daemon;
 mod doctor;
 mod findings;
