@@ -4,6 +4,7 @@
 
 mod architecture;
 mod artifacts;
+mod attacks;
 mod attest;
 mod backup;
 mod bad_input;

@@ -23,7 +23,7 @@ use carnet_sandbox::OverlayAfter;
 
 use crate::{
     collect::{open, withheld},
-    planted::planted,
+    planted::{Nested, planted},
 };
 
 /// Name of the artifact that holds the patch.
@@ -103,11 +103,12 @@ impl Changes<'_> {
             .map(|file| (file.path, (file.mode, file.id)))
             .collect();
         let touched = self.touched(&before)?;
-        let nested = nested_repositories(&self.overlay.merged(), &touched);
+        let merged = self.overlay.merged();
+        let mut nested = Nested::new(&merged);
         let mut patch = Patch::default();
         let mut n_changes = 0;
         for path in touched {
-            let refused = self.refusal(&path, &nested, n_changes);
+            let refused = self.refusal(&path, &mut nested, n_changes);
             let change = match refused {
                 None => self.change(&path, before.get(&path))?,
                 Some(reason) => Err(reason),
@@ -162,13 +163,18 @@ impl Changes<'_> {
         Ok(touched)
     }
 
-    fn refusal(&self, path: &RepoPath, nested: &[PathBuf], n_changes: usize) -> Option<String> {
+    fn refusal(
+        &self,
+        path: &RepoPath,
+        nested: &mut Nested<'_>,
+        n_changes: usize,
+    ) -> Option<String> {
         let text = path.to_text();
         let as_path = Path::new(std::ffi::OsStr::from_bytes(path.as_bytes()));
         if let Some(component) = planted(&text) {
             return Some(format!("programs of the host obey `{component}`"));
         }
-        if nested.iter().any(|dir| as_path.starts_with(dir)) {
+        if nested.hold(as_path) {
             return Some("in a repository inside the workspace".to_owned());
         }
         if self.hidden.hides(as_path) {
@@ -260,16 +266,6 @@ fn gone_below<'b>(
 
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-/// Directories that git would take for repositories by what lies in them.
-fn nested_repositories(merged: &Path, touched: &BTreeSet<RepoPath>) -> Vec<PathBuf> {
-    let heads = touched.iter().filter(|path| path.file_name() == b"HEAD");
-    let dirs = heads.filter_map(|path| {
-        Path::new(std::ffi::OsStr::from_bytes(path.as_bytes())).parent().map(Path::to_owned)
-    });
-    dirs.filter(|dir| ["objects", "refs"].iter().all(|name| merged.join(dir).join(name).is_dir()))
-        .collect()
 }
 
 impl Change {

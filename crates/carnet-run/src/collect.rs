@@ -17,7 +17,7 @@ use std::{
 use carnet_core::{RepoPath, passport::Withheld};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-use crate::planted::{is_asked, planted};
+use crate::planted::{Nested, is_asked, planted};
 
 /// The most outputs that one run may have.
 pub const OUTPUTS_MAX: usize = 10_000;
@@ -104,6 +104,7 @@ pub fn collect(workspace: &Path, outputs: &Outputs) -> io::Result<Collected> {
         return Ok(collected);
     }
     let mut matched = vec![false; outputs.globs.len()];
+    let mut nested = Nested::new(workspace);
     let mut pending = outputs.roots();
     pending.retain(|root| is_within(workspace, root));
     while let Some(dir) = pending.pop() {
@@ -117,7 +118,8 @@ pub fn collect(workspace: &Path, outputs: &Outputs) -> io::Result<Collected> {
             let hits = outputs.set.matches(&relative);
             if !hits.is_empty() {
                 hits.into_iter().for_each(|glob_idx| matched[glob_idx] = true);
-                collected.take(workspace, &relative, &outputs.globs)?;
+                let is_nested = nested.hold(&relative);
+                collected.take(workspace, &relative, &outputs.globs, is_nested)?;
             }
         }
     }
@@ -140,13 +142,21 @@ fn is_within(workspace: &Path, root: &Path) -> bool {
 }
 
 impl Collected {
-    fn take(&mut self, workspace: &Path, relative: &Path, globs: &[String]) -> io::Result<()> {
+    fn take(
+        &mut self,
+        workspace: &Path,
+        relative: &Path,
+        globs: &[String],
+        is_nested: bool,
+    ) -> io::Result<()> {
         let name = relative.to_string_lossy().into_owned();
         let meta = fs::symlink_metadata(workspace.join(relative))?;
         let unasked = planted(&name).filter(|component| !is_asked(component, globs));
         let unasked = unasked.map(|component| format!("programs of the host obey `{component}`"));
         let refusal = if unasked.is_some() {
             unasked.as_deref()
+        } else if is_nested {
+            Some("in a repository inside the workspace")
         } else if !meta.is_file() {
             Some("not a regular file")
         } else if meta.mode() & 0o6000 != 0 {

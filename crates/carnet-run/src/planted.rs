@@ -1,6 +1,13 @@
 //! Paths that programs of the host obey when they merely see them: what an agent would plant.
 //!
-//! They do not come back from a run unasked, and what is git's own never does.
+//! They do not come back from a run unasked, and what is git's own never does: neither by its name nor in a directory
+//! that git takes for a repository by what lies in it.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// Names that act wherever they lie, in lower case: the first is git's own.
 const NAMES: [&str; 33] = [
@@ -69,9 +76,72 @@ fn is_of_git(name: &str) -> bool {
     stream == ".git" || stream == "git~1"
 }
 
+/// The directories of a workspace that git takes for repositories, whatever they are called; each is looked at once.
+#[derive(Debug)]
+pub struct Nested<'w> {
+    workspace: &'w Path,
+    seen: BTreeMap<PathBuf, bool>,
+}
+
+impl<'w> Nested<'w> {
+    /// Nothing is looked at yet.
+    pub fn new(workspace: &'w Path) -> Nested<'w> {
+        Nested { workspace, seen: BTreeMap::new() }
+    }
+
+    /// Tells whether a file lies in such a directory, at any depth.
+    pub fn hold(&mut self, path: &Path) -> bool {
+        let mut dirs = path.ancestors().skip(1);
+        dirs.any(|dir| match self.seen.get(dir) {
+            Some(known) => *known,
+            None => {
+                let is_repository = is_repository(&self.workspace.join(dir));
+                self.seen.insert(dir.to_owned(), is_repository);
+                is_repository
+            }
+        })
+    }
+}
+
+/// As git finds out (`is_git_directory`): a head, and objects and refs there or where `commondir` leads. Letters count
+/// the same in either case, since on other hosts they do.
+fn is_repository(dir: &Path) -> bool {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let (mut head, mut objects, mut refs, mut elsewhere) = (false, false, false, false);
+    for name in entries.map(|entry| entry.file_name().to_ascii_lowercase()) {
+        head |= name == "head";
+        objects |= name == "objects";
+        refs |= name == "refs";
+        elsewhere |= name == "commondir";
+    }
+    head && (elsewhere || (objects && refs))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_lies_in_a_repository_is_told_whatever_that_is_called() {
+        let top = tempfile::tempdir().unwrap();
+        let make = |path: &str| {
+            fs::create_dir_all(top.path().join(path).parent().unwrap()).unwrap();
+            fs::write(top.path().join(path), "").unwrap();
+        };
+        for path in ["bare/HEAD", "bare/objects/x", "bare/refs/x", "a/Head", "a/commondir"] {
+            make(path);
+        }
+        for path in ["docs/HEAD", "docs/objects/x", "b/objects/x", "b/refs/x"] {
+            make(path);
+        }
+        let mut nested = Nested::new(top.path());
+        for held in ["bare/config", "bare/hooks/deep/x", "a/x"] {
+            assert!(nested.hold(Path::new(held)), "{held}");
+        }
+        for free in ["docs/HEAD", "b/config", "x", "gone/x"] {
+            assert!(!nested.hold(Path::new(free)), "{free}");
+        }
+    }
 
     #[test]
     fn what_a_host_would_obey_is_told_by_its_component() {

@@ -36,6 +36,20 @@ const INTERNET_PROTOCOLS: [u32; 5] = [0, 1, 6, 17, 58];
 const NETLINK: u32 = 16;
 /// Personalities that may be set: Linux itself, and the question which one it is.
 const PERSONALITIES: [u32; 2] = [0, u32::MAX];
+/// carnet's own first process, as the command would name it. Ids of users alone decide about the calls below, and those
+/// are the same.
+const FIRST_PROCESS: u32 = 1;
+/// Calls whose first argument is a process: its limits, and how it is scheduled.
+const OF_A_PROCESS: [libc::c_long; 5] = [
+    libc::SYS_prlimit64,
+    libc::SYS_sched_setaffinity,
+    libc::SYS_sched_setparam,
+    libc::SYS_sched_setscheduler,
+    libc::SYS_sched_setattr,
+];
+/// Calls whose first argument says what the second is, with its value for one process; groups and users hold the first
+/// process as well.
+const OF_A_KIND: [(libc::c_long, u32); 2] = [(libc::SYS_setpriority, 0), (libc::SYS_ioprio_set, 1)];
 
 #[cfg(target_arch = "x86_64")]
 const NATIVE: Option<u32> = Some(0xc000_003e);
@@ -94,6 +108,20 @@ pub(super) fn filter() -> Option<Vec<sock_filter>> {
     });
     for number in [SYS_socket, SYS_socketpair] {
         program.when_called(number, socket);
+    }
+    for number in OF_A_PROCESS {
+        program.when_called(number, |case| {
+            case.load(argument(0));
+            case.if_equal(FIRST_PROCESS, refuse(libc::EPERM));
+        });
+    }
+    for (number, one_process) in OF_A_KIND {
+        program.when_called(number, |case| {
+            case.load(argument(0));
+            case.unless_equal(one_process, refuse(libc::EPERM));
+            case.load(argument(1));
+            case.if_equal(FIRST_PROCESS, refuse(libc::EPERM));
+        });
     }
     program.answer(ALLOW);
     Some(program.0)

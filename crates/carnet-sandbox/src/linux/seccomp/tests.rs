@@ -66,6 +66,7 @@ fn every_other_call_up_to_x32_is_allowed_unless_it_is_judged() {
         SYS_socket,
         SYS_socketpair,
     ];
+    let judged = judged.into_iter().chain(OF_A_PROCESS).chain(OF_A_KIND.map(|it| it.0));
     let listed: Vec<libc::c_long> = refused().chain(judged).collect();
     let others = (0..600).filter(|number| !listed.contains(number));
     let mut n_others = 0;
@@ -146,6 +147,25 @@ fn internet_sockets_are_of_the_plain_kinds_and_protocols() {
         {
             let met = answer(call(SYS_socket, &[family, kind, protocol]));
             assert_eq!(met, refused, "{kind}, {protocol}");
+        }
+    }
+}
+
+#[test]
+fn the_first_process_is_neither_limited_nor_scheduled() {
+    for number in OF_A_PROCESS {
+        assert_eq!(answer(call(number, &[1])), EPERM);
+        assert_eq!(answer(call(number, &[1 | 1 << 32])), EPERM, "the kernel takes 32 bits of it");
+        for pid in [0, 2, 4_000_000] {
+            assert_eq!(answer(call(number, &[pid])), ALLOW, "{pid}");
+        }
+    }
+    for (number, one_process) in OF_A_KIND.map(|(number, kind)| (number, u64::from(kind))) {
+        assert_eq!(answer(call(number, &[one_process, 0])), ALLOW);
+        assert_eq!(answer(call(number, &[one_process, 7])), ALLOW);
+        assert_eq!(answer(call(number, &[one_process, 1])), EPERM);
+        for kind in [one_process + 1, one_process + 2] {
+            assert_eq!(answer(call(number, &[kind, 0])), EPERM, "a group, or everyone");
         }
     }
 }

@@ -1,0 +1,6 @@
+# class: other processes
+# layer: pid-namespace
+# met: EACCES|EPERM|nothing
+from kit import *
+
+expect(target["nonce"] in open(f"/proc/{os.getppid()}/environ").read())

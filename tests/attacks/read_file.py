@@ -1,0 +1,6 @@
+# class: files of the host
+# layer: filesystem
+# met: ENOENT
+from kit import *
+
+expect(open(target["secret"]).read() == target["value"])

@@ -1,0 +1,6 @@
+# class: other processes
+# layer: pid-namespace
+# met: nothing
+from kit import *
+
+expect(os.path.exists(f"/proc/{target['pid']}"))

@@ -1,0 +1,8 @@
+# class: quotas
+# layer: wall-time
+# met: time
+# lane: short
+from kit import *
+
+time.sleep(4)
+through()

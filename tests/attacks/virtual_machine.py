@@ -1,0 +1,8 @@
+# class: the kernel and the machine
+# layer: filesystem
+# met: ENOENT
+# control: root
+from kit import *
+
+os.open("/dev/kvm", os.O_RDWR)
+through()
