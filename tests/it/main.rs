@@ -9,6 +9,7 @@ mod attest;
 mod backup;
 mod bad_input;
 mod baseline;
+mod caches;
 mod command_line;
 mod endings;
 mod findings;

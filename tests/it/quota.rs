@@ -149,14 +149,14 @@ fn a_receipt_says_what_held_each_limit_and_what_was_used() {
 }
 
 /// Returns the pids below `pid`.
-fn descendants(pid: u32) -> Vec<u32> {
+pub fn descendants(pid: u32) -> Vec<u32> {
     let path = format!("/proc/{pid}/task/{pid}/children");
     let children = fs::read_to_string(path).unwrap_or_default();
     let children = children.split_ascii_whitespace().map(|child| child.parse().unwrap());
     children.flat_map(|child| std::iter::once(child).chain(descendants(child))).collect()
 }
 
-fn name_of(pid: u32) -> String {
+pub fn name_of(pid: u32) -> String {
     fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod bench_quota;
 mod bench_runs;
 mod ci;
 mod corpus;
@@ -37,6 +38,7 @@ Chores of carnet. Usage: cargo xtask <verb>
   bench           whole-command figures: hook, run, start-up
   bench scan DIR… scan DIR with carnet and each peer on PATH (kingfisher, gitleaks, ripsecrets): processor time, memory
   bench policy    how long a decision takes in a lane of 500 rules, and what loading a lane costs
+  bench quota     how exactly limits hold for this user, and what a killed part leaves; --dir DIR, --carnet FILE
   bench runs      what recording costs and survives, beside DataLad and DVC; --only append|parallel|clones|many|kill|peers
                   chooses (repeatable), --runs, --pushes, --many, --kills set sizes, --dir a scratch directory (100,000 runs like a
                   tmpfs), --carnet a binary that is built already
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         ["bench", "scan", dirs @ ..] if !dirs.is_empty() => scanner::bench(dirs),
         ["measure-one", program, args @ ..] => scanner::measure_one(program, args),
         ["bench", "policy"] => bench::policy(),
+        ["bench", "quota", rest @ ..] => bench_quota::bench_quota(rest),
         ["bench", "runs", rest @ ..] => bench_runs::bench_runs(rest),
         ["eval", "scan", file, rest @ ..] => scanner::eval(file, rest),
         ["eval", "licence", dir] => licence::eval(dir),

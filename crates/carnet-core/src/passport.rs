@@ -75,6 +75,9 @@ pub struct Passport {
     pub quota: Quota,
     /// What it used.
     pub usage: Usage,
+    /// The lane's caches, as the run found and left them; empty where the lane has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caches: Vec<CacheUse>,
     /// Outputs that were collected.
     pub artifacts: Vec<Artifact>,
     /// Declared outputs that were not collected, and why.
@@ -260,6 +263,23 @@ pub struct Artifact {
     pub media_type: String,
     /// Whether it was executable.
     pub executable: bool,
+}
+
+/// A directory that runs of a lane find again, as one of them found and left it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheUse {
+    /// Its name in the lane.
+    pub name: String,
+    /// The run that had kept what was found; absent where it was empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found_of: Option<RunId>,
+    /// Bytes of what was found.
+    pub found_bytes: u64,
+    /// Whether the next run finds what this one left.
+    pub kept: bool,
+    /// Why it was kept, or was not, as a lowercase fragment.
+    pub reason: String,
 }
 
 /// A declared output that was not collected.

@@ -84,6 +84,9 @@ fn lines(problems: &[PolicyProblem]) -> String {
 }
 
 impl PolicyInForce {
+    /// What [`PolicyInForce::origin`] says where no policy ref is configured.
+    pub const BUILT_IN: &str = "built-in";
+
     /// Reads the policy in force.
     ///
     /// # Errors
@@ -106,7 +109,7 @@ impl PolicyInForce {
         let built_in = carnet_policy::built_in_files().iter();
         let allowlists = built_in.map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
         PolicyInForce {
-            origin: "built-in".to_owned(),
+            origin: PolicyInForce::BUILT_IN.to_owned(),
             allowlists: allowlists.collect(),
             work_tree: vec![],
             tool_locks: vec![],

@@ -12,6 +12,7 @@ use carnet_core::{Decision, Digest, Digester, HostPort, LaneName, OutputRule, Qu
 
 use crate::{
     Admission,
+    caches::{self, LaneCache},
     changes::{self, Changes},
     environment, floor,
     hidden::{ALWAYS_HIDDEN, HiddenFiles, check_glob},
@@ -40,6 +41,7 @@ pub struct Lane {
     classes: Vec<OutputRule>,
     required: Vec<Required>,
     network: Vec<HostPort>,
+    caches: Vec<LaneCache>,
     environment: BTreeMap<String, String>,
     shared_deny: Arc<DenyList>,
     deny: Vec<DenyRule>,
@@ -158,8 +160,13 @@ impl Lane {
         &self.network
     }
 
+    /// Returns the directories that its runs find again.
+    pub fn caches(&self) -> &[LaneCache] {
+        &self.caches
+    }
+
     /// Returns this lane as a work tree tightens it: both must admit, the smaller limit counts, what either hides is
-    /// hidden, what either requires is required, hosts that both name can be reached. The environment and the classes of
+    /// hidden, what either requires is required, hosts that both name can be reached, caches that both name are there. The environment and the classes of
     /// outputs stay this lane's.
     #[must_use]
     pub fn tightened_by(mut self, mut other: Lane) -> Lane {
@@ -177,6 +184,7 @@ impl Lane {
         self.changes = self.changes.tightened_by(&other.changes);
         self.required = floor::union(&self.required, &other.required);
         self.network = network::common(&self.network, &other.network);
+        self.caches = caches::common(&self.caches, &other.caches);
         self.tightening = Some(Box::new(other));
         self
     }
@@ -309,6 +317,8 @@ fn read_lane(
     let network = network::read(hosts, problems);
     let variables = table.table_if_any("environment", problems);
     let environment = read_environment(variables, problems);
+    let tables = table.tables("cache", problems);
+    let caches = caches::read(tables, &environment, problems);
     let reading = Reading { lane: &name, hidden: Arc::clone(&hidden), is_known_sound };
     let deny = read_denials(&reading, &mut table, problems);
     let mut tables = table.tables("allow", problems);
@@ -330,6 +340,7 @@ fn read_lane(
         classes,
         required,
         network,
+        caches,
         environment,
         shared_deny,
         deny,

@@ -26,6 +26,7 @@ mod rule;
 mod shadow;
 
 mod admit;
+mod caches;
 mod changes;
 mod environment;
 mod floor;
@@ -43,6 +44,7 @@ mod tool_lock;
 
 pub use admit::{ARGUMENTS_MAX, ARGV_BYTES_MAX, Admission, Nearest, RuleRef, too_long};
 pub use baseline::{Baseline, BaselineLine};
+pub use caches::LaneCache;
 pub use changes::Changes;
 pub use content::ContentPolicy;
 pub use findings::{NewEntry, Suppression, Suppressions, empty_findings, with_entry};

@@ -227,13 +227,13 @@ fn boot_id() -> String {
 
 /// How a lock is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hold {
+pub(crate) enum Hold {
     Shared,
     Alone,
 }
 
 /// Takes the lock beside `dir`; waits for whoever makes or removes it.
-fn lock(dir: &Path, hold: Hold) -> io::Result<File> {
+pub(crate) fn lock(dir: &Path, hold: Hold) -> io::Result<File> {
     let path = dir.with_extension("lock");
     for _ in 0..TRIES_MAX {
         let file = File::options().write(true).create(true).truncate(false).open(&path)?;
@@ -249,7 +249,7 @@ fn lock(dir: &Path, hold: Hold) -> io::Result<File> {
 }
 
 /// Tells whether `file` is what stands at `path`, and not what stood there.
-fn is_still(file: &File, path: &Path) -> bool {
+pub(crate) fn is_still(file: &File, path: &Path) -> bool {
     let ids = |meta: &fs::Metadata| (meta.dev(), meta.ino());
     matches!((&file.metadata(), &fs::metadata(path)), (Ok(ours), Ok(theirs)) if ids(ours) == ids(theirs))
 }

@@ -28,6 +28,7 @@ use carnet_sandbox::{
 
 use crate::{
     artifact::{ArtifactError, Keeper, Kept},
+    caches::{self, Keeping, OpenCache},
     changes::PatchError,
     checkouts::{CheckoutsError, Wanted, check_out},
     collect::{Collected, GlobError, Output, Outputs, collect},
@@ -259,8 +260,15 @@ pub fn plan(
     let lane = lanes::load(policy, &request.lane, Some(repo.state_dir()))
         .map_err(|source| RunError::Lane { lane: request.lane.clone(), source })?;
     let recorded = repeats.and_then(|it| it.variables.clone());
-    let variables =
-        recorded.unwrap_or_else(|| environment::variables(committed, lane.environment()));
+    let named = || {
+        let mut named = lane.environment().clone();
+        let caches = lane.caches().iter();
+        named.extend(
+            caches.flat_map(|it| it.variables.iter().map(|name| (name.clone(), it.inside()))),
+        );
+        named
+    };
+    let variables = recorded.unwrap_or_else(|| environment::variables(committed, &named()));
     let outputs = Outputs::compile(&request.outputs)?;
     // A repeat is compared as its record says.
     if request.repeats.is_none() {
@@ -457,6 +465,9 @@ fn run_confined(
         .map(|directory| confine::copy_directory(directory, scratch.path(), &wanted))
         .transpose()?;
     let lower = copy.clone().unwrap_or_else(|| checkout.path());
+    let state_dir = ctx.repo.state_dir();
+    let opened = caches::open(state_dir, &request.lane, plan.lane.caches(), ctx.service_account)
+        .map_err(io("open the lane's caches"))?;
     let stdin = ctx.stdin.map(File::try_clone).transpose();
     let (tool, executable) = held.map(|held| (held.tool, held.executable)).unzip();
     let spec = SandboxSpec {
@@ -471,8 +482,9 @@ fn run_confined(
         stdin: stdin.map_err(io("duplicate standard input"))?,
         secrets: ctx.secrets.to_vec(),
         network: Network::new(plan.lane.network().to_vec()),
+        caches: opened.iter().map(OpenCache::mount).collect(),
     };
-    let passport =
+    let mut passport =
         passport_of_a_crash(ctx, plan, id, checkout.tree_sha256, tool.into_iter().collect());
     // No passport, no run: what a crash would leave is on the disk before the command starts.
     let open = journal::open(ctx.repo, &passport, &plan.policy_files)
@@ -490,10 +502,41 @@ fn run_confined(
         level: EnforcementLevel::Full,
         detail: format!("file locks: {parallel} places for all processes of this repository"),
     });
+    let refusal = || why_not_kept(ctx, plan, &confined.outcome);
+    let (commit, account) = (request.commit, ctx.service_account);
+    let keeping = Keeping { run: id, commit, account, refusal: &refusal };
+    passport.caches = caches::close(opened, confined.overlay.as_ref(), &keeping);
     let mut collected = collect(&left, &plan.outputs).map_err(io("collect the outputs"))?;
     let patch = confine::add_patch(ctx, plan, &confined, scratch.path(), &mut collected)?;
     let Collected { outputs, withheld } = collected;
     Ok((Draft { passport, confined, outputs, withheld, patch, _scratch: Some(scratch) }, open))
+}
+
+/// Says why nothing of what this run left in caches is kept for others: one that could have been given something to plant there.
+fn why_not_kept(ctx: &RunContext<'_>, plan: &RunPlan, outcome: &Outcome) -> Option<String> {
+    let request = &plan.request;
+    let why = match request.kind {
+        RunKind::Sandbox => "it was a try of the confinement",
+        RunKind::Replay => "it was a replay",
+        _ if plan.dirty => "uncommitted changes ran",
+        _ if !ctx.secrets.is_empty() => "the run was handed secrets",
+        _ if !outcome.is_success() => "the run did not succeed",
+        _ if !is_reviewed(ctx.repo, request.commit, &plan.policy_origin) => {
+            "its commit is not part of the policy ref"
+        }
+        _ => return None,
+    };
+    Some(why.to_owned())
+}
+
+/// Tells whether the commit is one of those that the policy's own ref holds. Without a policy ref no commit is better than others.
+fn is_reviewed(repo: &Repo, commit: GitOid, policy_origin: &str) -> bool {
+    if policy_origin == PolicyInForce::BUILT_IN {
+        return true;
+    }
+    let Ok(mut git) = repo.git() else { return false };
+    git.args(["merge-base", "--is-ancestor", &commit.to_string(), policy_origin]);
+    git.output().is_ok_and(|answer| answer.status.success())
 }
 
 /// The passport that is recorded when carnet does not live to say how the run ended.
@@ -543,6 +586,7 @@ fn passport_of_a_crash(
         enforcement: vec![],
         quota: plan.lane.quota(),
         usage: Usage::default(),
+        caches: vec![],
         artifacts: vec![],
         withheld: vec![],
         logs: vec![],

@@ -9,6 +9,7 @@
 pub mod execute;
 
 pub mod artifact;
+pub mod caches;
 pub mod changes;
 pub mod checkouts;
 pub mod collect;

@@ -42,8 +42,8 @@ mod tests {
     use carnet_core::{
         Digest, GitOid, LaneName, ObjectFormat, Outcome, Quota, RunId, Timestamp, Usage,
         passport::{
-            Artifact, EnvSnapshot, PAYLOAD_TYPE, Passport, PolicyRef, Request, RunIdentity,
-            RunKind, Source,
+            Artifact, CacheUse, EnvSnapshot, PAYLOAD_TYPE, Passport, PolicyRef, Request,
+            RunIdentity, RunKind, Source,
         },
     };
     use proptest::prelude::*;
@@ -110,6 +110,13 @@ mod tests {
                 size_bytes: 3,
                 media_type: "text/plain".to_owned(),
                 executable: false,
+            }],
+            caches: vec![CacheUse {
+                name: "cargo".to_owned(),
+                found_of: Some(RunId::from_random([8; 16])),
+                found_bytes: 5,
+                kept: true,
+                reason: "something new was in it".to_owned(),
             }],
             withheld: vec![],
             logs: vec![],

@@ -45,7 +45,7 @@ pub use probe::{
     Bwrap, BwrapUnfit, CgroupMode, KernelRelease, Probe, ProbeItem, UserNamespacesUnfit, Version,
 };
 pub use spec::{
-    Attendance, BASE_ENVIRONMENT, Captured, Confined, HOSTNAME, INNER_ARGUMENT, INNER_ID,
-    OutputStream, OverlayAfter, SandboxSpec, Secret, ServiceAccount, SpecError, UMASK, WORKSPACE,
-    Workspace,
+    Attendance, BASE_ENVIRONMENT, CACHES, CacheAfter, CacheMount, Captured, Confined, HOSTNAME,
+    INNER_ARGUMENT, INNER_ID, OutputStream, OverlayAfter, SandboxSpec, Secret, ServiceAccount,
+    SpecError, UMASK, WORKSPACE, Workspace,
 };

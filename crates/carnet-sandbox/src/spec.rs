@@ -18,6 +18,8 @@ use crate::{Executable, Network};
 
 /// Where the workspace is seen inside, and where the command starts.
 pub const WORKSPACE: &str = "/workspace";
+/// Where caches are seen inside, each below its name.
+pub const CACHES: &str = "/cache";
 /// The machine's name as the command sees it.
 pub const HOSTNAME: &str = "carnet";
 /// User and group id that the command sees of itself.
@@ -42,6 +44,10 @@ const ARGUMENT_BYTES_MAX: usize = 2 << 20;
 const SECRET_NAME_BYTES_MAX: usize = 64;
 /// Bytes of a secret at most.
 const SECRET_BYTES_MAX: usize = 64 << 10;
+/// Caches of one run at most.
+const CACHES_MAX: usize = 16;
+/// Bytes of a cache's name at most.
+const CACHE_NAME_BYTES_MAX: usize = 32;
 /// Secrets of one run at most.
 const SECRETS_MAX: usize = 16;
 /// Smallest memory quota in bytes: below it not even a dynamic program starts.
@@ -81,6 +87,17 @@ pub struct SandboxSpec {
     pub secrets: Vec<Secret>,
     /// The hosts that it may reach.
     pub network: Network,
+    /// Directories that the command finds again, each under a throw-away layer of this run.
+    pub caches: Vec<CacheMount>,
+}
+
+/// A directory seen at [`CACHES`], below its name. What the run writes there goes into its layer; the caller may keep it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheMount {
+    /// `a-z`, `0-9` and `-`.
+    pub name: String,
+    /// The host directory below the layer, which stays as it is; `None` begins with nothing.
+    pub lower: Option<PathBuf>,
 }
 
 /// A secret by name. Its bytes are wiped when it is dropped, and shown by nothing.
@@ -191,12 +208,43 @@ pub enum Workspace {
 pub struct OverlayAfter {
     pub(crate) merged: OwnedFd,
     pub(crate) upper: OwnedFd,
+    pub(crate) caches: Vec<CacheAfter>,
+}
+
+/// A cache of a run that has ended, for as long as this value lives.
+#[derive(Debug)]
+pub struct CacheAfter {
+    pub(crate) name: String,
+    pub(crate) merged: OwnedFd,
+    pub(crate) upper: OwnedFd,
+}
+
+impl CacheAfter {
+    /// Returns its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns a path at which this process sees the cache as the run left it.
+    pub fn merged(&self) -> PathBuf {
+        descriptor_path(&self.merged)
+    }
+
+    /// Returns a path at which this process sees what the run wrote: the whole cache, where it began with nothing.
+    pub fn changes(&self) -> PathBuf {
+        descriptor_path(&self.upper)
+    }
 }
 
 impl OverlayAfter {
     /// Returns a path at which this process sees the workspace as the run left it.
     pub fn merged(&self) -> PathBuf {
         descriptor_path(&self.merged)
+    }
+
+    /// Returns the caches, in the order of the spec.
+    pub fn caches(&self) -> &[CacheAfter] {
+        &self.caches
     }
 
     /// Returns a path at which this process sees what the run changed: new files, and a character device 0:0 for what
@@ -275,6 +323,12 @@ pub enum SpecError {
         /// The bound.
         bytes_max: usize,
     },
+    /// More caches than a run may have, two of one name, or a name that is none.
+    #[error("caches are at most `{n_max}`, each of its own plain name")]
+    Caches {
+        /// The bound.
+        n_max: usize,
+    },
     /// More secrets than a run may have, or two of one name.
     #[error("secrets are at most `{n_max}`, each of its own name")]
     Secrets {
@@ -316,6 +370,7 @@ impl SandboxSpec {
         if names.len() != self.secrets.len() || names.len() > SECRETS_MAX {
             return Err(SpecError::Secrets { n_max: SECRETS_MAX });
         }
+        self.check_caches()?;
         let least = [
             ("memory_bytes", self.quota.memory_bytes, MEMORY_BYTES_MIN),
             ("wall_ms", self.quota.wall_ms, 1),
@@ -339,6 +394,22 @@ impl SandboxSpec {
             Some(text) if text.starts_with('/') && !text.ends_with('/') && !has_dots => Ok(()),
             _ => Err(SpecError::Tool { tool: self.tool.clone() }),
         }
+    }
+
+    fn check_caches(&self) -> Result<(), SpecError> {
+        let is_plain =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let are_names = self.caches.iter().all(|cache| {
+            let name = cache.name.as_bytes();
+            (1..=CACHE_NAME_BYTES_MAX).contains(&name.len()) && name.iter().copied().all(is_plain)
+        });
+        let mut names: Vec<&str> = self.caches.iter().map(|cache| cache.name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        if !are_names || names.len() != self.caches.len() || names.len() > CACHES_MAX {
+            return Err(SpecError::Caches { n_max: CACHES_MAX });
+        }
+        Ok(())
     }
 
     fn check_strings(&self) -> Result<(), SpecError> {
@@ -389,6 +460,7 @@ mod tests {
             stdin: None,
             secrets: vec![],
             network: Network::default(),
+            caches: vec![],
         };
         change(&mut spec);
         spec.check()
@@ -397,6 +469,21 @@ mod tests {
     #[test]
     fn a_plain_spec_passes() {
         assert_eq!(check(|_| {}), Ok(()));
+    }
+
+    #[test]
+    fn a_caches_name_is_no_path_and_stands_once() {
+        let of = |names: &[&str]| {
+            let mounts =
+                names.iter().map(|name| CacheMount { name: (*name).to_owned(), lower: None });
+            let mounts: Vec<CacheMount> = mounts.collect();
+            check(|spec| spec.caches = mounts)
+        };
+        assert_eq!(of(&["cargo", "npm-1"]), Ok(()));
+        for bad in [&[""][..], &["../x"], &["a/b"], &["a", "a"], &["A"], &["a".repeat(33).as_str()]]
+        {
+            assert_eq!(of(bad), Err(SpecError::Caches { n_max: CACHES_MAX }), "{bad:?}");
+        }
     }
 
     #[test]

@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     commands::{
-        artifact::ArtifactCommand, backup::BackupCommand, gc::GcArgs, licence::LicenceCommand,
-        policy::PolicyCommand, rules::RulesCommand, sandbox::SandboxArgs,
+        artifact::ArtifactCommand, backup::BackupCommand, cache::CacheCommand, gc::GcArgs,
+        licence::LicenceCommand, policy::PolicyCommand, rules::RulesCommand, sandbox::SandboxArgs,
     },
     ui::ColorChoice,
 };
@@ -120,6 +120,12 @@ pub enum Command {
         after_help = "Examples:\n  carnet backup create --to /backup/project --prune   for cron\n  carnet backup verify --in /backup/project\n  carnet backup restore /home/me/project --from /backup/project\n\nWith `git config carnet.backupDir DIR` the daemon makes one a day, and `--to DIR` may be left out."
     )]
     Backup(BackupCommand),
+    /// List and empty the caches that runs of lanes find again.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  carnet cache list\n  carnet cache clear npm\n\nA lane names its caches ([[cache]] in its file); `carnet show RUN` says what a run found and left."
+    )]
+    Cache(CacheCommand),
     /// Expire old days of the ledger and clear the content store.
     #[command(
         after_help = "Examples:\n  carnet gc --dry-run   show what would go\n  carnet gc\n\nLocked runs stay. `git config carnet.keepDays N` and `carnet.graceDays N` say how long."

@@ -96,6 +96,7 @@ fn run(
         stdin: None,
         secrets: vec![],
         network: Network::default(),
+        caches: vec![],
     };
     let attendance = Attendance {
         required: &required,

@@ -14,7 +14,7 @@ use rustix::{
 
 use super::sys::confine::{self, RulesetAttributes};
 use crate::{
-    WORKSPACE,
+    CACHES, WORKSPACE,
     probe::{LANDLOCK_ABI_FULL, LANDLOCK_ABI_MIN},
 };
 
@@ -49,7 +49,7 @@ const OWN: u64 = (ALL_OF_ABI_1 & !MAKE_CHAR & !MAKE_BLOCK) | REFER | TRUNCATE;
 const DEVICE: u64 = READ_FILE | WRITE_FILE | TRUNCATE;
 
 /// The places. `/dev/random` and `/dev/urandom` are read only: what is written there reaches the host's own pool.
-const RULES: [Rule; 22] = [
+const RULES: [Rule; 23] = [
     ("/", READ_DIR, true),
     ("/usr", RUN, true),
     ("/bin", RUN, false),
@@ -62,6 +62,7 @@ const RULES: [Rule; 22] = [
     ("/proc", READ, true),
     (WORKSPACE, OWN, true),
     ("/tmp", OWN, true),
+    (CACHES, OWN, false),
     ("/dev/shm", OWN, true),
     ("/dev/null", DEVICE, true),
     ("/dev/zero", DEVICE, true),
@@ -157,11 +158,11 @@ mod tests {
     }
 
     #[test]
-    fn only_three_places_can_be_written_and_none_can_hold_a_device() {
+    fn only_four_places_can_be_written_and_none_can_hold_a_device() {
         let making = ALL_OF_ABI_1 & !(EXECUTE | WRITE_FILE | READ_FILE | READ_DIR);
         let own: Vec<&str> =
             RULES.iter().filter(|rule| rule.1 & making != 0).map(|rule| rule.0).collect();
-        assert_eq!(own, ["/workspace", "/tmp", "/dev/shm"]);
+        assert_eq!(own, ["/workspace", "/tmp", "/cache", "/dev/shm"]);
         assert!(RULES.iter().all(|rule| rule.1 & (MAKE_CHAR | MAKE_BLOCK) == 0));
         let written = RULES.iter().filter(|rule| rule.1 & WRITE_FILE != 0);
         assert!(written.clone().all(|rule| rule.0.starts_with("/dev/") || own.contains(&rule.0)));

@@ -159,11 +159,15 @@ fn place_workspace(
     match &spec.workspace {
         Workspace::Directory(directory) => {
             let workspace = examine_directory(directory, account)?;
-            Ok((Writable { workspace, tmp: None }, None))
+            // Without a layer there is nothing to lay over a cache: it begins with nothing, and goes with the run.
+            let caches = spec.caches.iter().map(|cache| (cache.name.clone(), None)).collect();
+            Ok((Writable { workspace, tmp: None, caches }, None))
         }
         Workspace::Overlay { lower, mount_point } => {
-            let overlay = Overlay::prepare(command, lower, mount_point, &spec.quota, account)?;
-            let writable = Writable { workspace: overlay.merged(), tmp: Some(overlay.tmp()) };
+            let places = (lower.as_path(), mount_point.as_path());
+            let overlay = Overlay::prepare(command, places, &spec.caches, &spec.quota, account)?;
+            let (workspace, tmp) = (overlay.merged(), Some(overlay.tmp()));
+            let writable = Writable { workspace, tmp, caches: overlay.caches() };
             Ok((writable, Some(overlay)))
         }
     }

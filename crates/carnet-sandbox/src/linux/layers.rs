@@ -1,7 +1,7 @@
 //! Plans the arguments of bwrap: a pure function of the spec and of how the host's root looks.
 //!
 //! Invariants: nothing of the host is bound but `/usr`, the loader's configuration and the workspace; only
-//! `/workspace`, `/tmp` and `/dev/shm` can be written; every namespace is unshared.
+//! `/workspace`, `/tmp`, `/dev/shm` and the lane's caches can be written; every namespace is unshared.
 
 use std::{
     ffi::OsString,
@@ -11,7 +11,7 @@ use std::{
 
 use carnet_core::Quota;
 
-use crate::{HOSTNAME, INNER_ARGUMENT, INNER_ID, WORKSPACE};
+use crate::{CACHES, HOSTNAME, INNER_ARGUMENT, INNER_ID, WORKSPACE};
 
 /// Top-level names that hold programs and libraries, on hosts with a merged `/usr` and without.
 const SYSTEM_NAMES: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
@@ -60,6 +60,8 @@ pub(super) struct Writable {
     pub workspace: PathBuf,
     /// Bound at `/tmp`; where `None`, that is a tmpfs of its own.
     pub tmp: Option<PathBuf>,
+    /// Names below [`CACHES`], and what is bound there; where `None`, that is a tmpfs of its own.
+    pub caches: Vec<(String, Option<PathBuf>)>,
 }
 
 /// Returns bwrap's arguments for this host.
@@ -186,6 +188,17 @@ impl Arguments {
             }
         };
         self.add(["--perms", "0700", "--dir", "/tmp/home"]);
+        for (name, bound) in &writable.caches {
+            let inside = format!("{CACHES}/{name}");
+            match bound {
+                Some(bound) => self.add(["--bind"]).add([bound.as_os_str()]).add([&inside]),
+                None => {
+                    let (scratch, _) = scratch_bytes(quota);
+                    let size = scratch.to_string();
+                    self.add(["--perms", "0755", "--size", &size, "--tmpfs", &inside])
+                }
+            };
+        }
     }
 }
 
@@ -238,7 +251,8 @@ mod tests {
             parallel: 1,
         };
         let numbers = Numbers { inner_exe: 20, info: 21, etc_files: vec![22, 23, 24, 25] };
-        let writable = Writable { workspace: "/srv/work tree".into(), tmp: None };
+        let caches = vec![("cargo".to_owned(), None), ("npm".to_owned(), Some("/srv/npm".into()))];
+        let writable = Writable { workspace: "/srv/work tree".into(), tmp: None, caches };
         let arguments =
             plan_for(root, &["ld.so.cache".to_owned()], &writable, &quota, &numbers, false);
         arguments.into_iter().map(|argument| argument.into_string().unwrap()).collect()
@@ -270,13 +284,15 @@ mod tests {
     }
 
     #[test]
-    fn only_the_workspace_is_bound_writable() {
+    fn only_the_workspace_and_caches_are_bound_writable() {
         let arguments = planned(&[RootEntry::Directory { name: "lib" }]);
         let writable: Vec<usize> = (0..arguments.len())
             .filter(|idx| ["--bind", "--dev-bind"].contains(&&*arguments[*idx]))
             .collect();
-        assert_eq!(writable.len(), 1);
-        assert_eq!(arguments[writable[0] + 1..writable[0] + 3], ["/srv/work tree", "/workspace"]);
+        assert_eq!(writable.len(), 2);
+        assert_eq!(arguments[writable[0] + 1..writable[0] + 3], ["/srv/npm", "/cache/npm"]);
+        assert_eq!(arguments[writable[1] + 1..writable[1] + 3], ["/srv/work tree", "/workspace"]);
+        assert!(has(&arguments, &["--tmpfs", "/cache/cargo"]));
         assert!(has(&arguments, &["--ro-bind", "/lib", "/lib"]));
         let bound = has(&arguments, &["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]);
         assert!(bound);

@@ -23,8 +23,8 @@ use std::{
 use carnet_core::Quota;
 use rustix::fs::{CWD, Mode, OFlags, Timespec, Timestamps, openat};
 
-use super::sys::layer::{self, Layer, LayerStep};
-use crate::{OverlayAfter, SandboxError, ServiceAccount};
+use super::sys::layer::{self, CacheLayer, CacheLower, Layer, LayerStep};
+use crate::{CacheAfter, CacheMount, OverlayAfter, SandboxError, ServiceAccount};
 
 /// The names in the tmpfs.
 const MERGED: &str = "merged";
@@ -36,6 +36,15 @@ const TMP: &str = "tmp";
 pub(super) struct Overlay {
     mount_point: PathBuf,
     failed: OwnedFd,
+    caches: Vec<CacheNames>,
+}
+
+/// A cache and its names in the tmpfs.
+#[derive(Debug)]
+struct CacheNames {
+    name: String,
+    upper: String,
+    merged: String,
 }
 
 /// Returns the bound of a run's tmpfs: bytes and inodes. It lies in memory, so it is never above that quota.
@@ -53,8 +62,8 @@ impl Overlay {
     /// [`SandboxError::Workspace`] when a directory is missing or of another owner.
     pub fn prepare(
         command: &mut Command,
-        lower: &Path,
-        mount_point: &Path,
+        (lower, mount_point): (&Path, &Path),
+        caches: &[CacheMount],
         quota: &Quota,
         account: Option<ServiceAccount>,
     ) -> Result<Overlay, SandboxError> {
@@ -65,24 +74,20 @@ impl Overlay {
         let mount_point = fs::canonicalize(mount_point).map_err(at(mount_point))?;
         let lower = fs::canonicalize(lower).map_err(at(lower))?;
         let lower = lower.as_path();
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let lower_fd =
-            openat(CWD, lower, flags, Mode::empty()).map_err(|error| at(lower)(error.into()))?;
-        let metadata = fs::metadata(lower).map_err(at(lower))?;
         let (uid, gid) = match account {
             Some(account) => (account.uid, account.gid),
             None => (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
         };
-        if metadata.uid() != uid {
-            return Err(SandboxError::WorkspaceOwner {
-                path: lower.to_owned(),
-                owner: metadata.uid(),
-                uid,
-            });
-        }
+        let (lower_fd, metadata) = open_lower(lower, uid)?;
         let (bytes, inodes) = bound(quota);
         let text = |text: String| CString::new(text).map_err(|error| at(lower)(error.into()));
         let user_attributes = if account.is_none() { ",userxattr" } else { "" };
+        let (mut names, mut cache_layers) = (vec![], vec![]);
+        for (idx, cache) in caches.iter().enumerate() {
+            let (own, layer) = cache_layer(idx, cache, uid, user_attributes)?;
+            names.push(own);
+            cache_layers.push(layer);
+        }
         let layer = Layer {
             account: account.map(|account| (account.uid, account.gid)),
             uid_map: format!("{uid} {uid} 1"),
@@ -99,16 +104,23 @@ impl Overlay {
             lower: lower_fd,
             lower_path: CString::new(lower.as_os_str().as_bytes())
                 .map_err(|error| at(lower)(error.into()))?,
+            caches: cache_layers,
         };
         let (failed, failed_writer) =
             io::pipe().map_err(|source| SandboxError::Io { doing: "make a pipe", source })?;
         layer::mount_before(command, layer, failed_writer.into());
-        Ok(Overlay { mount_point, failed: failed.into() })
+        Ok(Overlay { mount_point, failed: failed.into(), caches: names })
     }
 
     /// Returns what to bind at the workspace.
     pub fn merged(&self) -> PathBuf {
         self.mount_point.join(MERGED)
+    }
+
+    /// Returns the caches' names, and what to bind there.
+    pub fn caches(&self) -> Vec<(String, Option<PathBuf>)> {
+        let bound = |cache: &CacheNames| Some(self.mount_point.join(&cache.merged));
+        self.caches.iter().map(|cache| (cache.name.clone(), bound(cache))).collect()
     }
 
     /// Returns what to bind at `/tmp`.
@@ -135,8 +147,63 @@ impl Overlay {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             Ok(openat(CWD, path.join(name), flags, Mode::empty())?)
         };
-        Ok(OverlayAfter { merged: open(MERGED)?, upper: open(UPPER)? })
+        let caches = self.caches.iter().map(|cache| {
+            let (merged, upper) = (open(&cache.merged)?, open(&cache.upper)?);
+            Ok(CacheAfter { name: cache.name.clone(), merged, upper })
+        });
+        let caches = caches.collect::<io::Result<_>>()?;
+        Ok(OverlayAfter { merged: open(MERGED)?, upper: open(UPPER)?, caches })
     }
+}
+
+/// Opens a directory that a layer is laid over, once it is one of `uid`, whose run will see it as its own.
+fn open_lower(lower: &Path, uid: u32) -> Result<(OwnedFd, fs::Metadata), SandboxError> {
+    let failed = |source: io::Error| SandboxError::Workspace { path: lower.to_owned(), source };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = openat(CWD, lower, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
+    let metadata = fs::metadata(lower).map_err(failed)?;
+    if metadata.uid() != uid {
+        let owner = metadata.uid();
+        return Err(SandboxError::WorkspaceOwner { path: lower.to_owned(), owner, uid });
+    }
+    Ok((opened, metadata))
+}
+
+/// Plans the layer of one cache.
+fn cache_layer(
+    idx: usize,
+    cache: &CacheMount,
+    uid: u32,
+    user_attributes: &str,
+) -> Result<(CacheNames, CacheLayer), SandboxError> {
+    let upper = format!("cache{idx}-upper");
+    let c_string = |text: &str| {
+        CString::new(text)
+            .map_err(|error| SandboxError::Workspace { path: text.into(), source: error.into() })
+    };
+    let Some(lower) = &cache.lower else {
+        let names =
+            CacheNames { name: cache.name.clone(), upper: upper.clone(), merged: upper.clone() };
+        return Ok((names, CacheLayer { upper: c_string(&upper)?, over: None }));
+    };
+    let failed = |source| SandboxError::Workspace { path: lower.clone(), source };
+    let lower = fs::canonicalize(lower).map_err(failed)?;
+    let (opened, _) = open_lower(&lower, uid)?;
+    let (work, merged) = (format!("cache{idx}-work"), format!("cache{idx}-merged"));
+    let options = format!(
+        "lowerdir=/proc/self/fd/{},upperdir={upper},workdir={work}{user_attributes}",
+        opened.as_raw_fd()
+    );
+    let over = CacheLower {
+        work: c_string(&work)?,
+        merged: c_string(&merged)?,
+        options: c_string(&options)?,
+        lower: opened,
+        lower_path: CString::new(lower.as_os_str().as_bytes())
+            .map_err(|error| failed(error.into()))?,
+    };
+    let layer = CacheLayer { upper: c_string(&upper)?, over: Some(over) };
+    Ok((CacheNames { name: cache.name.clone(), upper, merged }, layer))
 }
 
 fn times(metadata: &fs::Metadata) -> Timestamps {

@@ -3,7 +3,7 @@
 use carnet_core::{Enforcement, EnforcementLevel};
 
 use super::{landlock, run::Seen, seccomp, wire::PROXY_VARIABLES};
-use crate::{BASE_ENVIRONMENT, Bwrap, Probe, SandboxSpec, Secret, Workspace};
+use crate::{BASE_ENVIRONMENT, Bwrap, CACHES, Probe, SandboxSpec, Secret, Workspace};
 
 /// Returns the layers, each as it was seen; `limits` are those of the quota backend.
 pub(super) fn receipt(
@@ -37,11 +37,14 @@ pub(super) fn receipt(
         format!("tried and refused: {}", facts.nested_namespace_refusal),
     );
     layers.add("pid-namespace", Full, "unshared; its end ends every process".to_owned());
+    let caches: String =
+        spec.caches.iter().map(|cache| format!(", {CACHES}/{}", cache.name)).collect();
     layers.add(
         "filesystem",
         Full,
-        "/usr read-only; /workspace, /tmp and /dev/shm writable; nothing else of the host"
-            .to_owned(),
+        format!(
+            "/usr read-only; /workspace, /tmp{caches} and /dev/shm writable; nothing else of the host"
+        ),
     );
     let mut network = format!("unshared; interfaces: {}", facts.interfaces.join(" "));
     if let Some(traffic) = traffic {

@@ -5,6 +5,7 @@ pub mod artifact;
 mod attest;
 pub mod backup;
 pub mod baseline;
+pub mod cache;
 mod daemon;
 mod doctor;
 mod findings;
@@ -68,6 +69,7 @@ pub fn dispatch(ui: &Ui, command: Command) -> CommandResult {
         Command::Attest(args) => attest::attest(ui, &args),
         Command::Artifact(command) => artifact::artifact(ui, &command),
         Command::Backup(command) => backup::backup(ui, &command),
+        Command::Cache(command) => cache::cache(ui, &command),
         Command::Gc(args) => gc::gc(ui, &args, true),
         Command::Replay(args) => replay::replay(ui, &args),
         Command::Sync(args) => sync::sync(ui, &args),

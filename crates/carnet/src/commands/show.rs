@@ -66,6 +66,14 @@ fn page(ui: &Ui, entry: &LedgerEntry, passport: &Passport) -> String {
             passport.usage.throttled_ms
         ),
     );
+    for cache in &passport.caches {
+        let found = cache.found_of.map_or_else(
+            || "found empty".to_owned(),
+            |run| format!("{} KiB found, of run {}", cache.found_bytes.div_ceil(1024), run.short()),
+        );
+        let kept = if cache.kept { "kept" } else { "not kept" };
+        row("cache", format!("{}: {found}; {kept}: {}", cache.name, cache.reason));
+    }
     for tool in &passport.environment.tools {
         row("tool", format!("{} sha256 {}", tool.path, &tool.sha256.to_string()[..16]));
     }

@@ -44,6 +44,30 @@ pub(in crate::linux) struct Layer {
     pub lower: OwnedFd,
     /// Where the lower directory is: it must be opened again, in the namespace that is then our own.
     pub lower_path: CString,
+    /// Layers over caches, in the same tmpfs.
+    pub caches: Vec<CacheLayer>,
+}
+
+/// A layer over a cache; names are below the tmpfs.
+pub(in crate::linux) struct CacheLayer {
+    /// What the run writes.
+    pub upper: CString,
+    /// What is below, where there is anything.
+    pub over: Option<CacheLower>,
+}
+
+/// A directory below a cache's layer.
+pub(in crate::linux) struct CacheLower {
+    /// Where the kernel prepares.
+    pub work: CString,
+    /// Where both are seen as one.
+    pub merged: CString,
+    /// Options of the overlay.
+    pub options: CString,
+    /// The directory, which `options` names by number.
+    pub lower: OwnedFd,
+    /// Where it is.
+    pub lower_path: CString,
 }
 
 /// A step that failed; nothing was executed.
@@ -113,9 +137,19 @@ fn namespace(layer: &Layer) -> io::Result<()> {
     // Nothing that is mounted from here on reaches the host.
     let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     mount_change(c"/", flags)?;
+    open_again(&layer.lower_path, &layer.lower)?;
+    layer
+        .caches
+        .iter()
+        .filter_map(|cache| cache.over.as_ref())
+        .try_for_each(|over| open_again(&over.lower_path, &over.lower))
+}
+
+/// Has `descriptor` stand for what is at `path` in the namespace that is now our own.
+fn open_again(path: &CStr, descriptor: &OwnedFd) -> io::Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let lower = openat(CWD, layer.lower_path.as_c_str(), flags, Mode::empty())?;
-    let (from, to) = (lower.as_raw_fd(), layer.lower.as_raw_fd());
+    let opened = openat(CWD, path, flags, Mode::empty())?;
+    let (from, to) = (opened.as_raw_fd(), descriptor.as_raw_fd());
     // SAFETY: dup3 takes no pointer; `to` is owned by the layer, which goes on owning what it now stands for.
     check(libc::c_long::from(unsafe { libc::dup3(from, to, libc::O_CLOEXEC) }))
 }
@@ -147,6 +181,13 @@ fn directories(layer: &Layer) -> io::Result<()> {
     make(c"work", Mode::from_raw_mode(0o700))?;
     make(c"merged", Mode::from_raw_mode(0o755))?;
     make(c"tmp", Mode::from_raw_mode(0o1777))?;
+    for cache in &layer.caches {
+        make(&cache.upper, Mode::from_raw_mode(0o755))?;
+        if let Some(over) = &cache.over {
+            make(&over.work, Mode::from_raw_mode(0o700))?;
+            make(&over.merged, Mode::from_raw_mode(0o755))?;
+        }
+    }
     Ok(utimensat(CWD, c"upper", &layer.root_times, AtFlags::empty())?)
 }
 
@@ -154,6 +195,10 @@ fn overlay(layer: &Layer) -> io::Result<()> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     let options = Some(layer.overlay_options.as_c_str());
     mount(c"carnet", c"merged", c"overlay", flags, options)?;
+    for over in layer.caches.iter().filter_map(|cache| cache.over.as_ref()) {
+        let options = Some(over.options.as_c_str());
+        mount(c"carnet", over.merged.as_c_str(), c"overlay", flags, options)?;
+    }
     Ok(rustix::process::chdir(c"/")?)
 }
 
