@@ -101,6 +101,20 @@ fn a_secret_is_handed_over_and_only_its_name_is_kept() {
 }
 
 #[test]
+fn a_patch_holds_what_the_lane_may_change_and_nothing_else() {
+    let walk = Walk::initialised("printf 'b\\na\\n' >notes.md; cp notes.md code.rs", everyone()[0]);
+    let sort = |file: &str| {
+        let argv = ["run", "--lane", "narrative", "--patch", "p", "--", "sort", "-o", file, file];
+        let ran = walk.carnet(&argv).expect_code(0);
+        (fs::read_to_string(walk.repo.path().join("p")).unwrap(), ran.stderr)
+    };
+    assert!(sort("notes.md").0.contains("notes.md"));
+    let (patch, said) = sort("code.rs");
+    assert_eq!(patch, "");
+    assert!(said.contains("withheld code.rs: not among the files that this lane may change"));
+}
+
+#[test]
 fn a_try_of_the_confinement_is_handed_secrets_as_a_run_is() {
     let walk = Walk::initialised(FILES, everyone()[0]);
     let value = ["open", "sesame", "4712"].join("-");

@@ -13,12 +13,44 @@ use crate::{shell::Cmd, system};
 
 const N_RUNS: usize = 40;
 
-/// Prints what decisions of the policy cost. The work is done by an example of `carnet-policy`.
-pub fn policy() -> Result<(), String> {
+/// Prints what decisions of the policy cost: the work of an example of `carnet-policy`, and then the binary's own refusal of
+/// two megabytes of arguments.
+///
+/// - `carnet`: the binary; without it, a release build.
+pub fn policy(carnet: Option<&str>) -> Result<(), String> {
     Cmd::new("cargo")
         .args(&["run", "--release", "--quiet", "-p", "carnet-policy", "--example", "decision_time"])
         .dir(&crate::shell::repository_root())
-        .run()
+        .run()?;
+    let carnet = carnet.map_or_else(|| system::built_carnet("release"), |it| Ok(it.into()))?;
+    let dir = system::target_dir().join("bench-policy");
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
+    let repo = repository(&dir, "repo", Some(&carnet))?;
+    println!(
+        "\nprocessor time in ms, median (least) of {N_RUNS}: 2 MiB of arguments, shell included, and less the shell"
+    );
+    let with_arguments = |program: &Path, code: i32| {
+        // More than the kernel passes on by default: the limit goes by the stack's.
+        let script = "ulimit -s 65536; a=$(head -c 104857 /dev/zero | tr '\\0' a); n=; i=0; \
+            while [ $i -lt 20 ]; do n=\"$n $a\"; i=$((i+1)); done; exec \"$0\" \"$@\" $n";
+        let run = || {
+            let words: &[&str] = if code == 0 { &[] } else { &["run", "--", "cat"] };
+            let shell = Cmd::new("sh").args(&["-c", script]).arg(program).args(words).dir(&repo);
+            let answer = shell.env("CARNET_DAEMON", "off").answer()?;
+            if answer.code == code {
+                Ok(())
+            } else {
+                Err(answer.stderr.chars().take(400).collect())
+            }
+        };
+        cpu_ms(&mut || run())
+    };
+    let (refused, shell) = (with_arguments(&carnet, 1)?, with_arguments(Path::new("true"), 0)?);
+    row("carnet run -- cat <2 MiB>: refused", &refused);
+    row("the same arguments to `true`", &shell);
+    println!("{:<40} {:>8.1}", "  the refusal", median(&refused) - median(&shell));
+    Ok(())
 }
 
 /// Prints the table.

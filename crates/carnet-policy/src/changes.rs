@@ -1,5 +1,7 @@
 //! What a lane says about changing files of the work tree.
 
+use std::path::Path;
+
 use crate::{
     hidden::{HiddenFiles, check_glob},
     problem::Problems,
@@ -32,12 +34,12 @@ impl Default for Changes {
 }
 
 impl Changes {
-    /// Tells whether the file may be changed; one that is hidden never may.
-    ///
-    /// - `path`: inside the repository.
-    pub fn allow(&self, path: &str, hidden: &HiddenFiles) -> bool {
-        let met = |globs: &Vec<String>| HiddenFiles::new(globs.clone()).hides(path);
-        !hidden.hides(path) && met(&self.writable) && self.also_writable.as_ref().is_none_or(met)
+    /// Returns a predicate that tells whether a file, by its path inside the repository, may be changed. One that is hidden
+    /// never may, whatever this says.
+    pub fn allowed(&self) -> impl Fn(&Path) -> bool + use<> {
+        let globs = |globs: &Vec<String>| HiddenFiles::new(globs.clone());
+        let (writable, also) = (globs(&self.writable), self.also_writable.as_ref().map(globs));
+        move |path| writable.hides(path) && also.as_ref().is_none_or(|it| it.hides(path))
     }
 
     pub(crate) fn tightened_by(&self, other: &Changes) -> Changes {
@@ -71,13 +73,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hidden_files_are_never_changed_and_both_must_agree() {
-        let hidden = HiddenFiles::new(vec!["*.key".to_owned()]);
+    fn globs_say_what_may_be_changed_and_both_must_agree() {
+        let allow = |changes: &Changes, path: &str| changes.allowed()(Path::new(path));
         let prose = Changes { writable: vec!["*.md".to_owned()], ..Changes::default() };
-        assert!(Changes::default().allow("src/a.rs", &hidden));
-        assert!(!Changes::default().allow("a.key", &hidden));
-        assert!(prose.allow("docs/a.md", &hidden) && !prose.allow("a.rs", &hidden));
+        let nothing = Changes { writable: vec![], ..Changes::default() };
+        assert!(allow(&Changes::default(), "src/a.rs"));
+        assert!(allow(&prose, "docs/a.md") && !allow(&prose, "a.rs"));
+        assert!(!allow(&nothing, "a.md"));
         let both = Changes::default().tightened_by(&prose);
-        assert!(both.allow("a.md", &hidden) && !both.allow("a.rs", &hidden));
+        assert!(allow(&both, "a.md") && !allow(&both, "a.rs"));
     }
 }

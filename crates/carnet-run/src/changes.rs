@@ -67,6 +67,8 @@ pub struct Changes<'a> {
     pub overlay: &'a OverlayAfter,
     /// What the run did not see of it.
     pub hidden: &'a HiddenFiles,
+    /// What of it the lane may change.
+    pub writable: &'a dyn Fn(&Path) -> bool,
     /// Sees every file.
     pub guard: &'a Guard<'a>,
     /// The time.
@@ -179,6 +181,9 @@ impl Changes<'_> {
         }
         if self.hidden.hides(as_path) {
             return Some("hidden from this lane".to_owned());
+        }
+        if !(self.writable)(as_path) {
+            return Some("not among the files that this lane may change".to_owned());
         }
         (n_changes >= PATHS_MAX).then(|| format!("one of more than {PATHS_MAX} changes"))
     }

@@ -139,7 +139,9 @@ pub(crate) fn add_patch(
     let io = |doing| move |source| RunError::Io { doing, source };
     let hidden = plan.lane.hidden();
     let (repo, guard, now) = (ctx.repo, ctx.guard, (ctx.now)());
-    let changes = Changes { repo, tree: plan.tree, overlay, hidden, guard, now };
+    let writable = plan.lane.changes().allowed();
+    let writable = &writable;
+    let changes = Changes { repo, tree: plan.tree, overlay, hidden, writable, guard, now };
     let dir = scratch.join("patch");
     fs::create_dir(&dir).map_err(io("make a directory for the patch"))?;
     let patch = changes.patch(&dir)?;

@@ -483,6 +483,7 @@ fn run_confined(
         secrets: ctx.secrets.to_vec(),
         network: Network::new(plan.lane.network().to_vec()),
         caches: opened.iter().map(OpenCache::mount).collect(),
+        leftovers: scratch.leftovers(),
     };
     let mut passport =
         passport_of_a_crash(ctx, plan, id, checkout.tree_sha256, tool.into_iter().collect());

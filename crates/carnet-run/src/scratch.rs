@@ -66,6 +66,11 @@ impl Scratch {
         Ok(Scratch { root, lock_path, _lock: lock })
     }
 
+    /// Returns what is left of it when this process is killed during a run over a layer: the directory is empty then.
+    pub fn leftovers(&self) -> Vec<PathBuf> {
+        vec![self.root.clone(), self.lock_path.clone()]
+    }
+
     /// Returns the directory.
     pub fn path(&self) -> &Path {
         &self.root

@@ -89,6 +89,8 @@ pub struct SandboxSpec {
     pub network: Network,
     /// Directories that the command finds again, each under a throw-away layer of this run.
     pub caches: Vec<CacheMount>,
+    /// Files and empty directories of the caller's that are to go, in this order, should this process be killed.
+    pub leftovers: Vec<PathBuf>,
 }
 
 /// A directory seen at [`CACHES`], below its name. What the run writes there goes into its layer; the caller may keep it.
@@ -461,6 +463,7 @@ mod tests {
             secrets: vec![],
             network: Network::default(),
             caches: vec![],
+            leftovers: vec![],
         };
         change(&mut spec);
         spec.check()

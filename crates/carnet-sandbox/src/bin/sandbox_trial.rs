@@ -97,6 +97,7 @@ fn run(
         secrets: vec![],
         network: Network::default(),
         caches: vec![],
+        leftovers: vec![],
     };
     let attendance = Attendance {
         required: &required,

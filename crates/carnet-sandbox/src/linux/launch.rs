@@ -41,6 +41,8 @@ pub(super) struct Launched {
     pub info: OwnedFd,
     /// bwrap itself.
     pub bwrap: Pid,
+    /// The process group that it was started in.
+    group: Pid,
     /// Readable when bwrap has ended.
     pub bwrap_fd: OwnedFd,
     /// What lies over the workspace, where that was asked for.
@@ -50,11 +52,12 @@ pub(super) struct Launched {
     reaped: Option<Reaped>,
 }
 
-/// Starts bwrap for `spec`, which was checked.
+/// Starts bwrap for `spec`, which was checked, in the process group of the run's warden.
 pub(super) fn launch(
     bwrap: &Bwrap,
     spec: &SandboxSpec,
     become_account: Option<ServiceAccount>,
+    group: i32,
 ) -> Result<Launched, SandboxError> {
     let io = |doing: &'static str| move |source: io::Error| SandboxError::Io { doing, source };
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|error| io("make a pipe")(error.into()));
@@ -82,7 +85,7 @@ pub(super) fn launch(
     let mut command = Command::new(&bwrap.path);
     let (writable, mut overlay) = place_workspace(&mut command, spec, become_account)?;
     command.args(layers::plan(&writable, &spec.quota, &numbers, !spec.network.is_empty()));
-    command.env_clear().current_dir("/").process_group(0);
+    command.env_clear().current_dir("/").process_group(group);
     command.stdin(OwnedFd::from(inner_control)).stdout(inner_stdout).stderr(inner_stderr);
     if let (Some(account), None) = (become_account, &overlay) {
         // With a user id given, `std` clears the supplementary groups as well.
@@ -104,7 +107,9 @@ pub(super) fn launch(
     let bwrap_fd = pidfd_open(bwrap, PidfdFlags::empty());
     let bwrap_fd = bwrap_fd.map_err(|error| abandon(bwrap, error.into()))?;
     let (control, streams) = (Some(control), Some((stdout, stderr)));
-    Ok(Launched { control, streams, info, bwrap, bwrap_fd, overlay, init: None, reaped: None })
+    let group = Pid::from_raw(group).unwrap_or(bwrap);
+    let (init, reaped) = (None, None);
+    Ok(Launched { control, streams, info, bwrap, group, bwrap_fd, overlay, init, reaped })
 }
 
 impl Launched {
@@ -117,9 +122,9 @@ impl Launched {
 
     /// Kills bwrap as well; the kernel then kills its child.
     pub fn kill_bwrap(&self) {
-        // It leads a group of its own. While it still sets up, its child has not asked to die with it, and would wait for
-        // it forever. It is not reaped yet, so its number is still its own.
-        let _ = rustix::process::kill_process_group(self.bwrap, Signal::KILL);
+        // While it still sets up, its child has not asked to die with it, and would wait for it forever; but it is in the
+        // same group. The warden that leads the group goes with it, and has nothing to do any more.
+        let _ = rustix::process::kill_process_group(self.group, Signal::KILL);
     }
 
     /// Waits until the first process is gone, which is when the kernel has reaped all others; `at_most` so long.

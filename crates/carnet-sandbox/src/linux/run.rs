@@ -6,11 +6,12 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::CString,
     fs,
     io::{self, Read as _},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::fs::MetadataExt,
+        unix::{ffi::OsStringExt, fs::MetadataExt},
     },
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
@@ -30,11 +31,12 @@ use super::{
     limits::{self, Limits},
     procfs, receipt, rights,
     streams::Streams,
+    sys::warden::Warden,
     wire::{self, Assignment, FIRST_SECRET, Facts, Go, Report, Start},
 };
 use crate::{
     Attendance, BASE_ENVIRONMENT, Confined, Executable, Network, OverlayAfter, Probe, SandboxError,
-    SandboxSpec, ServiceAccount, floor,
+    SandboxSpec, ServiceAccount, Workspace, floor,
     proxy::{Proxy, Traffic},
 };
 
@@ -106,7 +108,10 @@ pub fn run_attended(
     let mut limits = limits::choose(&probe, spec);
     let holding = |limits: &dyn Limits| [limits.enforcement(), limits::supervised()].concat();
     floor::check(required, &probe, &holding(limits.as_ref()))?;
-    let launched = launch(&bwrap, spec, account)?;
+    // Dropped last, when nothing is left to watch over.
+    let warden = Warden::start(&leftovers(spec, limits.as_ref()))
+        .map_err(|source| SandboxError::Io { doing: "start the warden", source })?;
+    let launched = launch(&bwrap, spec, account, warden.group())?;
     let mut supervisor = Supervisor::new(launched, spec.quota.output_bytes, attendance)?;
     supervisor.assign(spec, account, &probe, limits.as_ref())?;
     let facts = supervisor.await_ready()?;
@@ -145,6 +150,16 @@ pub fn run_attended(
     let enforcement = receipt::receipt(spec, &probe, &bwrap, &seen, holding(limits.as_ref()));
     let (stdout, stderr) = supervisor.streams.finish();
     Ok(Confined { outcome, usage, enforcement, stdout, stderr, overlay })
+}
+
+/// Names what nobody else would remove if this process were killed, inner directories first.
+fn leftovers(spec: &SandboxSpec, limits: &dyn Limits) -> Vec<CString> {
+    let own = match &spec.workspace {
+        Workspace::Directory(_) => None,
+        Workspace::Overlay { mount_point, .. } => Some(mount_point.clone()),
+    };
+    let paths = limits.leftovers().into_iter().chain(own).chain(spec.leftovers.iter().cloned());
+    paths.filter_map(|path| CString::new(path.into_os_string().into_vec()).ok()).collect()
 }
 
 /// Returns whom to become: the service account where the caller is root, else nobody else.

@@ -8,6 +8,7 @@
 
 pub(in crate::linux) mod confine;
 pub(in crate::linux) mod layer;
+pub(in crate::linux) mod warden;
 
 use std::{
     io,

@@ -68,6 +68,7 @@ impl Bench {
             secrets: vec![],
             network: Network::default(),
             caches: vec![],
+            leftovers: vec![],
         }
     }
 

@@ -12,7 +12,7 @@ mod disk;
 mod polling;
 mod throttle;
 
-use std::{io, sync::OnceLock, time::Duration};
+use std::{io, path::PathBuf, sync::OnceLock, time::Duration};
 
 use carnet_core::{Enforcement, EnforcementLevel, LimitKind};
 
@@ -45,6 +45,9 @@ pub(super) trait Limits {
     /// Returns what the tree has used so far, as much as was seen. Asked before a kill, since the kernel does not
     /// account what ends with its namespace, and at the end.
     fn usage(&mut self) -> TreeUsage;
+
+    /// Returns directories that are left when the supervisor is killed, inner ones first; each is empty then.
+    fn leftovers(&self) -> Vec<PathBuf>;
 
     /// Returns what holds, by what, one item per limit.
     fn enforcement(&self) -> Vec<Enforcement>;

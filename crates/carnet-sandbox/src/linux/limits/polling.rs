@@ -8,6 +8,7 @@
 use std::{
     io,
     os::fd::OwnedFd,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -236,6 +237,10 @@ impl Polling {
 }
 
 impl Limits for Polling {
+    fn leftovers(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
     fn process_limits(&self) -> Vec<(ProcessLimit, u64)> {
         let wall_seconds = self.quota.wall_ms.div_ceil(1_000);
         let mut limits = vec![

@@ -68,6 +68,11 @@ impl Group {
         made
     }
 
+    /// Returns its directory.
+    pub fn path(&self) -> &Path {
+        &self.dir
+    }
+
     /// Writes one of the group's files.
     pub fn write(&self, file: &str, value: &str) -> io::Result<()> {
         write(&self.dir, file, value)

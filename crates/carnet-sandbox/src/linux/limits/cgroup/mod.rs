@@ -4,7 +4,13 @@ mod files;
 mod group;
 mod place;
 
-use std::{io, path::Path, rc::Rc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+    rc::Rc,
+    time::Duration,
+};
 
 use carnet_core::{Enforcement, EnforcementLevel, LimitKind, Quota};
 
@@ -151,6 +157,17 @@ impl Cgroups {
 }
 
 impl Limits for Cgroups {
+    fn leftovers(&self) -> Vec<PathBuf> {
+        let groups = self.held.iter().map(|held| &held.group).chain(&self.tree);
+        let mut paths: Vec<PathBuf> = groups.map(|group| group.path().to_owned()).collect();
+        // `carnet` itself goes with its last group.
+        let own = paths.iter().filter_map(|path| path.parent().map(Path::to_owned));
+        paths.extend(own.collect::<Vec<_>>());
+        let mut seen = BTreeSet::new();
+        paths.retain(|path| seen.insert(path.clone()));
+        paths
+    }
+
     fn process_limits(&self) -> Vec<(ProcessLimit, u64)> {
         self.polling.process_limits()
     }
