@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Walk, aws_key, everyone, github_token};
+use crate::support::{Walk, aws_key, everyone, github_token, root, which};
 
 /// A repository where a secret, an accepted secret and a secret file are staged.
 fn staged() -> Walk {
@@ -135,4 +135,73 @@ fn junit_has_a_failed_case_for_what_refuses_and_a_skipped_one_for_what_was_accep
     assert!(document.contains("name=\".env\"><failure "), "{document}");
     assert!(document.contains("name=\"b.yml:1\"><skipped message=\"accepted\"/>"), "{document}");
     assert!(!document.contains(&aws_key()) && !document.contains(&github_token()));
+}
+
+const SCHEMA: &str = "tests/corpus/sarif/sarif-schema-2.1.0.json";
+
+/// Holds a log against the schema with a validator that is not ours, and with Python's where it is installed.
+fn is_valid(walk: &Walk, log: &str) -> Result<(), String> {
+    let path = root().join(SCHEMA);
+    let mut schemas = boon::Schemas::new();
+    let schema = boon::Compiler::new().compile(path.to_str().unwrap(), &mut schemas).unwrap();
+    let instance: Value = serde_json::from_str(log).unwrap();
+    let said = schemas.validate(&instance, schema).map_err(|error| format!("{error:#}"));
+    let python = |code: &str| {
+        let code = format!("import sys, json, jsonschema\n{code}");
+        let schema = std::fs::read_to_string(&path).unwrap();
+        let input = format!("[{schema}, {log}]");
+        walk.runner(&which("python3")).args(["-c", &code]).stdin(input.into_bytes()).run()
+    };
+    if python("").code != Some(0) {
+        eprintln!("skipped: python3 has no jsonschema here (pip install jsonschema)");
+        return said;
+    }
+    let ran = python(
+        "schema, log = json.load(sys.stdin)\n\
+         jsonschema.Draft7Validator.check_schema(schema)\n\
+         sys.exit(0 if jsonschema.Draft7Validator(schema).is_valid(log) else 9)",
+    );
+    assert_eq!(ran.code, Some(if said.is_ok() { 0 } else { 9 }), "{}", ran.stderr);
+    said
+}
+
+#[test]
+fn what_sarif_is_written_for_secrets_licences_and_personal_data_fits_the_schema() {
+    let walk = staged();
+    for (name, text) in carnet_policy::built_in_files() {
+        walk.write(name, text);
+    }
+    let policy =
+        format!("{}\n[licences]\nallow = [\"MIT\"]\n", include_str!("../../policy/content.toml"));
+    walk.write("policy/content.toml", policy);
+    walk.git(&["add", "policy", "allowlists"]).expect_code(0);
+    walk.git(&["commit", "-qnm", "policy", "--", "policy", "allowlists"]).expect_code(0);
+    walk.git(&["config", "carnet.policyRef", "HEAD"]).expect_code(0);
+    walk.write("x.c", "// SPDX-License-Identifier: GPL-3.0-only\n");
+    walk.write("people.csv", ["name,ssn\nAda,536-", "90-4399\n"].concat());
+    walk.git(&["add", "-A"]).expect_code(0);
+    let text = scan(&walk, "sarif");
+    is_valid(&walk, &text).unwrap();
+    let log: Value = serde_json::from_str(&text).unwrap();
+    let run = &log["runs"][0];
+    let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+    let ids: Vec<&str> = rules.iter().map(|rule| rule["id"].as_str().unwrap()).collect();
+    assert!(ids.is_sorted());
+    for id in ["aws-access-key-id", "licence-unlisted", "pii-us-ssn"] {
+        assert!(ids.contains(&id), "{ids:?}");
+    }
+    for result in run["results"].as_array().unwrap() {
+        let idx = result["ruleIndex"].as_u64().expect("every result has its descriptor");
+        assert_eq!(ids[idx as usize], result["ruleId"]);
+    }
+    for (from, to) in [
+        ("\"2.1.0\"", "\"2.2\""),
+        ("startLine\": ", "startLine\": -"),
+        ("\"results\"", "\"result\""),
+    ] {
+        assert!(is_valid(&walk, &text.replacen(from, to, 1)).is_err(), "{to}");
+    }
+    walk.git(&["reset", "-q", "--hard"]).expect_code(0);
+    let clean = walk.carnet(&["scan", "--staged", "--format", "sarif"]).expect_code(0).stdout;
+    is_valid(&walk, &clean).unwrap();
 }

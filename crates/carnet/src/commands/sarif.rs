@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use carnet_core::{Decision, Origin, Severity};
+use carnet_core::{Decision, Finding, Origin, Severity};
 use carnet_guard::{Examination, Met, Suppressed, SuppressedBy};
-use carnet_scan::{Rule, RuleSet};
+use carnet_scan::{RuleSet, UNEXAMINED, personal_rules};
 use serde::Serialize;
 
 /// The log file (§3.13).
@@ -196,18 +196,19 @@ impl Log {
     /// Makes the log of an examination.
     pub fn new(rules: &RuleSet, examination: &Examination) -> Log {
         let suppressed = &examination.suppressed;
-        let mut met: Vec<&Rule> = rules.rules().iter().collect();
-        met.retain(|rule| {
-            let is_met = |met: &Met| met.finding.rule_id == rule.id();
-            examination.findings.iter().any(is_met) || suppressed.iter().any(|it| is_met(&it.met))
-        });
-        let standing = examination.findings.iter().map(|finding| result(&met, finding, vec![]));
-        let accepted = suppressed.iter().map(|it| result(&met, &it.met, vec![suppression(it)]));
+        let all = || examination.findings.iter().chain(suppressed.iter().map(|it| &it.met));
+        let mut of_rules: BTreeMap<&str, &Finding> = BTreeMap::new();
+        for finding in all().map(|met| &met.finding) {
+            of_rules.entry(&finding.rule_id).or_insert(finding);
+        }
+        let ids: Vec<&str> = of_rules.keys().copied().collect();
+        let standing = examination.findings.iter().map(|finding| result(&ids, finding, vec![]));
+        let accepted = suppressed.iter().map(|it| result(&ids, &it.met, vec![suppression(it)]));
         let results = standing.chain(accepted).collect();
         let driver = ToolComponent {
             name: "carnet",
             semantic_version: env!("CARGO_PKG_VERSION"),
-            rules: met.iter().map(|rule| descriptor(rule)).collect(),
+            rules: of_rules.values().map(|finding| descriptor(rules, finding)).collect(),
         };
         Log {
             schema: "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
@@ -222,18 +223,32 @@ impl Log {
     }
 }
 
-fn descriptor(rule: &Rule) -> ReportingDescriptor {
-    let severity = rule.severity();
+/// Describes the rule of a finding: one of a rule file, a kind of personal data, or what the policy says of licences.
+fn descriptor(rules: &RuleSet, finding: &Finding) -> ReportingDescriptor {
+    let id = finding.rule_id.as_str();
+    let of_file = rules.rules().iter().find(|rule| rule.id() == id);
+    let personal = personal_rules().find(|rule| rule.id == id);
+    let (text, help_uri, kind) = match (of_file, personal) {
+        (Some(rule), _) => (rule.description(), rule.references().first().cloned(), "secret"),
+        (None, Some(rule)) => (rule.description, rule.reference.map(str::to_owned), "privacy"),
+        (None, None) if id == UNEXAMINED => {
+            ("content that was not examined in full", None, "secret")
+        }
+        (None, None) => (licence_rule(id), None, "licence"),
+    };
+    let (severity, confidence) = of_file.map_or((finding.severity, finding.confidence), |rule| {
+        (rule.severity(), rule.confidence())
+    });
     ReportingDescriptor {
-        id: rule.id().to_owned(),
-        short_description: Message { text: escaped(rule.description()) },
-        help_uri: rule.references().first().cloned(),
+        id: id.to_owned(),
+        short_description: Message { text: escaped(text) },
+        help_uri,
         default_configuration: ReportingConfiguration {
             level: if severity >= Severity::Medium { "error" } else { "warning" },
         },
         properties: RuleProperties {
-            tags: ["security", "secret"],
-            precision: rule.confidence().name(),
+            tags: ["security", kind],
+            precision: confidence.name(),
             security_severity: match severity {
                 Severity::Low => "3.0",
                 Severity::Medium => "5.5",
@@ -244,12 +259,25 @@ fn descriptor(rule: &Rule) -> ReportingDescriptor {
     }
 }
 
-fn result(rules: &[&Rule], met: &Met, suppressions: Vec<Suppression>) -> ResultObject {
+/// What the rules of `[licences]` in the content policy look for, in a few words.
+fn licence_rule(id: &str) -> &'static str {
+    match id {
+        "licence-denied" => "a licence that the policy denies",
+        "licence-review" => "a licence that the policy wants looked at",
+        "licence-unlisted" => "a licence that the policy does not list",
+        "licence-modified" => "a licence text with other words than the licence",
+        "licence-unknown" => "a tag or name that is no known licence",
+        "licence-header" => "a file without the header that the policy asks for",
+        _ => "a licence that the policy refuses",
+    }
+}
+
+fn result(rule_ids: &[&str], met: &Met, suppressions: Vec<Suppression>) -> ResultObject {
     let finding = &met.finding;
     let text = format!("{} {}", finding.description, finding.masked);
     ResultObject {
         rule_id: finding.rule_id.clone(),
-        rule_index: rules.iter().position(|rule| rule.id() == finding.rule_id),
+        rule_index: rule_ids.iter().position(|id| *id == finding.rule_id),
         level: level(met.decision),
         message: Message { text: escaped(&text) },
         locations: location(met).into_iter().collect(),
