@@ -2,7 +2,7 @@
 
 use carnet_testkit::TestRepo;
 
-use crate::support::{Walk, everyone, github_token};
+use crate::support::{Walk, aws_key, everyone, github_token};
 
 fn walk() -> Walk {
     Walk::initialised("echo hello >README", everyone()[0])
@@ -76,4 +76,40 @@ fn a_push_is_refused_for_the_message_of_a_commit_or_a_tag() {
     walk.git(&["commit", "-q", "--no-verify", "--allow-empty", "-m", &leaky()]).expect_code(0);
     let said = walk.git(&["push", "-q", "origin", "HEAD:refs/heads/main"]).expect_code(1).stderr;
     assert!(said.contains("message of commit"), "{said}");
+}
+
+/// A file's name with an AWS key in it.
+fn telling_name() -> String {
+    format!("notes-{}.txt", aws_key())
+}
+
+#[test]
+fn a_secret_in_the_name_of_a_file_or_a_ref_is_refused_and_not_shown() {
+    let walk = Walk::initialised("echo hello >README", everyone()[0]);
+    let key = aws_key();
+    let name = telling_name();
+    walk.write(&name, "nothing\n");
+    walk.git(&["add", "-A"]).expect_code(0);
+    let ran = walk.git(&["commit", "-m", "a name"]).expect_code(1);
+    let told = "name of file `notes-[REDACTED:aws-access-key-id].txt`";
+    assert!(ran.stderr.contains(told) && !ran.stderr.contains(&key), "{}", ran.stderr);
+    walk.git(&["commit", "-qnm", "round the hook"]).expect_code(0);
+    walk.write(&name, "more\n");
+    walk.commit_round_the_hook(&[]);
+    for _ in 0..2 {
+        let ran = walk.carnet(&["scan", "--history"]).expect_code(1);
+        assert_eq!(ran.stderr.matches(told).count(), 1, "{}", ran.stderr);
+    }
+    let server = TestRepo::without_repository();
+    server.git(&["init", "-q", "--bare", "."]);
+    walk.git(&["reset", "-q", "--hard", "HEAD~2"]).expect_code(0);
+    let url = server.path().display().to_string();
+    let branch = format!("HEAD:refs/heads/fix-{key}");
+    let ran = walk.git(&["push", &url, &branch]).expect_code(1);
+    let told = "name of ref `refs/heads/fix-[REDACTED:aws-access-key-id]`";
+    assert!(ran.stderr.contains(told), "{}", ran.stderr);
+    assert_eq!(server.git(&["for-each-ref"]), "");
+    walk.git(&["branch", &format!("fix-{key}")]).expect_code(0);
+    let ran = walk.carnet(&["scan", "--history"]).expect_code(1);
+    assert!(ran.stderr.contains(told), "{}", ran.stderr);
 }

@@ -1,5 +1,7 @@
 //! Looking at contents: staged blobs, logs, artifacts, arguments.
 
+use std::collections::HashMap;
+
 use carnet_core::{
     Content, Decision, Digest, Finding, Fingerprint, GitOid, Origin, Reason, RepoPath, Timestamp,
     Verdict,
@@ -335,6 +337,12 @@ impl<'a> Guard<'a> {
             tally.n_contents += 1;
             tally.n_bytes += content.bytes.len() as u64;
         }
+        let is_name_clean = match &content.origin {
+            Origin::Staged(path) | Origin::Committed(path) => {
+                self.look_at_name("name of file", path.as_bytes(), commit_id, now, tally)
+            }
+            _ => true,
+        };
         let mut scanned = scan(self.rules, &self.key, content);
         scanned.findings.retain(|finding| !crate::published::is_in_roster(finding));
         let n_before = scanned.findings.len();
@@ -344,13 +352,35 @@ impl<'a> Guard<'a> {
         let unread = scanned.unread.iter().map(|unread| unread.finding(&self.key, &content.origin));
         let findings: Vec<Finding> = unread.chain(scanned.findings).chain(licences).collect();
         // What is quiet for the sake of who asks is not clean for another.
-        let is_clean = findings.is_empty() && scanned.allowed.is_empty() && !is_published;
+        let is_clean =
+            findings.is_empty() && scanned.allowed.is_empty() && !is_published && is_name_clean;
         self.sort_out(findings, content, commit_id, now, tally);
         tally.suppressed.extend(scanned.allowed.into_iter().map(|allowed| Suppressed {
             met: self.met(allowed.finding, content, commit_id, now),
             by: SuppressedBy::InSource { reason: allowed.reason },
         }));
         is_clean
+    }
+
+    /// Scans a name that git shows to everyone, as a text of its own; tells whether nothing is in it.
+    pub(crate) fn look_at_name(
+        &self,
+        whose: &str,
+        name: &[u8],
+        commit_id: Option<GitOid>,
+        now: Timestamp,
+        tally: &mut Tally,
+    ) -> bool {
+        let mut content =
+            Content { origin: Origin::Message(whose.to_owned()), bytes: name.to_vec() };
+        let Scan { findings, unread, .. } = scan(self.rules, &self.key, &content);
+        if findings.is_empty() && unread.is_empty() {
+            return true;
+        }
+        // The report names it without what is secret in it.
+        let (shown, _) = redact_findings(self.rules, &self.key, &content);
+        content.origin = Origin::Message(format!("{whose} `{}`", String::from_utf8_lossy(&shown)));
+        self.look(&content, commit_id, now, tally)
     }
 
     fn met(
@@ -489,6 +519,18 @@ impl Tally {
         self.n_contents += std::mem::take(&mut other.n_contents);
         self.n_bytes += std::mem::take(&mut other.n_bytes);
         self.n_known += std::mem::take(&mut other.n_known);
+    }
+
+    /// Drops what was met before with the same name and fingerprint by another commit: the first that brought it is told.
+    pub(crate) fn retain_first(&mut self) {
+        let mut first = HashMap::new();
+        let mut is_first = |met: &Met| {
+            let Finding { rule_id, fingerprint, origin, .. } = &met.finding;
+            let key = (rule_id.clone(), *fingerprint, origin.name());
+            *first.entry(key).or_insert(met.commit_id) == met.commit_id
+        };
+        self.findings.retain(&mut is_first);
+        self.suppressed.retain(|it| is_first(&it.met));
     }
 
     /// Adds another, met later.

@@ -60,6 +60,7 @@ impl Guard<'_> {
         let mut nothing = KnownHistory::nothing(self.kept_verdicts_digest(now));
         let (tally, _) = self.looking(repo, &mut nothing, now, on_progress, |looking| {
             looking.covered = covered;
+            looking.add_names(tips.iter().map(|(_, name)| name.as_str()));
             looking.walk(revisions)?;
             for change in history::named_without_commit(repo, tips)? {
                 looking.add(Piece::File(change))?;
@@ -71,6 +72,8 @@ impl Guard<'_> {
     }
 
     /// Examines every file of every commit that a ref reaches, and what refs name without a commit.
+    ///
+    /// Of a secret that stays in a file for many commits, the first is told.
     ///
     /// `known` is what earlier scans found clean; it is brought up to date, and saved by the caller.
     ///
@@ -100,6 +103,7 @@ impl Guard<'_> {
             for piece in again {
                 looking.add(piece)?;
             }
+            looking.add_names(history::ref_names(repo)?.iter().map(String::as_str));
             looking.walk(&Revisions { options, revisions })?;
             let without_commit = history::refs_without_commit(repo)?;
             for change in history::named_without_commit(repo, &without_commit)? {
@@ -124,7 +128,9 @@ impl Guard<'_> {
             let mut looking = Looking {
                 known,
                 on_progress,
+                guard: self,
                 repo,
+                now,
                 workers: Workers::new(self, repo, now, scope),
                 seen: HashSet::new(),
                 waiting: Batch::default(),
@@ -144,7 +150,9 @@ impl Guard<'_> {
 struct Looking<'l, 's, 'e> {
     known: &'l mut KnownHistory,
     on_progress: &'l mut dyn FnMut(Progress),
+    guard: &'e Guard<'e>,
     repo: &'e Repo,
+    now: Timestamp,
     workers: Workers<'s, 'e>,
     /// Pieces that were added already, 16 bytes each: a million files take 16 MB and some.
     seen: HashSet<PieceKey>,
@@ -156,7 +164,7 @@ struct Looking<'l, 's, 'e> {
     inner_tags: Vec<GitOid>,
     /// Commits whose files need no look.
     covered: HashSet<GitOid>,
-    /// Files that were known to be clean, and everything that was looked at.
+    /// Files that were known to be clean, how much was looked at, and what names of refs hold.
     counted: Tally,
     n_commits: usize,
 }
@@ -168,6 +176,14 @@ impl Looking<'_, '_, '_> {
             self.n_commits += usize::from(matches!(piece, Piece::Message(_)));
             self.add(piece)
         })
+    }
+
+    /// Looks at the names of refs.
+    fn add_names<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
+        for name in names {
+            let (guard, now) = (self.guard, self.now);
+            guard.look_at_name("name of ref", name.as_bytes(), None, now, &mut self.counted);
+        }
     }
 
     /// Looks at the messages of tags, and of the tags that they name; ends, as no piece is looked at twice.
@@ -245,6 +261,7 @@ impl Looking<'_, '_, '_> {
             tally.append(met);
             unclean.extend(pieces);
         }
+        tally.retain_first();
         Ok((tally, unclean))
     }
 }

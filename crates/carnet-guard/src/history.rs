@@ -356,6 +356,12 @@ pub(crate) fn refs_without_commit(repo: &Repo) -> Result<Vec<(GitOid, String)>, 
     Ok(tips)
 }
 
+/// Returns the names of all refs.
+pub(crate) fn ref_names(repo: &Repo) -> Result<Vec<String>, HistoryError> {
+    let answer = answer("for-each-ref", git(repo)?.args(["for-each-ref", "--format=%(refname)"]))?;
+    Ok(String::from_utf8_lossy(&answer).lines().map(str::to_owned).collect())
+}
+
 /// Returns the commits that refs and HEAD name, each once.
 pub(crate) fn tips(repo: &Repo) -> Result<Vec<GitOid>, HistoryError> {
     let answer = answer("rev-list", git(repo)?.args(["rev-list", "--all", "--no-walk"]))?;
