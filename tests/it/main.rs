@@ -6,6 +6,7 @@ mod architecture;
 mod artifacts;
 mod attacks;
 mod attest;
+mod audit;
 mod backup;
 mod bad_input;
 mod baseline;

@@ -37,14 +37,15 @@ pub enum NotesJoined {
     Merged,
 }
 
-/// Returns the refspecs that bring a remote's ledgers, locked runs, checkpoints, artifacts put by hand and notes, into a namespace of their own: what this clone wrote is in
+/// Returns the refspecs that bring a remote's ledgers, locked runs, checkpoints, artifacts put by hand, audit logs and notes, into a namespace of their own: what this clone wrote is in
 /// none of them, so a `git fetch --prune` takes nothing of it.
-pub fn fetch_refspecs(remote: &str) -> [String; 5] {
+pub fn fetch_refspecs(remote: &str) -> [String; 6] {
     [
         ("carnet/ledger", "ledger"),
         ("carnet/locked", "locked"),
         ("carnet/checkpoint", "checkpoint"),
         ("carnet/artifacts", "artifacts"),
+        ("carnet/audit", "audit"),
         ("notes/carnet", "notes"),
     ]
     .map(|(theirs, ours)| format!("+refs/{theirs}/*:refs/carnet/remotes/{remote}/{ours}/*"))

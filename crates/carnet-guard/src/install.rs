@@ -32,7 +32,7 @@ const PRE_PUSH: &str = "pre-push";
 /// The event of every change of a ref, given refs on standard input; most of them are none of ours.
 const REFERENCE_TRANSACTION: &str = "reference-transaction";
 /// The lines about refs that only grow, for `grep -E`.
-const GROWING_REFS: &str = " refs/(notes/carnet|carnet/(ledger|locked|checkpoint))/";
+const GROWING_REFS: &str = " refs/(notes/carnet|carnet/(ledger|locked|checkpoint|audit))/";
 
 /// The first git that takes hooks from configuration.
 const CONFIG_HOOKS_SINCE: (u32, u32, u32) = (2, 54, 0);

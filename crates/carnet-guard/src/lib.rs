@@ -26,11 +26,11 @@ mod push;
 
 mod protected;
 
-mod audit;
+pub mod audit;
 
 mod install;
 
-pub use audit::{AuditError, AuditEvent, append_audit};
+pub use audit::{AuditError, AuditEvent, AuditKind, append_audit};
 pub use columns::TextColumns;
 pub use examine::{ArtifactScan, Examination, ExamineError, Guard, Met, Suppressed, SuppressedBy};
 pub use examine_history::Progress;

@@ -1,4 +1,4 @@
-//! Refs that only grow: locked runs, checkpoints, ledgers and their notes. What would rewrite one is refused, and so is
+//! Refs that only grow: locked runs, checkpoints, the audit log, ledgers and their notes. What would rewrite one is refused, and so is
 //! deleting what must not be lost.
 //!
 //! Asked by `reference-transaction` here and by `update` and `pre-receive` on a server. Hooks can be gone round; `carnet
@@ -12,7 +12,7 @@ use carnet_git::{ProgramError, RefError, Repo};
 use crate::push::{PushError, PushGate, RefChange};
 
 /// Refs that are neither rewritten nor deleted.
-const KEPT: [&str; 2] = ["refs/carnet/locked/", "refs/carnet/checkpoint/"];
+const KEPT: [&str; 3] = ["refs/carnet/locked/", "refs/carnet/checkpoint/", "refs/carnet/audit/"];
 /// Refs that are not rewritten; days that expired may be deleted.
 const GROWING: [&str; 2] = ["refs/carnet/ledger/", "refs/notes/carnet/"];
 

@@ -5,7 +5,7 @@
 //! differs from the base), when it was given under the very policy and rules that decide here, and when a key that is trusted here
 //! signed it. Whoever reads them decides whether they count at all; `docs/format/notes.md` has the form.
 //!
-//! Signing and verifying is the caller's: keys are not this room's.
+//! Signing and verifying is the caller's.
 
 use std::collections::{HashMap, HashSet};
 

@@ -2,7 +2,7 @@
 //! checkpoint. The form is `docs/format/ledger.md`.
 //!
 //! One chain of commits a writer, `refs/carnet/checkpoint/<writer>`. A checkpoint names each chain of runs that the clone has,
-//! its own and others', by tip, length and Merkle root: SHA-256 over what was signed, whatever hash git uses.
+//! its own and others', and each day of the audit logs, by tip, length and Merkle root: SHA-256 over what was signed, whatever hash git uses.
 
 use carnet_access::{
     dsse::{Signatures, VerifyError},
@@ -10,6 +10,7 @@ use carnet_access::{
 };
 use carnet_core::{Digest, GitOid, Timestamp};
 use carnet_git::{ChainError, CommitSpec, RefError, Repo, TreeSpec, WriteError};
+use carnet_guard::audit::{AuditChain, Problem, Severity, verify_audit};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -21,6 +22,9 @@ use crate::{
 pub const CHECKPOINT_FORMAT: &str = "carnet/checkpoint/1";
 /// DSSE payload type of a checkpoint.
 pub const CHECKPOINT_PAYLOAD_TYPE: &str = "application/vnd.carnet.checkpoint+json";
+
+/// Names of chains that are days of audit logs.
+pub(crate) const AUDIT_CHAINS: &str = "audit/";
 
 /// Where every chain stood at one time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +48,7 @@ pub struct Checkpoint {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChainState {
-    /// `ledger/<writer>/<day>` or `locked/<writer>/<month>`, wherever this clone keeps it.
+    /// `ledger/<writer>/<day>`, `locked/<writer>/<month>` or `audit/<writer>/<day>`, wherever this clone keeps it.
     pub name: String,
     /// Its newest event commit.
     pub tip: GitOid,
@@ -107,6 +111,14 @@ pub fn write(
     let mut states: Vec<ChainState> = vec![];
     for (ref_name, tip) in chains(repo)? {
         let state = chain_state(repo, &ref_name, tip)?;
+        match states.iter_mut().find(|known| known.name == state.name) {
+            Some(known) if known.n_events < state.n_events => *known = state,
+            Some(_) => {}
+            None => states.push(state),
+        }
+    }
+    for chain in verify_audit(repo, &[], None)?.chains {
+        let Some(state) = audit_state(&chain) else { continue };
         match states.iter_mut().find(|known| known.name == state.name) {
             Some(known) if known.n_events < state.n_events => *known = state,
             Some(_) => {}
@@ -179,6 +191,63 @@ fn chain_state(repo: &Repo, ref_name: &str, tip: GitOid) -> Result<ChainState, C
     leaves.reverse();
     let name = chain_name(ref_name).to_owned();
     Ok(ChainState { name, tip, n_events: leaves.len() as u64, root: merkle_root(&leaves) })
+}
+
+fn audit_state(chain: &AuditChain) -> Option<ChainState> {
+    Some(ChainState {
+        name: chain.name.clone(),
+        tip: *chain.commits.last()?,
+        n_events: chain.leaves.len() as u64,
+        root: merkle_root(&chain.leaves),
+    })
+}
+
+/// Returns what the newest checkpoints of each writer, own and fetched, say of audit logs and does not hold: entries may follow,
+/// none may be gone or changed. Checkpoints that are broken or not by a trusted key are left to `verify_all`.
+///
+/// # Errors
+///
+/// [`RefError`] when the refs cannot be listed.
+pub fn audit_against_checkpoints(
+    repo: &Repo,
+    trusted: &[PublicKey],
+    chains: &[AuditChain],
+) -> Result<Vec<Problem>, RefError> {
+    let mut problems = vec![];
+    for (ref_name, tip) in checkpoints(repo)? {
+        let Ok(signed) = SignedCheckpoint::read(repo, tip) else { continue };
+        if signed.verify(trusted).is_err() {
+            continue;
+        }
+        let states = signed.checkpoint.chains.iter();
+        for state in states.filter(|state| state.name.starts_with(AUDIT_CHAINS)) {
+            if !chains.iter().any(|chain| reaches(chain, state)) {
+                let message = format!(
+                    "it held {} entries at {} by {ref_name}; they are gone or were changed",
+                    state.n_events, signed.checkpoint.at
+                );
+                let severity = Severity::Wrong;
+                problems.push(Problem { severity, subject: state.name.clone(), message });
+            }
+        }
+    }
+    Ok(problems)
+}
+
+fn reaches(chain: &AuditChain, state: &ChainState) -> bool {
+    let n_events = usize::try_from(state.n_events).unwrap_or(usize::MAX);
+    chain.name == state.name
+        && chain.leaves.get(..n_events).is_some_and(|leaves| merkle_root(leaves) == state.root)
+}
+
+/// Returns every ref of checkpoints with its tip, own and fetched.
+pub(crate) fn checkpoints(repo: &Repo) -> Result<Vec<(String, GitOid)>, RefError> {
+    let mut refs = repo.list_refs("refs/carnet/checkpoint/")?;
+    let fetched = repo.list_refs("refs/carnet/remotes/")?;
+    refs.extend(
+        fetched.into_iter().filter(|(name, _)| name.split('/').nth(4) == Some("checkpoint")),
+    );
+    Ok(refs)
 }
 
 /// A checkpoint as it was read.

@@ -18,6 +18,8 @@ use crate::{
 
 /// The notes that clones share.
 const NOTES: [&str; 2] = [PASSPORT_NOTES, GUARD_NOTES];
+/// The configuration key that lets the audit log travel too, when it is `true`: it names paths and accounts.
+const SHARE_AUDIT: &str = "carnet.shareAudit";
 /// Most rounds of fetch, join and push while others push at the same time.
 const ROUNDS_MAX: u32 = 20;
 
@@ -67,6 +69,9 @@ pub enum SyncError {
 fn own_refs(repo: &Repo, writer: &str) -> Result<Vec<(String, GitOid)>, RefError> {
     let mut refs = repo.list_refs(&format!("refs/carnet/ledger/{writer}/"))?;
     refs.extend(repo.list_refs(&format!("refs/carnet/locked/{writer}/"))?);
+    if repo.config_get(SHARE_AUDIT).is_some_and(|value| value == "true") {
+        refs.extend(repo.list_refs(&format!("refs/carnet/audit/{writer}/"))?);
+    }
     for name in [checkpoint_ref(writer), shelf_ref(writer)] {
         refs.extend(repo.read_ref(&name)?.map(|tip| (name, tip)));
     }

@@ -6,36 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use carnet_access::{dsse::VerifyError, keys::PublicKey};
 use carnet_core::{Digest, GitOid, RunId};
 use carnet_git::{CommitSignature, RefError, Repo};
+pub use carnet_guard::audit::{Problem, Severity};
 
 use crate::{
-    checkpoint::{ChainState, SignedCheckpoint, chain_name, leaf, merkle_root},
+    checkpoint::{
+        AUDIT_CHAINS, ChainState, SignedCheckpoint, chain_name, checkpoints, leaf, merkle_root,
+    },
     event::{EventKind, SignedEvent},
     ledger::{LedgerEntry, chains, read_event, read_passport},
     record::describe_chain,
     verify::{TreeDigests, verify_with},
 };
-
-/// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Something is not what was recorded.
-    Wrong,
-    /// It holds together, and is signed by someone who is not trusted here.
-    Untrusted,
-    /// Worth knowing: a day that is no longer kept.
-    Note,
-}
-
-/// One thing that does not hold.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Problem {
-    /// How bad it is.
-    pub severity: Severity,
-    /// The ref or the run.
-    pub subject: String,
-    /// What is wrong, as a lowercase fragment.
-    pub message: String,
-}
 
 /// What was looked at and what does not hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -85,15 +66,6 @@ pub fn verify_all(
     all.report.problems.sort();
     all.report.problems.dedup();
     Ok(all.report)
-}
-
-fn checkpoints(repo: &Repo) -> Result<Vec<(String, GitOid)>, RefError> {
-    let mut refs = repo.list_refs("refs/carnet/checkpoint/")?;
-    let fetched = repo.list_refs("refs/carnet/remotes/")?;
-    refs.extend(
-        fetched.into_iter().filter(|(name, _)| name.split('/').nth(4) == Some("checkpoint")),
-    );
-    Ok(refs)
 }
 
 /// One chain as it was read, oldest event first.
@@ -348,7 +320,9 @@ impl Verification<'_> {
             newest.get_or_insert(signed);
         }
         let Some(newest) = newest else { return };
-        for state in &newest.checkpoint.chains {
+        // What it says of audit logs is held by their own verification.
+        let runs = |state: &&ChainState| !state.name.starts_with(AUDIT_CHAINS);
+        for state in newest.checkpoint.chains.iter().filter(runs) {
             self.stands(ref_name, &newest, state);
         }
     }

@@ -95,6 +95,12 @@ pub enum Command {
         after_help = "Examples:\n  carnet verify          on any clone that has the refs\n  carnet verify --json\n\nExit code 0 when all holds, 1 when something is wrong, 4 when someone's key is not trusted here."
     )]
     Verify(JsonArgs),
+    /// Read, verify, review and export the audit log.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  carnet audit log --since 2026-11-01\n  carnet audit verify                on any clone that has the refs\n  carnet audit review                what was unusual in the last seven days, and why\n  carnet audit export --form csv -o audit.csv"
+    )]
+    Audit(crate::commands::audit::AuditCommand),
     /// Sign where every chain of runs stands now, so that a later rewrite shows.
     #[command(
         after_help = "Examples:\n  carnet checkpoint      `carnet sync` makes one a day by itself\n\nKept under refs/carnet/checkpoint/<writer>; `carnet verify` compares with it on any clone."

@@ -6,10 +6,10 @@ use carnet_access::{dsse::Signatures, keys::PublicKey};
 use carnet_core::ExitCode;
 use carnet_git::{ObjectError, StagedError};
 use carnet_guard::{
-    AuditEvent, COMMIT_MSG, EVENTS, Examination, ExamineError, FINDINGS_FILE, Guard, HistoryError,
-    Met, PushError, PushGate, RECEIPT_TYPE, RefChange, Refused, SHIM_VERSION, SuppressionsError,
-    Verifier, append_audit, parse_transaction, pushed_suppressions, refused_change,
-    staged_suppressions, suppressions_in_force,
+    AuditEvent, AuditKind, COMMIT_MSG, EVENTS, Examination, ExamineError, FINDINGS_FILE, Guard,
+    HistoryError, Met, PushError, PushGate, RECEIPT_TYPE, RefChange, Refused, SHIM_VERSION,
+    SuppressionsError, Verifier, append_audit, parse_transaction, pushed_suppressions,
+    refused_change, staged_suppressions, suppressions_in_force,
 };
 use carnet_policy::Suppressions;
 
@@ -224,7 +224,13 @@ fn answer(
         ));
         return Ok(ExitCode::Done);
     }
-    audit(ui, workspace, "refusal", event, &examination.findings.iter().collect::<Vec<_>>());
+    audit(
+        ui,
+        workspace,
+        AuditKind::Refusal,
+        event,
+        &examination.findings.iter().collect::<Vec<_>>(),
+    );
     let n_findings = report::count(examination.findings.len(), "finding");
     let mut refusal = CommandError::new(ExitCode::Refused, format!("the {what}, for {n_findings}"));
     let mut hints: Vec<_> =
@@ -235,18 +241,12 @@ fn answer(
 }
 
 /// Keeps what happened, where there is a key to keep it under; a server has none.
-pub fn audit(ui: &Ui, workspace: &Workspace, what: &'static str, gate: &str, findings: &[&Met]) {
+pub fn audit(ui: &Ui, workspace: &Workspace, what: AuditKind, gate: &str, findings: &[&Met]) {
     let Ok(key) = workspace.key() else { return };
-    let event = AuditEvent {
-        format: "carnet/audit/1",
-        event: what,
-        at_gate: gate.to_owned(),
-        writer: key.public().writer(),
-        at: now(),
-        findings: findings.iter().map(|met| audit_line(met)).collect(),
-        previous: None,
-    };
-    if let Err(error) = append_audit(&workspace.repo, &event) {
+    let mut event = AuditEvent::new(what, gate, now());
+    event.findings = findings.iter().map(|met| audit_line(met)).collect();
+    if let Err(error) = append_audit(&workspace.repo, &key, &[event]) {
+        let what = what.word();
         ui.err(&format!("carnet: the {what} could not be written to the audit log: {error}\n"));
     }
 }

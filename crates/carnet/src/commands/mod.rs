@@ -3,6 +3,7 @@
 mod annotations;
 pub mod artifact;
 mod attest;
+pub mod audit;
 pub mod backup;
 pub mod baseline;
 pub mod cache;
@@ -60,6 +61,7 @@ pub fn dispatch(ui: &Ui, command: Command) -> CommandResult {
         Command::Sandbox(args) => sandbox::sandbox(ui, args),
         Command::Runs(args) => runs::runs(ui, &args),
         Command::Show(args) => show::show(ui, &args),
+        Command::Audit(command) => audit::audit(ui, &command),
         Command::Verify(args) => verify::verify(ui, &args),
         Command::Checkpoint(args) => verify::checkpoint(ui, &args),
         Command::Passport(PassportCommand::Verify(args)) => passport::verify(ui, &args),

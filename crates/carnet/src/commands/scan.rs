@@ -10,8 +10,8 @@ use carnet_access::dsse::Signatures;
 use carnet_core::{Content, ExitCode, Origin};
 use carnet_git::{Author, OpenError, Repo};
 use carnet_guard::{
-    Examination, Guard, GuardReceipt, KnownHistory, LookedOver, Met, Newcomers, RECEIPT_TYPE,
-    Revisions, write_receipts,
+    AuditKind, Examination, Guard, GuardReceipt, KnownHistory, LookedOver, Met, Newcomers,
+    RECEIPT_TYPE, Revisions, write_receipts,
 };
 use carnet_policy::ContentPolicy;
 use carnet_scan::RuleSet;
@@ -100,7 +100,7 @@ fn scan_unexamined(ui: &Ui) -> Result<Examination, CommandError> {
     let is_new = |met: &&Met| met.commit_id.is_some_and(|id| newly_flagged.contains(&id));
     let of_new: Vec<&Met> = examination.findings.iter().filter(is_new).collect();
     if !of_new.is_empty() {
-        super::hook::audit(ui, &workspace, "flag", "refs", &of_new);
+        super::hook::audit(ui, &workspace, AuditKind::Flag, "refs", &of_new);
     }
     give_receipts(ui, &workspace, receipts);
     looked_over.save().map_err(|error| {

@@ -1,6 +1,9 @@
 //! `carnet verify`: the whole ledger, on any clone. `carnet checkpoint`: signs where it stands.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use carnet_core::ExitCode;
 use carnet_run::{
@@ -33,8 +36,9 @@ struct VerifyReport {
     problems: Vec<ProblemLine>,
 }
 
+/// A problem as `--json` writes it.
 #[derive(Serialize)]
-struct ProblemLine {
+pub struct ProblemLine {
     severity: &'static str,
     subject: String,
     message: String,
@@ -79,14 +83,7 @@ pub fn verify(ui: &Ui, args: &JsonArgs) -> CommandResult {
         Some(Severity::Wrong) => Err(CommandError::new(code, "the ledger does not verify").hint(
             "Compare with another clone or the server: `git fetch`, then `carnet verify` again.",
         )),
-        Some(Severity::Untrusted) => {
-            let mut error =
-                CommandError::new(code, "not everything is signed by someone trusted here");
-            error.hints.extend(report.untrusted_keys.iter().map(|key| {
-                format!("If you know that writer: `git config --add {TRUSTED_KEY} {key}`.")
-            }));
-            Err(error)
-        }
+        Some(Severity::Untrusted) => Err(untrusted(code, &report.untrusted_keys)),
         _ => Ok(code),
     }
 }
@@ -117,11 +114,6 @@ pub fn checkpoint(ui: &Ui, args: &JsonArgs) -> CommandResult {
 }
 
 fn json(report: &Report, verdict: &'static str) -> VerifyReport {
-    let line = |problem: &Problem| ProblemLine {
-        severity: word(problem.severity),
-        subject: problem.subject.clone(),
-        message: problem.message.clone(),
-    };
     VerifyReport {
         format: "carnet/verify/1",
         verdict,
@@ -130,8 +122,29 @@ fn json(report: &Report, verdict: &'static str) -> VerifyReport {
         n_locked: report.n_locked,
         n_signed: report.n_signed,
         n_checkpoints: report.n_checkpoints,
-        problems: report.problems.iter().map(line).collect(),
+        problems: problem_lines(&report.problems),
     }
+}
+
+/// Returns problems as `--json` writes them.
+pub fn problem_lines(problems: &[Problem]) -> Vec<ProblemLine> {
+    let line = |problem: &Problem| ProblemLine {
+        severity: word(problem.severity),
+        subject: problem.subject.clone(),
+        message: problem.message.clone(),
+    };
+    problems.iter().map(line).collect()
+}
+
+/// Returns the error for a log that holds together and is not by someone trusted.
+pub fn untrusted(code: ExitCode, keys: &BTreeSet<String>) -> CommandError {
+    let mut error = CommandError::new(code, "not everything is signed by someone trusted here");
+    error
+        .hints
+        .extend(keys.iter().map(|key| {
+            format!("If you know that writer: `git config --add {TRUSTED_KEY} {key}`.")
+        }));
+    error
 }
 
 fn word(severity: Severity) -> &'static str {
@@ -142,9 +155,10 @@ fn word(severity: Severity) -> &'static str {
     }
 }
 
-fn text(ui: &Ui, report: &Report) -> String {
+/// Returns a line for each problem.
+pub fn problem_text(ui: &Ui, problems: &[Problem]) -> String {
     let mut text = String::new();
-    for problem in &report.problems {
+    for problem in problems {
         let word = match problem.severity {
             Severity::Wrong => ui.red_out("WRONG    "),
             Severity::Untrusted => ui.yellow_out("untrusted"),
@@ -152,6 +166,11 @@ fn text(ui: &Ui, report: &Report) -> String {
         };
         text += &format!("{word}  {}: {}\n", problem.subject, problem.message);
     }
+    text
+}
+
+fn text(ui: &Ui, report: &Report) -> String {
+    let mut text = problem_text(ui, &report.problems);
     text += &format!(
         "{} in {}, {} locked, {} signed by a key that git knows, {}\n",
         count(report.n_runs, "run"),
