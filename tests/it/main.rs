@@ -21,6 +21,7 @@ mod policy;
 mod push;
 mod quota;
 mod receipts;
+mod redact;
 mod replay;
 mod retention;
 mod rules;

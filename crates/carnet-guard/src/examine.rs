@@ -9,8 +9,8 @@ use carnet_core::{
 use carnet_git::{EntryMode, Head, ObjectError, Repo, StagedError};
 use carnet_policy::{ContentPolicy, Suppression, Suppressions, judge};
 use carnet_scan::{
-    FingerprintKey, LICENCE_BYTES_MAX, RuleSet, Scan, StreamScanner, UNEXAMINED, redact_findings,
-    scan,
+    FingerprintKey, KnownValues, LICENCE_BYTES_MAX, Redactor, RuleSet, Scan, StreamScanner,
+    UNEXAMINED, scan,
 };
 
 use crate::{
@@ -290,10 +290,10 @@ impl<'a> Guard<'a> {
         self.judged(tally, now)
     }
 
-    /// Returns a log with every secret replaced, and how many there were.
-    pub fn redact_log(&self, name: &str, bytes: &[u8]) -> (Vec<u8>, usize) {
-        let origin = Origin::Log(name.to_owned());
-        redact_findings(self.rules, &self.key, &Content { origin, bytes: bytes.to_vec() })
+    /// Returns what texts that are kept or sent go through: rules, the policy's personal data, and values known by name.
+    pub fn redactor(&self, known: KnownValues) -> Redactor<'a> {
+        let at = self.policy.redact_personal_at();
+        Redactor::new(self.rules).with_personal(at).with_known(known)
     }
 
     /// Begins the examination of an artifact that is read piece by piece.
@@ -378,7 +378,7 @@ impl<'a> Guard<'a> {
             return true;
         }
         // The report names it without what is secret in it.
-        let (shown, _) = redact_findings(self.rules, &self.key, &content);
+        let (shown, _) = Redactor::new(self.rules).redact(&content.bytes);
         content.origin = Origin::Message(format!("{whose} `{}`", String::from_utf8_lossy(&shown)));
         self.look(&content, commit_id, now, tally)
     }

@@ -6,6 +6,9 @@
 //! Read the modules in the order below.
 #![warn(missing_docs)]
 
+/// What texts go through on their way out, as [`Guard::redactor`] makes it.
+pub use carnet_scan::{KnownValue, KnownValues, Redactor};
+
 mod policy;
 mod suppressions;
 

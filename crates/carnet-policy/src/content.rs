@@ -105,7 +105,7 @@ fn read_policy(text: &str, problems: &mut Problems<'_>) -> Option<ContentPolicy>
     let secrets = secrets.and_then(|secrets| read_thresholds(secrets, "secrets", problems));
     let personal = match table.table_if_any("personal", problems) {
         Some(personal) => read_personal(personal, problems),
-        None => Some((PERSONAL, Confidence::High)),
+        None => Some((PERSONAL, Confidence::Medium)),
     };
     let licences = table.table_if_any("licences", problems);
     let licences =

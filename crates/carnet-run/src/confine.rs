@@ -96,8 +96,8 @@ fn run_told(
     required: &[Required],
 ) -> Result<Confined, SandboxError> {
     let tell = ctx.on_output.unwrap_or(&|_, _| {});
-    let mut stdout = LiveLog::new(ctx.guard, ctx.secrets, "stdout");
-    let mut stderr = LiveLog::new(ctx.guard, ctx.secrets, "stderr");
+    let mut stdout = LiveLog::new(ctx.guard, ctx.secrets);
+    let mut stderr = LiveLog::new(ctx.guard, ctx.secrets);
     let mut on_output = |stream: OutputStream, bytes: &[u8]| {
         let log = if stream == OutputStream::Stdout { &mut stdout } else { &mut stderr };
         if ctx.on_output.is_none() {

@@ -609,9 +609,11 @@ fn finish(
     let mut n_findings = 0;
     let mut logs = vec![];
     let mut stored_logs = vec![];
+    let redactor = handed::redactor(ctx.guard, ctx.secrets);
     for (name, captured) in [("stdout", &draft.confined.stdout), ("stderr", &draft.confined.stderr)]
     {
-        let (bytes, n_redactions) = handed::redact_log(ctx, name, &captured.bytes);
+        let (bytes, replaced) = redactor.redact(&captured.bytes);
+        let n_redactions = replaced.n();
         n_findings += n_redactions;
         logs.push(Log {
             name: name.to_owned(),

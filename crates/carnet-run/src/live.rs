@@ -4,10 +4,10 @@
 //! soon as it can be recognised; a block that begins like a key is held until it ends. What is stored is redacted once
 //! more, as a whole, when the run has ended.
 
-use carnet_guard::Guard;
+use carnet_guard::{Guard, Redactor};
 use carnet_sandbox::Secret;
 
-use crate::handed::redact;
+use crate::handed::redactor;
 
 /// Bytes of lines already shown that new ones are looked at together with, at most.
 const CONTEXT_BYTES_MAX: usize = 8 << 10;
@@ -20,9 +20,7 @@ const BLOCK: (&[u8], &[u8]) = (b"-----BEGIN ", b"-----END ");
 
 /// One stream of a run.
 pub struct LiveLog<'g> {
-    guard: &'g Guard<'g>,
-    secrets: &'g [Secret],
-    name: &'static str,
+    redactor: Redactor<'g>,
     /// Lines that were shown.
     context: Vec<u8>,
     /// The same, as they are redacted by themselves.
@@ -31,9 +29,10 @@ pub struct LiveLog<'g> {
 }
 
 impl<'g> LiveLog<'g> {
-    /// Begins a stream, `stdout` or `stderr`.
-    pub fn new(guard: &'g Guard<'g>, secrets: &'g [Secret], name: &'static str) -> LiveLog<'g> {
-        LiveLog { guard, secrets, name, context: vec![], shown: vec![], held: vec![] }
+    /// Begins a stream.
+    pub fn new(guard: &Guard<'g>, secrets: &[Secret]) -> LiveLog<'g> {
+        let redactor = redactor(guard, secrets);
+        LiveLog { redactor, context: vec![], shown: vec![], held: vec![] }
     }
 
     /// Takes the next bytes and returns what can be shown by now.
@@ -68,7 +67,7 @@ impl<'g> LiveLog<'g> {
     }
 
     fn redacted(&self) -> Vec<u8> {
-        redact(self.guard, self.secrets, self.name, &self.context).0
+        self.redactor.redact(&self.context).0
     }
 }
 
@@ -97,7 +96,7 @@ mod tests {
     fn told(chunks: &[&str]) -> Vec<String> {
         let key = FingerprintKey::from_bytes([7; 32]);
         let guard = Guard::new(RuleSet::built_in(), key, ContentPolicy::built_in());
-        let mut live = LiveLog::new(&guard, &[], "stdout");
+        let mut live = LiveLog::new(&guard, &[]);
         let mut told: Vec<Vec<u8>> =
             chunks.iter().map(|chunk| live.push(chunk.as_bytes())).collect();
         told.push(live.finish());

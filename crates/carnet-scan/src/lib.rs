@@ -35,6 +35,9 @@ mod placeholder;
 
 mod engine;
 
+mod beside;
+mod known;
+
 mod container;
 mod encoding;
 mod literals;
@@ -53,22 +56,25 @@ mod fingerprint;
 mod mask;
 mod overlap;
 mod redact;
+mod tokens;
 
 #[cfg(test)]
 mod test_text;
 
 pub use built_in::BUILT_IN_FILES;
 pub use fingerprint::FingerprintKey;
+pub use known::{KnownError, KnownValue, KnownValues};
 pub use licence::{
     Detection, Deviation, HeaderError, LICENCE_BYTES_MAX, LicenceHeader, LicenceKind, Licences,
     Unknown, licences, with_licence_header,
 };
 pub use pattern::PatternError;
 pub use personal::{PersonalRule, Profile, Tier, personal_data, personal_rules};
-pub use redact::{RedactError, redact, redact_findings};
+pub use redact::{RedactError, Redactor, Replaced, redact};
 pub use rule::Rule;
 pub use rule_file::{ProblemKind, RuleProblem};
 pub use rule_set::{ExampleFailure, ExampleKind, RuleCost, RuleSet};
 pub use scan::{Allowed, Scan, scan};
-pub use stream::{StreamRedactor, StreamScanner};
+pub use stream::{Redacted, StreamRedactor, StreamScanner};
+pub use tokens::{MapEntry, MapError, RedactionMap, Rehydrator};
 pub use unread::{UNEXAMINED, Unread};

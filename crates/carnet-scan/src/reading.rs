@@ -14,6 +14,7 @@ use std::{
 };
 
 use crate::{
+    beside::{self, Aside, Beside},
     container::{self, Budget},
     encoding,
     engine::{self, Work},
@@ -77,16 +78,21 @@ pub(crate) struct Hit<'t> {
 impl Hit<'_> {
     /// Returns what was found in the rule's words, with the steps: `AWS access key id (in gzip in base64)`.
     pub(crate) fn description(&self, rule: &Rule) -> String {
-        let mut description = rule.description.clone();
-        for (idx, step) in self.steps.iter().rev().enumerate() {
-            description.push_str(if idx == 0 { " (in " } else { " in " });
-            description.push_str(step.name());
-        }
-        if !self.steps.is_empty() {
-            description.push(')');
-        }
-        description
+        described(&rule.description, &self.steps)
     }
+}
+
+/// Returns a description with the steps of a reading: `AWS access key id (in gzip in base64)`.
+pub(crate) fn described(what: &str, steps: &[Step]) -> String {
+    let mut description = what.to_owned();
+    for (idx, step) in steps.iter().rev().enumerate() {
+        description.push_str(if idx == 0 { " (in " } else { " in " });
+        description.push_str(step.name());
+    }
+    if !steps.is_empty() {
+        description.push(')');
+    }
+    description
 }
 
 /// Where a text stands in what is scanned.
@@ -103,22 +109,32 @@ pub(crate) enum Place {
 pub(crate) struct Readings<'t> {
     /// The secrets, sorted by region and rule.
     pub(crate) hits: Vec<Hit<'t>>,
+    /// What was met beside them, sorted by region.
+    pub(crate) asides: Vec<Aside>,
     /// What was not read, and why.
     pub(crate) unread: BTreeSet<Unread>,
 }
 
 /// Reads `text` in every way.
-pub(crate) fn read<'t>(rules: &RuleSet, text: &'t [u8], place: Place) -> Readings<'t> {
+pub(crate) fn read<'t>(
+    rules: &RuleSet,
+    beside: Beside<'_>,
+    text: &'t [u8],
+    place: Place,
+) -> Readings<'t> {
     let inflate_left =
         text.len().saturating_mul(INFLATE_RATIO_MAX).clamp(INFLATE_BYTES.start, INFLATE_BYTES.end);
-    let mut reader = Reader::new(rules, text.len(), inflate_left);
+    let mut reader = Reader::new(rules, beside, text.len(), inflate_left);
     let mut hits = reader.read(text, place, DEPTH_MAX, true);
     hits.sort_by(|a, b| order(a).cmp(&order(b)));
+    let mut asides = reader.asides;
+    asides.sort_by_key(|it| (it.region.start, it.region.end));
+    beside::retain_exact(&mut asides);
     let mut unread = reader.budget.unread;
     if reader.work.is_spent {
         unread.insert(Unread::Work);
     }
-    Readings { hits, unread }
+    Readings { hits, asides, unread }
 }
 
 fn order<'a>(hit: &'a Hit<'_>) -> (usize, usize, usize, &'a [Step], &'a [u8]) {
@@ -127,6 +143,8 @@ fn order<'a>(hit: &'a Hit<'_>) -> (usize, usize, usize, &'a [Step], &'a [u8]) {
 
 struct Reader<'r> {
     rules: &'r RuleSet,
+    beside: Beside<'r>,
+    asides: Vec<Aside>,
     budget: Budget,
     work: Work,
     /// Bytes read in all readings: the work done.
@@ -134,8 +152,9 @@ struct Reader<'r> {
 }
 
 impl<'r> Reader<'r> {
-    fn new(rules: &'r RuleSet, len: usize, inflate_left: usize) -> Reader<'r> {
-        Reader { rules, budget: Budget::new(inflate_left), work: Work::of(len), n_read_bytes: 0 }
+    fn new(rules: &'r RuleSet, beside: Beside<'r>, len: usize, inflate_left: usize) -> Reader<'r> {
+        let (budget, work) = (Budget::new(inflate_left), Work::of(len));
+        Reader { rules, beside, asides: vec![], budget, work, n_read_bytes: 0 }
     }
 
     fn read<'t>(
@@ -146,6 +165,9 @@ impl<'r> Reader<'r> {
         joins: bool,
     ) -> Vec<Hit<'t>> {
         self.n_read_bytes += text.len();
+        // Joined literals are pieces of code, in which numbers are seldom anyone's.
+        let is_read_for_people = joins && (depth == DEPTH_MAX || is_text(text));
+        self.beside.look(text, place, is_read_for_people, &mut self.asides);
         let direct =
             engine::matches(self.rules, text, &mut self.work).into_iter().map(|found| Hit {
                 rule_idx: found.rule_idx,
@@ -172,26 +194,40 @@ impl<'r> Reader<'r> {
 
     fn read_joined(&mut self, text: &[u8], depth: usize, hits: &mut Vec<Hit<'_>>) {
         literals::each_chain(text, &mut |joined| {
+            let n_before = self.asides.len();
             let spanning = self.read(&joined.text, Place::Further, depth, false).into_iter();
             hits.extend(spanning.filter(|hit| joined.is_split(&hit.region)).map(|hit| {
                 let region = joined.region(&hit.region);
                 further(hit, region, Step::Joined)
+            }));
+            let inner = self.asides.split_off(n_before).into_iter();
+            self.asides.extend(inner.filter(|it| joined.is_split(&it.region)).map(|mut it| {
+                let region = joined.region(&it.region);
+                it.further(&joined.text, region, Step::Joined);
+                it
             }));
         });
     }
 
     fn read_decoded(&mut self, text: &[u8], place: Place, depth: usize, hits: &mut Vec<Hit<'_>>) {
         encoding::each_run(text, place == Place::Further, &mut |run| {
+            let n_before = self.asides.len();
             let inner = self.read(&run.decoded, Place::Beginning, depth - 1, true);
             let is_text = !inner.is_empty() && is_text(&run.decoded);
+            let region_of = |inner: &Range<usize>| {
+                let exact = |stride: usize| {
+                    let at = |offset: usize| run.range.start + offset * stride;
+                    at(inner.start)..at(inner.end).min(run.range.end)
+                };
+                run.stride.map_or(run.range.clone(), exact)
+            };
+            for aside in &mut self.asides[n_before..] {
+                aside.further(&run.decoded, region_of(&aside.region), run.step);
+            }
             for hit in most_specific(self.rules, inner) {
                 // Noise meets the loose rules now and then, and no others.
                 if is_text || !self.rules.rules()[hit.rule_idx].is_generic() {
-                    let exact = |stride: usize| {
-                        let at = |offset: usize| run.range.start + offset * stride;
-                        at(hit.region.start)..at(hit.region.end).min(run.range.end)
-                    };
-                    let region = run.stride.map_or(run.range.clone(), exact);
+                    let region = region_of(&hit.region);
                     hits.push(further(hit, region, run.step));
                 }
             }
@@ -200,9 +236,13 @@ impl<'r> Reader<'r> {
             let mut budget = std::mem::replace(&mut self.budget, Budget::new(0));
             container::each_member(kind, text, &mut budget, &mut |member, budget| {
                 std::mem::swap(&mut self.budget, budget);
+                let n_before = self.asides.len();
                 let inner = self.read(member, Place::Beginning, depth - 1, true);
                 let inner = most_specific(self.rules, inner).into_iter();
                 hits.extend(inner.map(|hit| further(hit, 0..text.len(), kind)));
+                for aside in &mut self.asides[n_before..] {
+                    aside.further(member, 0..text.len(), kind);
+                }
                 std::mem::swap(&mut self.budget, budget);
             });
             self.budget = budget;

@@ -3,8 +3,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    FingerprintKey, redact_findings, scan,
-    test_text::{self as encode, aws, token},
+    FingerprintKey, scan,
+    test_text::{self as encode, aws, redacted, token},
 };
 
 fn content(text: &[u8]) -> Content {
@@ -27,8 +27,8 @@ fn check(hidden: &[u8], way: &str) {
     assert_eq!(region.start..region.end, 9..9 + hidden.len());
     let plain = crate::scan(RuleSet::built_in(), &key(), &content(aws().as_bytes()));
     assert_eq!(scan.findings[0].fingerprint, plain.findings[0].fingerprint);
-    let (redacted, n_replaced) = redact_findings(RuleSet::built_in(), &key(), &content(&text));
-    assert_eq!(redacted, b"value = \"[REDACTED:aws-access-key-id]\"\n");
+    let (left, n_replaced) = redacted(&text);
+    assert_eq!(left, b"value = \"[REDACTED:aws-access-key-id]\"\n");
     assert_eq!(n_replaced, 1);
 }
 
@@ -60,8 +60,8 @@ fn encodings_nest_three_deep_and_no_deeper() {
 #[track_caller]
 fn check_unread(text: &[u8], expect: &[Unread]) {
     assert_eq!(scan(RuleSet::built_in(), &key(), &content(text)).unread, expect);
-    let (redacted, _) = redact_findings(RuleSet::built_in(), &key(), &content(text));
-    assert_eq!(redacted.ends_with(b"[REDACTED:unexamined-text]"), !expect.is_empty());
+    let (left, _) = redacted(text);
+    assert_eq!(left.ends_with(b"[REDACTED:unexamined-text]"), !expect.is_empty());
 }
 
 #[test]
@@ -140,8 +140,8 @@ fn an_archive_is_a_finding_as_a_whole_and_names_each_secret() {
     let shown: Vec<&str> = found.iter().map(|finding| finding.rule_id.as_str()).collect();
     assert_eq!(shown, ["aws-access-key-id", "github-personal-access-token"]);
     assert!(found.iter().all(|finding| finding.region.unwrap().end == file.len()));
-    let (redacted, _) = redact_findings(RuleSet::built_in(), &key(), &content(&file));
-    assert!(redacted.starts_with(b"[REDACTED:") && redacted.len() < 60);
+    let (left, _) = redacted(&file);
+    assert!(left.starts_with(b"[REDACTED:") && left.len() < 60);
 }
 
 #[test]
@@ -204,7 +204,8 @@ fn an_allow_counts_for_an_encoded_secret_too() {
 
 /// Reads `text` and returns how many bytes were read in all, and how many could be inflated in the end.
 fn work(text: &[u8]) -> (usize, usize) {
-    let mut reader = Reader::new(RuleSet::built_in(), text.len(), INFLATE_BYTES.end);
+    let mut reader =
+        Reader::new(RuleSet::built_in(), Beside::default(), text.len(), INFLATE_BYTES.end);
     reader.read(text, Place::Beginning, DEPTH_MAX, true);
     (reader.n_read_bytes, INFLATE_BYTES.end - reader.budget.inflate_left)
 }
@@ -242,7 +243,8 @@ fn bombs_are_bounded_by_the_size_of_the_text() {
     let zipped = encode::zip(&[("a", &bomb), ("b", &bomb)], None);
     for text in [bomb, in_bomb, many, zipped] {
         let inflate_left = text.len() * INFLATE_RATIO_MAX;
-        let mut reader = Reader::new(RuleSet::built_in(), text.len(), inflate_left);
+        let mut reader =
+            Reader::new(RuleSet::built_in(), Beside::default(), text.len(), inflate_left);
         reader.read(&text, Place::Beginning, DEPTH_MAX, true);
         let n_most = text.len() * (WORK_RATIO_MAX + INFLATE_RATIO_MAX * WORK_RATIO_MAX);
         assert!(reader.n_read_bytes <= n_most);
@@ -284,10 +286,10 @@ proptest! {
         }
         let (n_read, n_inflated) = work(&text);
         prop_assert!(n_read <= WORK_RATIO_MAX * (text.len() + n_inflated));
-        let hits = read(RuleSet::built_in(), &text, Place::Beginning).hits;
+        let hits = read(RuleSet::built_in(), Beside::default(), &text, Place::Beginning).hits;
         prop_assert!(hits.iter().all(|hit| hit.region.start < hit.region.end && hit.region.end <= text.len()));
-        let (once, _) = redact_findings(RuleSet::built_in(), &key(), &content(&text));
-        let again = redact_findings(RuleSet::built_in(), &key(), &content(&once));
+        let (once, _) = redacted(&text);
+        let again = redacted(&once);
         prop_assert_eq!(again, (once, 0));
     }
 }

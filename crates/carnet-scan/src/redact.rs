@@ -1,23 +1,30 @@
-//! Text with its secrets replaced by names.
+//! Text with its secrets, known values and personal data replaced by names.
 
-use std::{borrow::Cow, ops::Range};
+use std::{cmp::Reverse, collections::BTreeMap, ops::Range};
 
-use carnet_core::{Content, Region};
+use carnet_core::{Confidence, Region};
 
 use crate::{
-    fingerprint::FingerprintKey,
-    frame::{Frame, Framer, LAYOUT},
-    reading::{self, Hit, Readings},
+    beside::{Beside, What},
+    frame::{Frame, LAYOUT},
+    known::KnownValues,
+    overlap::Rank,
+    personal::{Profile, Tier},
+    reading::{self, Readings},
     rule_set::RuleSet,
     scan::{joined, rank},
+    stream::StreamRedactor,
+    tokens::{RedactionMap, Tokens},
 };
 
 /// Passes of redaction; the last finds nothing, or the text is given up.
 pub(crate) const PASSES_MAX: usize = 4;
 /// What stands for a text in which each pass finds something new.
-const UNSETTLED: &[u8] = b"[REDACTED:unsettled-text]";
+const UNSETTLED: &str = "unsettled-text";
 /// What stands for a text, from the frame on of which not all could be examined.
-const UNEXAMINED: &[u8] = b"[REDACTED:unexamined-text]";
+const UNEXAMINED: &str = "unexamined-text";
+/// How what stands for something begins.
+pub(crate) const TOKEN_START: &[u8] = b"[REDACTED:";
 
 /// Why regions cannot be redacted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -66,46 +73,138 @@ pub fn redact(text: &[u8], regions: &[(Region, &str)]) -> Result<Vec<u8>, Redact
             return Err(RedactError::Name { number });
         }
         redacted.extend_from_slice(&text[copied..start]);
-        redacted.extend_from_slice(b"[REDACTED:");
-        redacted.extend_from_slice(name.as_bytes());
-        redacted.push(b']');
+        put_token(name, &mut redacted);
         copied = end;
     }
     redacted.extend_from_slice(&text[copied..]);
     Ok(redacted)
 }
 
-/// Returns the content's bytes with every secret replaced by its rule's id, and how many were replaced.
-///
-/// Unlike [`scan`](crate::scan()), this replaces everything that any rule met: secrets that share bytes are replaced
-/// together under the id of the most specific rule, and `carnet:allow` has no say, because who writes a text
-/// does not decide what may leave. A secret in an encoded run, or in an archive, takes the whole run or archive
-/// with it. The result holds nothing more to find: redacting it again changes nothing.
-/// The key is not needed today: names are rule ids, not fingerprints.
-/// A text of which not all could be examined is replaced by `[REDACTED:unexamined-text]`, from that frame on.
-/// A text that keeps giving rise to new findings is replaced by `[REDACTED:unsettled-text]`, from the frame on
-/// where it does: whole, when it has up to 4 MiB.
-pub fn redact_findings(
-    rules: &RuleSet,
-    _key: &FingerprintKey,
-    content: &Content,
-) -> (Vec<u8>, usize) {
-    let mut text = Cow::Borrowed(content.bytes.as_slice());
-    let mut n_replaced = 0;
-    for pass_idx in 0..PASSES_MAX {
-        let mut pass = Pass::new(pass_idx);
-        let mut framer = Framer::new(LAYOUT);
-        let mut redacted = Vec::with_capacity(text.len());
-        while let Some(frame) = framer.next(&text, 0, true) {
-            pass.redact_frame(rules, &frame, false, &mut redacted);
-        }
-        if pass.n_replaced == 0 {
-            break;
-        }
-        n_replaced += pass.n_replaced;
-        text = Cow::Owned(redacted);
+/// Appends `[REDACTED:NAME]`.
+pub(crate) fn put_token(name: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(TOKEN_START);
+    out.extend_from_slice(name.as_bytes());
+    out.push(b']');
+}
+
+/// What is replaced in texts on their way out: what rules meet, values known by name, and personal data from a tier on.
+#[derive(Debug)]
+pub struct Redactor<'r> {
+    rules: &'r RuleSet,
+    personal: Option<Tier>,
+    known: KnownValues,
+}
+
+/// What was replaced in a text.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Replaced {
+    /// How often each name stands for something, by name.
+    pub by_name: BTreeMap<String, usize>,
+}
+
+impl Replaced {
+    /// Returns how many places were replaced.
+    pub fn n(&self) -> usize {
+        self.by_name.values().sum()
     }
-    (text.into_owned(), n_replaced)
+}
+
+impl<'r> Redactor<'r> {
+    /// Replaces what the rules meet.
+    pub fn new(rules: &'r RuleSet) -> Redactor<'r> {
+        Redactor { rules, personal: None, known: KnownValues::default() }
+    }
+
+    /// Replaces personal data too, that is at least so sure.
+    #[must_use]
+    pub fn with_personal(self, at: Confidence) -> Redactor<'r> {
+        Redactor { personal: Some(Tier::of(at)), ..self }
+    }
+
+    /// Replaces known values too, by their names.
+    #[must_use]
+    pub fn with_known(self, known: KnownValues) -> Redactor<'r> {
+        Redactor { known, ..self }
+    }
+
+    /// Returns `text` with everything replaced that was met.
+    ///
+    /// Unlike [`scan`](crate::scan()), this replaces all that any rule met: what shares bytes is replaced together, under the
+    /// name of the known value in it, else the id of the most specific rule; and `carnet:allow` has no say, because who
+    /// writes a text does not decide what may leave. What stands in an encoded run, or in an archive, takes the whole run or
+    /// archive with it, but for known values, whose encodings are known. The same bytes keep the name they got first.
+    /// The result holds nothing more to find: redacting it again changes nothing.
+    ///
+    /// A text of which not all could be examined is replaced by `[REDACTED:unexamined-text]`, from that frame on.
+    /// A text that keeps giving rise to new findings is replaced by `[REDACTED:unsettled-text]`, from the frame on
+    /// where it does: whole, when it has up to 4 MiB.
+    pub fn redact(&self, text: &[u8]) -> (Vec<u8>, Replaced) {
+        let mut stream = self.stream();
+        let mut redacted = Vec::with_capacity(text.len());
+        stream.push(text, &mut redacted);
+        let done = stream.finish(&mut redacted);
+        (redacted, done.replaced)
+    }
+
+    /// Begins a text that arrives in chunks.
+    pub fn stream(&self) -> StreamRedactor<'_> {
+        StreamRedactor::with_layout(self, None, LAYOUT)
+    }
+
+    /// The same, and `map` will hold what stands for what: [`Rehydrator`](crate::Rehydrator) takes it back.
+    pub fn stream_with(&self, map: RedactionMap) -> StreamRedactor<'_> {
+        StreamRedactor::with_layout(self, Some(map), LAYOUT)
+    }
+
+    fn beside(&self) -> Beside<'_> {
+        let personal = self.personal.map(|tier| (Profile::Outbound, tier));
+        Beside { personal, known: (!self.known.is_empty()).then_some(&self.known) }
+    }
+
+    /// Returns the joined regions of all that was met, each with the name that says most.
+    fn named(&self, readings: &Readings<'_>) -> Vec<(Range<usize>, &str)> {
+        let hits = readings.hits.iter().map(|hit| {
+            let rule = &self.rules.rules()[hit.rule_idx];
+            (
+                hit.region.clone(),
+                Named::Rule(rank(rule, &hit.region, &hit.secret)),
+                rule.id.as_str(),
+            )
+        });
+        let asides = readings.asides.iter().map(|it| {
+            let len = Reverse(it.region.len());
+            match it.what {
+                What::Known(name_idx) => {
+                    (it.region.clone(), Named::Known(len), self.known.names()[name_idx].as_str())
+                }
+                What::Personal(kind, tier) => {
+                    (it.region.clone(), Named::Personal(Reverse(tier), len), kind.id)
+                }
+            }
+        });
+        let mut met: Vec<(Range<usize>, Named<'_>, &str)> = hits.chain(asides).collect();
+        met.sort_by_key(|it| (it.0.start, it.0.end));
+        let regions = joined(met.iter().map(|it| it.0.clone()).collect());
+        let mut met = met.into_iter().peekable();
+        let best = regions.into_iter().map(|region| {
+            let mut best: Option<(Named<'_>, &str)> = None;
+            while let Some((_, rank, name)) = met.next_if(|it| it.0.start < region.end) {
+                if best.as_ref().is_none_or(|best| (&rank, name) < (&best.0, best.1)) {
+                    best = Some((rank, name));
+                }
+            }
+            (region, best.map_or("secret", |it| it.1))
+        });
+        best.collect()
+    }
+}
+
+/// What decides the name of a region; the smaller wins.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Named<'r> {
+    Known(Reverse<usize>),
+    Rule(Rank<'r>),
+    Personal(Reverse<Tier>, Reverse<usize>),
 }
 
 /// One pass of redaction over the frames of a text.
@@ -113,28 +212,27 @@ pub fn redact_findings(
 pub(crate) struct Pass {
     /// The last pass gives a text up in which there is still something to find.
     is_last: bool,
+    /// The first pass, 0, sees the text as it came.
+    idx: u8,
     has_given_up: bool,
     /// How far the text is put out or replaced.
     done_to: usize,
     /// Where the first secret was.
     clean_to: usize,
-    n_replaced: usize,
+    /// Where the rest of a text goes that was given up, when all is to be kept.
+    rest: Option<usize>,
 }
 
 impl Pass {
     pub(crate) fn new(pass_idx: usize) -> Pass {
         Pass {
             is_last: pass_idx + 1 == PASSES_MAX,
+            idx: pass_idx as u8,
             has_given_up: false,
             done_to: 0,
             clean_to: usize::MAX,
-            n_replaced: 0,
+            rest: None,
         }
-    }
-
-    /// Returns how many regions were replaced so far.
-    pub(crate) fn n_replaced(&self) -> usize {
-        self.n_replaced
     }
 
     /// Returns up to where the text was put out as it is; no bound while it all was.
@@ -142,53 +240,64 @@ impl Pass {
         self.clean_to
     }
 
-    /// Puts out the core of `frame`, redacted; a secret that begins in it is replaced whole.
+    /// Puts out the core of `frame`, redacted; what begins in it is replaced whole.
     ///
     /// `is_clean` tells that the bytes of the frame hold nothing to find.
     pub(crate) fn redact_frame(
         &mut self,
-        rules: &RuleSet,
+        redactor: &Redactor<'_>,
         frame: &Frame<'_>,
         is_clean: bool,
+        tokens: &mut Tokens,
         out: &mut Vec<u8>,
     ) {
-        let mut hits = Vec::new();
-        if !is_clean && !self.has_given_up {
-            let readings: Readings<'_> = reading::read(rules, frame.bytes, frame.place());
-            if !readings.unread.is_empty() || frame.is_cut_archive() {
-                self.give_up(frame, UNEXAMINED, out);
-            }
-            hits = readings.hits;
+        if self.has_given_up {
+            return self.put_away(frame, tokens);
         }
-        for (region, name) in named_regions(rules, &hits) {
+        if is_clean {
+            return self.put_out(frame, frame.offset + frame.core.end, out);
+        }
+        let beside = redactor.beside();
+        let readings = reading::read(redactor.rules, beside, frame.bytes, frame.place());
+        if !readings.unread.is_empty() || frame.is_cut_archive() {
+            self.clean_to = self.clean_to.min(self.done_to.max(frame.offset + frame.core.start));
+            return self.give_up(frame, UNEXAMINED, tokens, out);
+        }
+        let mut named = redactor.named(&readings);
+        if self.idx == 0 {
+            tokens.add_literals(frame.bytes, &mut named);
+        }
+        for (region, name) in named {
             let (start, end) = (frame.offset + region.start, frame.offset + region.end);
-            if self.has_given_up || end <= self.done_to || region.start >= frame.core.end {
+            if end <= self.done_to || region.start >= frame.core.end {
                 continue;
             }
             self.clean_to = self.clean_to.min(start.max(self.done_to));
-            self.n_replaced += 1;
             if self.is_last {
-                out.extend_from_slice(UNSETTLED);
-                self.has_given_up = true;
-            } else {
-                self.put_out(frame, start, out);
-                out.extend_from_slice(b"[REDACTED:");
-                out.extend_from_slice(name.as_bytes());
-                out.push(b']');
-                self.done_to = end;
+                return self.give_up(frame, UNSETTLED, tokens, out);
             }
+            self.put_out(frame, start, out);
+            let value = &frame.bytes[self.done_to - frame.offset..region.end];
+            tokens.put(name, value, self.idx, out);
+            self.done_to = end;
         }
-        if !self.has_given_up {
-            self.put_out(frame, frame.offset + frame.core.end, out);
-        }
+        self.put_out(frame, frame.offset + frame.core.end, out);
     }
 
-    /// Replaces all from the core of `frame` on.
-    fn give_up(&mut self, frame: &Frame<'_>, by: &[u8], out: &mut Vec<u8>) {
-        self.clean_to = self.clean_to.min(self.done_to.max(frame.offset + frame.core.start));
-        self.n_replaced += 1;
+    /// Replaces all that was not put out yet.
+    fn give_up(&mut self, frame: &Frame<'_>, name: &str, tokens: &mut Tokens, out: &mut Vec<u8>) {
         self.has_given_up = true;
-        out.extend_from_slice(by);
+        self.rest = tokens.put_rest(name, self.idx, out);
+        self.put_away(frame, tokens);
+    }
+
+    fn put_away(&mut self, frame: &Frame<'_>, tokens: &mut Tokens) {
+        let end = frame.offset + frame.core.end;
+        if end > self.done_to {
+            let bytes = &frame.bytes[self.done_to - frame.offset..end - frame.offset];
+            tokens.keep_rest(self.rest, bytes);
+            self.done_to = end;
+        }
     }
 
     /// Copies what lies between what is done and `end`.
@@ -198,22 +307,6 @@ impl Pass {
             self.done_to = end;
         }
     }
-}
-
-/// Returns the joined regions of all hits, each with the id of its most specific rule.
-fn named_regions<'r>(rules: &'r RuleSet, hits: &[Hit<'_>]) -> Vec<(Range<usize>, &'r str)> {
-    let regions = joined(hits.iter().map(|hit| hit.region.clone()).collect());
-    let mut best: Vec<Option<&Hit<'_>>> = vec![None; regions.len()];
-    for hit in hits {
-        let region_idx = regions.partition_point(|region| region.end <= hit.region.start);
-        let rank_of = |hit: &Hit<'_>| rank(&rules.rules()[hit.rule_idx], &hit.region, &hit.secret);
-        let slot = &mut best[region_idx];
-        if slot.is_none_or(|other| rank_of(hit) < rank_of(other)) {
-            *slot = Some(hit);
-        }
-    }
-    let name = |hit: Option<&Hit<'_>>| hit.map_or("secret", |hit| rules.rules()[hit.rule_idx].id());
-    regions.into_iter().zip(best).map(|(region, hit)| (region, name(hit))).collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
-use carnet_core::{LineIndex, Origin};
+use carnet_core::LineIndex;
 use proptest::prelude::*;
 
 use super::*;
-use crate::engine;
+use crate::{
+    KnownValue, RedactionMap, engine,
+    test_text::{self as encode, redacted, token},
+};
 
 fn check(text: &str, regions: &[(usize, usize, &str)], expect: Result<&str, RedactError>) {
     let lines = LineIndex::new(text.as_bytes());
@@ -14,11 +17,6 @@ fn check(text: &str, regions: &[(usize, usize, &str)], expect: Result<&str, Reda
         .collect();
     let redacted = redact(text.as_bytes(), &regions);
     assert_eq!(redacted, expect.map(|text| text.as_bytes().to_vec()));
-}
-
-fn redacted(bytes: &[u8]) -> (Vec<u8>, usize) {
-    let content = Content { origin: Origin::Prompt, bytes: bytes.to_vec() };
-    redact_findings(RuleSet::built_in(), &FingerprintKey::from_bytes([0; 32]), &content)
 }
 
 #[test]
@@ -80,9 +78,8 @@ fn a_text_that_never_settles_is_given_up_whole() {
         severity = 'low'\nconfidence = 'low'\nplaceholders = 'keep'\npattern = 'redacted|REDACTED'\n\
         keywords = ['redacted']\nexamples = ['redacted']\n";
     let rules = RuleSet::parse(&[("t", rules)]).unwrap();
-    let content = Content { origin: Origin::Prompt, bytes: b"x redacted y".to_vec() };
-    let (text, _) = redact_findings(&rules, &FingerprintKey::from_bytes([0; 32]), &content);
-    assert_eq!(text, UNSETTLED);
+    let (text, _) = Redactor::new(&rules).redact(b"x redacted y");
+    assert_eq!(text, b"[REDACTED:unsettled-text]");
 }
 
 proptest! {
@@ -115,5 +112,183 @@ proptest! {
             expect.splice(region.start..region.end, *b"[REDACTED:N]");
         }
         prop_assert_eq!(redact(&text, &regions).unwrap(), expect);
+    }
+}
+
+const VALUES: [(&str, &str); 3] = [
+    ("API_TOKEN", "q7Rk-29xZ/ab+c!"),
+    ("DB_PASSWORD", "correct horse \"42\""),
+    ("PREFIX", "q7Rk-29"),
+];
+
+fn all() -> Redactor<'static> {
+    let value = |(name, value): (&str, &str)| KnownValue {
+        name: name.to_owned(),
+        value: value.as_bytes().to_vec().into(),
+    };
+    let (known, refused) = KnownValues::new(VALUES.map(value));
+    assert_eq!(refused, []);
+    Redactor::new(RuleSet::built_in()).with_personal(Confidence::Medium).with_known(known)
+}
+
+fn check_all(text: &str, expect: &str) {
+    let (left, _) = all().redact(text.as_bytes());
+    assert_eq!(String::from_utf8_lossy(&left), expect);
+}
+
+fn ssn() -> String {
+    ["536", "90", "4399"].join("-")
+}
+
+fn mail() -> String {
+    ["ada.lovelace", "analytical.org"].join("@")
+}
+
+#[test]
+fn a_known_value_goes_by_its_name_in_every_encoding() {
+    let value = VALUES[0].1;
+    check_all(&format!("x {value} y"), "x [REDACTED:API_TOKEN] y");
+    check_all(&format!("token={value}"), "token=[REDACTED:API_TOKEN]");
+    check_all("x q7Rk-29xZ%2Fab%2Bc%21 y", "x [REDACTED:API_TOKEN] y");
+    check_all(
+        &format!("x {} y", String::from_utf8_lossy(&encode::hex(value.as_bytes()))),
+        "x [REDACTED:API_TOKEN] y",
+    );
+    let run = encode::base64(format!("before the value {value} and after").as_bytes());
+    let (left, _) = all().redact(&run);
+    let left = String::from_utf8(left).unwrap();
+    assert!(
+        left.starts_with("YmVmb3JlIHRoZSB2YWx1ZS") && left.contains("[REDACTED:API_TOKEN]"),
+        "{left}"
+    );
+    let zipped = encode::gzip(format!("a {value} b").as_bytes());
+    assert_eq!(all().redact(&zipped).0, b"[REDACTED:API_TOKEN]");
+}
+
+#[test]
+fn personal_data_goes_from_the_tier_that_was_asked_for_and_from_encoded_text() {
+    let (text, ssn) = (format!("her ssn is {}, write to {}", ssn(), mail()), ssn());
+    check_all(&text, "her ssn is [REDACTED:pii-us-ssn], write to [REDACTED:pii-email]");
+    let run = encode::base64(text.as_bytes());
+    check_all(&format!("x {} y", String::from_utf8_lossy(&run)), "x [REDACTED:pii-email] y");
+    let (left, _) = Redactor::new(RuleSet::built_in()).redact(text.as_bytes());
+    assert_eq!(left, text.as_bytes());
+    let high = Redactor::new(RuleSet::built_in()).with_personal(Confidence::High);
+    assert_eq!(
+        high.redact(format!("no {ssn} word").as_bytes()).0,
+        format!("no {ssn} word").as_bytes()
+    );
+}
+
+#[test]
+fn tokens_do_not_speak_of_their_neighbours() {
+    let numbers: Vec<String> = (0..40).map(|n| format!("53690{}", 4400 + n)).collect();
+    let (left, _) = all().redact(format!("ssn: {}", numbers.join(" ")).as_bytes());
+    let (again, replaced) = all().redact(&left);
+    assert_eq!((replaced.n(), &again), (0, &left));
+    assert!(!String::from_utf8_lossy(&left).contains("unsettled"));
+}
+
+#[test]
+fn the_same_bytes_keep_their_name() {
+    let number = ["4539", "1488", "0343", "6467"].concat();
+    let (left, _) = all().redact(format!("card {number}; {number}").as_bytes());
+    assert_eq!(left, b"card [REDACTED:pii-card]; [REDACTED:pii-card]");
+}
+
+fn there_and_back(text: &[u8], map: RedactionMap) -> (Vec<u8>, Vec<u8>, RedactionMap) {
+    let redactor = all();
+    let mut stream = redactor.stream_with(map);
+    let mut left = vec![];
+    stream.push(text, &mut left);
+    let map = stream.finish(&mut left).map.unwrap();
+    let mut rehydrator = map.rehydrator();
+    let mut back = vec![];
+    rehydrator.push(&left, &mut back);
+    rehydrator.finish(&mut back);
+    (left, back, map)
+}
+
+#[test]
+fn with_a_map_each_value_has_a_token_of_its_own_and_comes_back() {
+    let (a, b) = (mail(), mail().replace("ada", "eva"));
+    let text = format!("{a} {b} {a} [REDACTED:pii-email] [REDACTED:");
+    let (left, back, map) = there_and_back(text.as_bytes(), RedactionMap::default());
+    let expect = "[REDACTED:pii-email] [REDACTED:pii-email#2] [REDACTED:pii-email] [REDACTED:text] [REDACTED:text#2]";
+    assert_eq!(String::from_utf8_lossy(&left), expect);
+    assert_eq!(back, text.as_bytes());
+    // A second text goes by the same map; what was redacted before stays as it is.
+    let (again, _, map) = there_and_back(&left, map);
+    assert_eq!(again, left);
+    let (more, _, _) = there_and_back(format!("{b} {}", token()).as_bytes(), map);
+    assert_eq!(more, b"[REDACTED:pii-email#2] [REDACTED:github-personal-access-token]");
+}
+
+#[test]
+fn what_is_given_up_comes_back_too() {
+    let rules = "format = 'carnet/rules/1'\nfamily = 't'\n[[rule]]\nid = 't'\ndescription = 'd'\n\
+        severity = 'low'\nconfidence = 'low'\nplaceholders = 'keep'\npattern = 'redacted|REDACTED'\n\
+        keywords = ['redacted']\nexamples = ['redacted']\n";
+    let rules = RuleSet::parse(&[("t", rules)]).unwrap();
+    let redactor = Redactor::new(&rules);
+    let mut stream = redactor.stream_with(RedactionMap::default());
+    let mut left = vec![];
+    stream.push(b"x redacted y", &mut left);
+    let map = stream.finish(&mut left).map.unwrap();
+    assert_eq!(left, b"[REDACTED:unsettled-text]");
+    let (mut rehydrator, mut back) = (map.rehydrator(), vec![]);
+    rehydrator.push(&left, &mut back);
+    rehydrator.finish(&mut back);
+    assert_eq!(back, b"x redacted y");
+}
+
+/// Texts of pieces that hold something to replace, or look as if it had been.
+fn pieces() -> impl Strategy<Value = Vec<u8>> {
+    let value = VALUES[1].1;
+    let pieces: Vec<Vec<u8>> = vec![
+        VALUES[0].1.into(),
+        value.into(),
+        encode::base64(format!("a{value}b").as_bytes()),
+        encode::utf16le(&format!("{value} and {}", mail())),
+        ssn().into(),
+        mail().into(),
+        token().into(),
+        b"ssn: ".to_vec(),
+        b"[REDACTED:pii-email]".to_vec(),
+        b"[REDACTED:".to_vec(),
+        b"[REDACTED:API_TOKEN".to_vec(),
+        b"] ".to_vec(),
+        b" tel 030 90182345, ".to_vec(),
+        b"\xff\0\n".to_vec(),
+        b"name,ssn\n".to_vec(),
+    ];
+    prop::collection::vec(prop::sample::select(pieces), 0..24).prop_map(|it| it.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn all_of_it_settles_is_the_same_at_every_split_and_comes_back(
+        text in pieces(),
+        lengths in prop::collection::vec(1_usize..60, 1..6),
+    ) {
+        let redactor = all();
+        let (once, replaced) = redactor.redact(&text);
+        let (twice, more) = redactor.redact(&once);
+        prop_assert_eq!(more.n(), 0);
+        prop_assert_eq!(&twice, &once);
+        let mut stream = redactor.stream();
+        let mut split = vec![];
+        let (mut rest, mut lengths) = (&text[..], lengths.into_iter().cycle());
+        while !rest.is_empty() {
+            let (chunk, after) = rest.split_at(lengths.next().unwrap().min(rest.len()));
+            stream.push(chunk, &mut split);
+            rest = after;
+        }
+        let done = stream.finish(&mut split);
+        prop_assert_eq!((split, done.replaced), (once, replaced));
+        let (left, back, map) = there_and_back(&text, RedactionMap::default());
+        prop_assert_eq!(back, text);
+        prop_assert_eq!(there_and_back(&left, map).0, left);
     }
 }

@@ -2,17 +2,18 @@
 
 use std::{cmp::Reverse, collections::BTreeSet, ops::Range};
 
-use carnet_core::{Confidence, Content, Finding, LineIndex, Origin};
+use carnet_core::{Confidence, Content, Finding, Fingerprint, LineIndex, Origin};
 
 use crate::{
     allow::Markers,
+    beside::{Beside, What},
     content_class::ContentClass,
     fingerprint::FingerprintKey,
     frame::{Frame, Framer, LAYOUT, LineBase},
     mask::mask,
     overlap::Rank,
-    personal::{self, Profile, Tier},
-    reading::{self, Readings},
+    personal::{Profile, Tier},
+    reading::{self, Readings, described},
     rule::{Matcher, PathMatcher, Rule},
     rule_set::RuleSet,
     unread::Unread,
@@ -89,8 +90,12 @@ impl Scanning {
             scan.findings.extend(met.map(|rule| path_finding(rule, key, origin)));
         }
         let n_before = scan.findings.len();
-        self.scan_bytes(rules, key, origin, frame, scan);
-        self.scan_personal(key, origin, frame, n_before, scan);
+        let personal = Some((Profile::of(origin), Tier::Likely));
+        let beside = Beside { personal, known: None };
+        let readings = reading::read(rules, beside, frame.bytes, frame.place());
+        self.scan_personal(key, origin, frame, &readings, scan);
+        self.scan_bytes(rules, key, origin, frame, readings, scan);
+        scan.findings[n_before..].sort_by(|a, b| order(a).cmp(&order(b)));
         self.lines.pass(&frame.bytes[..frame.n_passed]);
     }
 
@@ -100,9 +105,9 @@ impl Scanning {
         key: &FingerprintKey,
         origin: &Origin,
         frame: &Frame<'_>,
+        Readings { hits, asides: _, unread }: Readings<'_>,
         scan: &mut Scan,
     ) {
-        let Readings { hits, unread } = reading::read(rules, frame.bytes, frame.place());
         let unread = unread.into_iter().chain(frame.is_cut_archive().then_some(Unread::Long));
         scan.unread.extend(unread.filter(|unread| self.unread.insert(*unread)));
         if hits.is_empty() {
@@ -140,50 +145,68 @@ impl Scanning {
 }
 
 impl Scanning {
-    /// Adds the personal data of the frame that shares no byte with a secret; `n_before` findings are of earlier frames.
+    /// Adds the personal data of the frame that shares no byte with a secret.
     fn scan_personal(
         &mut self,
         key: &FingerprintKey,
         origin: &Origin,
         frame: &Frame<'_>,
-        n_before: usize,
+        readings: &Readings<'_>,
         scan: &mut Scan,
     ) {
-        let is_beginning = frame.offset == 0;
-        let mut met = personal::find(frame.bytes, is_beginning, Profile::of(origin), Tier::Likely);
-        met.retain(|it| frame.core.contains(&it.range.start));
-        if met.is_empty() {
+        let is_of_core = |region: &Range<usize>| frame.core.contains(&region.start);
+        if !readings.asides.iter().any(|it| is_of_core(&it.region)) {
             return;
         }
         let lines = LineIndex::new(frame.bytes);
         let markers = Markers::new(frame.bytes, &lines, &[]);
-        for it in met {
-            let region = lines.region(it.range.start, it.range.end);
-            let whole = self.lines.region(region);
-            let secrets = scan.findings.iter().chain(scan.allowed.iter().map(|it| &it.finding));
-            let is_taken = secrets.filter_map(|it| it.region).any(|it| it.overlaps(&whole));
-            if is_taken || whole.start < self.personal_to {
+        let secrets = joined(readings.hits.iter().map(|hit| hit.region.clone()).collect());
+        let (floor, mut last) = (self.personal_to, 0..0);
+        let mut told: BTreeSet<Fingerprint> = BTreeSet::new();
+        for it in &readings.asides {
+            let What::Personal(kind, tier) = it.what else { continue };
+            let next = secrets.partition_point(|secret| secret.end <= it.region.start);
+            let is_secret = secrets.get(next).is_some_and(|it_| it_.start < it.region.end);
+            // The values of one encoded run share its region.
+            let is_same_run = it.region == last && it.decoded.is_some();
+            let is_told = frame.offset + it.region.start < floor
+                || it.region.start < last.end && !is_same_run;
+            if !is_of_core(&it.region) || is_secret || is_told {
                 continue;
             }
-            self.personal_to = whole.end;
-            let value = &frame.bytes[it.range.clone()];
+            if !is_same_run {
+                told.clear();
+            }
+            last = it.region.clone();
+            self.personal_to = self.personal_to.max(frame.offset + it.region.end);
+            let region = lines.region(it.region.start, it.region.end);
+            let value = it.decoded.as_deref().unwrap_or(&frame.bytes[it.region.clone()]);
+            let fingerprint = key.personal(value);
+            if !told.insert(fingerprint) {
+                continue;
+            }
             let finding = Finding {
-                rule_id: it.kind.id.to_owned(),
-                description: it.kind.description.to_owned(),
+                rule_id: kind.id.to_owned(),
+                description: described(kind.description, &it.steps),
                 origin: origin.clone(),
-                region: Some(whole),
-                severity: it.kind.severity,
-                confidence: it.tier.confidence(),
-                fingerprint: key.personal(value),
+                region: Some(self.lines.region(region)),
+                severity: kind.severity,
+                confidence: tier.confidence(),
+                fingerprint,
                 masked: mask(value),
             };
-            match markers.reason(it.kind.id, region.start_line) {
+            match markers.reason(kind.id, region.start_line) {
                 Some(reason) => scan.allowed.push(Allowed { finding, reason }),
                 None => scan.findings.push(finding),
             }
         }
-        scan.findings[n_before..].sort_by_key(|it| it.region.map(|region| region.start));
     }
+}
+
+/// Paths come first, then places, each in order.
+fn order(finding: &Finding) -> (Option<usize>, Option<usize>, &str) {
+    let region = finding.region.as_ref();
+    (region.map(|it| it.start), region.map(|it| it.end), &finding.rule_id)
 }
 
 /// Returns what decides between this secret and others on the same bytes; the smaller wins.

@@ -10,9 +10,10 @@ use carnet_core::Origin;
 use crate::{
     fingerprint::FingerprintKey,
     frame::{LAYOUT, Layout, Window},
-    redact::{PASSES_MAX, Pass},
+    redact::{PASSES_MAX, Pass, Redactor, Replaced},
     rule_set::RuleSet,
     scan::{Scan, Scanning},
+    tokens::{RedactionMap, Tokens},
 };
 
 /// Scans a text that arrives in chunks.
@@ -75,12 +76,21 @@ impl<'r> StreamScanner<'r> {
 
 /// Redacts a text that arrives in chunks: a filter.
 ///
-/// The bytes put out together are those that [`redact_findings`](crate::redact_findings) returns for the
-/// whole text.
+/// The bytes put out together are those that [`Redactor::redact`] returns for the whole text.
 #[derive(Debug)]
 pub struct StreamRedactor<'r> {
-    rules: &'r RuleSet,
+    redactor: &'r Redactor<'r>,
     stages: Vec<Stage>,
+    tokens: Tokens,
+}
+
+/// What a redaction came to.
+#[derive(Debug)]
+pub struct Redacted {
+    /// What was replaced.
+    pub replaced: Replaced,
+    /// What stands for what, when that was asked for.
+    pub map: Option<RedactionMap>,
 }
 
 /// One pass over the text; what it puts out is the text of the next.
@@ -95,30 +105,30 @@ struct Stage {
 }
 
 impl<'r> StreamRedactor<'r> {
-    /// Begins a text.
-    pub fn new(rules: &'r RuleSet) -> StreamRedactor<'r> {
-        StreamRedactor::with_layout(rules, LAYOUT)
-    }
-
-    pub(crate) fn with_layout(rules: &'r RuleSet, layout: Layout) -> StreamRedactor<'r> {
+    pub(crate) fn with_layout(
+        redactor: &'r Redactor<'r>,
+        map: Option<RedactionMap>,
+        layout: Layout,
+    ) -> StreamRedactor<'r> {
         let stage = |pass_idx| Stage {
             window: Window::new(layout),
             pass: Pass::new(pass_idx),
             sees_all: pass_idx == 0,
             clean_to: usize::MAX,
         };
-        StreamRedactor { rules, stages: (0..PASSES_MAX).map(stage).collect() }
+        let stages = (0..PASSES_MAX).map(stage).collect();
+        StreamRedactor { redactor, stages, tokens: Tokens::new(map) }
     }
 
     /// Takes the next chunk, of any length, and appends to `out` what is certain by now.
     pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
-        feed(self.rules, &mut self.stages, chunk, false, out);
+        feed(self.redactor, &mut self.stages, chunk, false, &mut self.tokens, out);
     }
 
-    /// Ends the text, appends what remains to `out`, and returns how many secrets were replaced in all.
-    pub fn finish(mut self, out: &mut Vec<u8>) -> usize {
-        feed(self.rules, &mut self.stages, &[], true, out);
-        self.stages.iter().map(|stage| stage.pass.n_replaced()).sum()
+    /// Ends the text, appends what remains to `out`, and says what was replaced in all.
+    pub fn finish(mut self, out: &mut Vec<u8>) -> Redacted {
+        feed(self.redactor, &mut self.stages, &[], true, &mut self.tokens, out);
+        self.tokens.finish()
     }
 
     #[cfg(test)]
@@ -128,7 +138,14 @@ impl<'r> StreamRedactor<'r> {
 }
 
 /// Gives a chunk to the first stage, and what it puts out to the others.
-fn feed(rules: &RuleSet, stages: &mut [Stage], chunk: &[u8], is_ended: bool, out: &mut Vec<u8>) {
+fn feed(
+    redactor: &Redactor<'_>,
+    stages: &mut [Stage],
+    chunk: &[u8],
+    is_ended: bool,
+    tokens: &mut Tokens,
+    out: &mut Vec<u8>,
+) {
     let Some((stage, later)) = stages.split_first_mut() else {
         return out.extend_from_slice(chunk);
     };
@@ -139,19 +156,19 @@ fn feed(rules: &RuleSet, stages: &mut [Stage], chunk: &[u8], is_ended: bool, out
         while let Some(frame) = stage.window.next(is_end) {
             let mut passed = Vec::new();
             let is_clean = !stage.sees_all && frame.offset + frame.bytes.len() <= stage.clean_to;
-            stage.pass.redact_frame(rules, &frame, is_clean, &mut passed);
+            stage.pass.redact_frame(redactor, &frame, is_clean, tokens, &mut passed);
             if let Some(next) = later.first_mut() {
                 let untouched_to = if stage.sees_all { usize::MAX } else { stage.clean_to };
                 next.clean_to = untouched_to.min(stage.pass.clean_to());
             }
-            feed(rules, later, &passed, false, out);
+            feed(redactor, later, &passed, false, tokens, out);
         }
         if rest.is_empty() {
             break;
         }
     }
     if is_ended {
-        feed(rules, later, &[], true, out);
+        feed(redactor, later, &[], true, tokens, out);
     }
 }
 

@@ -3,8 +3,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    redact_findings, scan,
-    test_text::{self as encode, aws, token},
+    scan,
+    test_text::{self as encode, aws, redacted, token},
 };
 
 /// Small enough that a short text has many frames, large enough for a token and its encodings.
@@ -50,12 +50,13 @@ fn scan_in_chunks(layout: Layout, chunks: &[&[u8]]) -> Scan {
 }
 
 fn redact_in_chunks(layout: Layout, chunks: &[&[u8]]) -> (Vec<u8>, usize) {
-    let mut redactor = StreamRedactor::with_layout(crate::RuleSet::built_in(), layout);
+    let redactor = Redactor::new(crate::RuleSet::built_in());
+    let mut redactor = StreamRedactor::with_layout(&redactor, None, layout);
     let mut out = Vec::new();
     for chunk in chunks {
         redactor.push(chunk, &mut out);
     }
-    let n_replaced = redactor.finish(&mut out);
+    let n_replaced = redactor.finish(&mut out).replaced.n();
     (out, n_replaced)
 }
 
@@ -102,8 +103,7 @@ proptest! {
         // The real layout, against the calls that take a whole text.
         let of_whole = scan(crate::RuleSet::built_in(), &key(), &content(&text));
         prop_assert_eq!(scan_in_chunks(LAYOUT, &pieces), of_whole.clone());
-        let redacted = redact_findings(crate::RuleSet::built_in(), &key(), &content(&text));
-        prop_assert_eq!(redact_in_chunks(LAYOUT, &pieces), redacted);
+        prop_assert_eq!(redact_in_chunks(LAYOUT, &pieces), redacted(&text));
         // Many frames, against one chunk.
         let of_frames = scan_in_chunks(SMALL, &whole);
         prop_assert_eq!(scan_in_chunks(SMALL, &pieces), of_frames.clone());
@@ -118,8 +118,7 @@ proptest! {
 #[test]
 fn a_secret_split_at_any_byte_is_found_and_replaced() {
     let text = format!("before {} after", token());
-    let rules = crate::RuleSet::built_in();
-    let expect = redact_findings(rules, &key(), &content(text.as_bytes()));
+    let expect = redacted(text.as_bytes());
     assert_eq!(expect.1, 1);
     for at in 0..=text.len() {
         let (head, tail) = text.as_bytes().split_at(at);
@@ -132,7 +131,8 @@ fn a_long_stream_is_scanned_and_redacted_in_bounded_memory() {
     let layout = Layout { first_of_container: 64 << 10, core: 16 << 10, reach: 2 << 10 };
     let rules = crate::RuleSet::built_in();
     let mut scanner = StreamScanner::with_layout(rules, &key(), Origin::Prompt, layout);
-    let mut redactor = StreamRedactor::with_layout(rules, layout);
+    let all = Redactor::new(rules);
+    let mut redactor = StreamRedactor::with_layout(&all, None, layout);
     let chunk = format!("{} {}\n", "filling ".repeat(400), token());
     let (mut out, mut n_found, n_chunks) = (Vec::new(), 0, 100);
     for _ in 0..n_chunks {
@@ -143,7 +143,7 @@ fn a_long_stream_is_scanned_and_redacted_in_bounded_memory() {
     }
     n_found += scanner.finish().findings.len();
     assert_eq!(n_found, n_chunks);
-    assert_eq!(redactor.finish(&mut out), n_chunks);
+    assert_eq!(redactor.finish(&mut out).replaced.n(), n_chunks);
     assert_eq!(out.len(), (chunk.len() - 40 + 39) * n_chunks);
     assert!(memchr::memmem::find(&out, token().as_bytes()).is_none());
 }
@@ -162,7 +162,8 @@ fn a_stream_that_never_settles_ends_where_it_does_not() {
         severity = 'low'\nconfidence = 'low'\nplaceholders = 'keep'\npattern = 'redacted|REDACTED'\n\
         keywords = ['redacted']\nexamples = ['redacted']\n";
     let rules = crate::RuleSet::parse(&[("t", rules)]).unwrap();
-    let mut redactor = StreamRedactor::new(&rules);
+    let redactor = Redactor::new(&rules);
+    let mut redactor = redactor.stream();
     let mut out = Vec::new();
     redactor.push(b"x redac", &mut out);
     redactor.push(b"ted y", &mut out);

@@ -6,8 +6,16 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     commands::{
-        artifact::ArtifactCommand, backup::BackupCommand, cache::CacheCommand, gc::GcArgs,
-        licence::LicenceCommand, policy::PolicyCommand, rules::RulesCommand, sandbox::SandboxArgs,
+        approve::ApproveArgs,
+        artifact::ArtifactCommand,
+        backup::BackupCommand,
+        cache::CacheCommand,
+        gc::GcArgs,
+        licence::LicenceCommand,
+        policy::PolicyCommand,
+        redact::{RedactArgs, RehydrateArgs},
+        rules::RulesCommand,
+        sandbox::SandboxArgs,
     },
     ui::ColorChoice,
 };
@@ -62,6 +70,19 @@ pub enum Command {
         after_help = "Examples:\n  carnet licence list                  what HEAD's files are under\n  carnet licence check                 against the policy in force; exit code 1 when it refuses\n  carnet licence fix --dry-run src     which files would get a header"
     )]
     Licence(LicenceCommand),
+    /// Replace secrets, known values and personal data in a text on its way out.
+    #[command(
+        after_help = "Examples:\n  carnet redact <prompt.txt | ask-a-model\n  carnet redact --env DEPLOY_HOST build.log >build.public.log\n  carnet redact --map ../chat.map <prompt.txt | ask-a-model | carnet rehydrate --map ../chat.map\n  carnet redact --hold <prompt.txt      until `carnet approve`\n\nA value stands as `[REDACTED:NAME]`: NAME is the variable or key that holds it, else the rule that met it. Values come from\nvariables whose names speak of secrets, the work tree's `.env` files, `--env`, `--env-file` and `--secret`, and are recognised\nas they are, in base64, base64url, hexadecimal, percent-encoding, JSON and UTF-16, and in what carnet decodes."
+    )]
+    Redact(RedactArgs),
+    /// Put back what `carnet redact --map` replaced.
+    #[command(after_help = "Examples:\n  carnet rehydrate --map ../chat.map <answer.txt")]
+    Rehydrate(RehydrateArgs),
+    /// Look at texts that `carnet redact --hold` keeps back, and let them out.
+    #[command(
+        after_help = "Examples:\n  carnet approve               what is held\n  carnet approve 3f0c          show it and ask\n  carnet approve 3f0c --refuse"
+    )]
+    Approve(ApproveArgs),
     /// Answer a git hook (called by the shim).
     #[command(hide = true)]
     Hook(HookArgs),

@@ -2,13 +2,14 @@
 #![no_main]
 
 use carnet_core::{Content, Origin};
-use carnet_scan::{FingerprintKey, RuleSet, StreamRedactor, StreamScanner, redact_findings, scan};
+use carnet_scan::{FingerprintKey, Redactor, RuleSet, StreamScanner, scan};
 
 libfuzzer_sys::fuzz_target!(|input: (Vec<u8>, Vec<u8>)| {
     let (cuts, bytes) = input;
     let key = FingerprintKey::from_bytes([0; 32]);
     let mut scanner = StreamScanner::new(RuleSet::built_in(), &key, Origin::Stdin);
-    let mut redactor = StreamRedactor::new(RuleSet::built_in());
+    let all = Redactor::new(RuleSet::built_in());
+    let mut redactor = all.stream();
     let (mut findings, mut redacted) = (Vec::new(), Vec::new());
     let mut rest = &bytes[..];
     for cut in cuts {
@@ -23,5 +24,5 @@ libfuzzer_sys::fuzz_target!(|input: (Vec<u8>, Vec<u8>)| {
     redactor.finish(&mut redacted);
     let content = Content { origin: Origin::Stdin, bytes };
     assert_eq!(findings, scan(RuleSet::built_in(), &key, &content).findings);
-    assert_eq!(redacted, redact_findings(RuleSet::built_in(), &key, &content).0);
+    assert_eq!(redacted, all.redact(&content.bytes).0);
 });

@@ -2,12 +2,39 @@
 
 use std::ops::Range;
 
+use crate::{
+    redact::TOKEN_START,
+    tokens::{NAME_BYTES_MAX, name_at},
+};
+
 /// Bytes before a candidate in which a word speaks of it.
 const BEFORE: usize = 72;
 /// Bytes after it, on its line.
 const AFTER: usize = 18;
 /// Longest first line that can be the header of a table, and longest line whose columns are counted.
 const LINE_MAX: usize = 4096;
+/// Bytes before a candidate that tell what kind of text it stands in.
+const AROUND: usize = 160;
+/// What an office has in its letterhead, and a person does not.
+const OFFICES: &[&str] = &[
+    " inc.",
+    " inc ",
+    " inc,",
+    "foundation",
+    "gmbh",
+    "ltd.",
+    "corporation",
+    "corp.",
+    " llc",
+    "university",
+    "institute",
+    "copyright",
+    "place of business",
+    "an office at",
+    "attn",
+    "affero",
+    "laborator",
+];
 
 /// A text that is looked at, with what is known of it as a whole.
 pub(crate) struct Text<'t> {
@@ -34,13 +61,14 @@ impl<'t> Text<'t> {
         if cell.is_some_and(|cell| words.iter().any(|word| last_place(cell, word).is_some())) {
             return Some(0);
         }
-        let before = &self.bytes[at.start.saturating_sub(BEFORE)..at.start];
+        let before = &self.bytes[speaks_from(self.bytes, at.start)..at.start];
         let distance = |word: &&str| last_place(before, word).map(|end| before.len() - end);
         let before = words.iter().filter_map(distance).min();
         before.or_else(|| {
             let after = &self.bytes[at.end..(at.end + AFTER).min(self.bytes.len())];
             let line_end = memchr::memchr(b'\n', after).unwrap_or(after.len());
             let after = &after[..line_end];
+            let after = &after[..memchr::memmem::find(after, TOKEN_START).unwrap_or(after.len())];
             words.iter().any(|word| last_place(after, word).is_some()).then_some(BEFORE)
         })
     }
@@ -49,6 +77,26 @@ impl<'t> Text<'t> {
     pub(crate) fn line_before(&self, start: usize) -> &'t [u8] {
         let before = &self.bytes[start.saturating_sub(160)..start];
         &before[memchr::memrchr(b'\n', before).map_or(0, |at| at + 1)..]
+    }
+
+    /// Whether what stands around is the house of a company, a foundation or a university, as in licences and notices.
+    pub(crate) fn is_of_an_office(&self, at: &Range<usize>) -> bool {
+        let before = &self.bytes[at.start.saturating_sub(AROUND)..at.start];
+        let after = &self.bytes[at.end..(at.end + AROUND / 2).min(self.bytes.len())];
+        let holds = |word: &&str| {
+            let is_here = |it: &[u8]| it.windows(word.len()).any(|it| is_same(it, word.as_bytes()));
+            is_here(before) || is_here(after)
+        };
+        OFFICES.iter().any(holds)
+    }
+
+    /// Whether code close before it tries something out.
+    pub(crate) fn is_tried_out(&self, start: usize) -> bool {
+        let before = &self.bytes[start.saturating_sub(AROUND)..start];
+        let holds = |word: &&str| before.windows(word.len()).any(|it| is_same(it, word.as_bytes()));
+        ["assert", "parse(", "expect(", "test_", "e.g.", "for example", "would be"]
+            .iter()
+            .any(holds)
     }
 
     fn header_cell(&self, start: usize) -> Option<&'t [u8]> {
@@ -63,6 +111,20 @@ impl<'t> Text<'t> {
         }
         header.cells.get(idx).copied()
     }
+}
+
+/// Returns where the text begins that may speak of what stands at `start`: not before the last token of a redaction.
+///
+/// A token's name speaks of what it stands for, not of its neighbours, and behind it nothing can have come nearer: so redacted
+/// text holds no more to find than it held before.
+fn speaks_from(bytes: &[u8], start: usize) -> usize {
+    let nearest = start.saturating_sub(BEFORE);
+    let from = nearest.saturating_sub(TOKEN_START.len() + NAME_BYTES_MAX + 1);
+    let token = memchr::memmem::rfind(&bytes[from..start], TOKEN_START).and_then(|at| {
+        let name = from + at + TOKEN_START.len();
+        Some(name + name_at(&bytes[name..start])?.len() + 1)
+    });
+    token.map_or(nearest, |end| end.max(nearest))
 }
 
 /// Reads the first line as the header of a table: two or more short names parted by one delimiter.

@@ -58,6 +58,14 @@ pub enum Tier {
 }
 
 impl Tier {
+    pub(crate) fn of(confidence: Confidence) -> Tier {
+        match confidence {
+            Confidence::Low => Tier::Weak,
+            Confidence::Medium => Tier::Likely,
+            Confidence::High => Tier::Certain,
+        }
+    }
+
     pub(crate) fn confidence(self) -> Confidence {
         match self {
             Tier::Weak => Confidence::Low,

@@ -297,6 +297,9 @@ pub(crate) fn phone(text: &Text<'_>, groups: &Groups, profile: Profile) -> Optio
     let distance = text.nearest(&range, PHONE_WORDS);
     let tier = match (profile, distance) {
         (Profile::Commit, _) if is_fiction || is_dull => Tier::Weak,
+        (Profile::Commit, _) if text.is_tried_out(start) || text.is_of_an_office(&range) => {
+            Tier::Weak
+        }
         (Profile::Commit, Some(distance)) if n > 1 || is_international || distance < 12 => {
             Tier::Likely
         }

@@ -694,6 +694,7 @@ pub(crate) fn address(
     let range = number.start..place.unwrap_or(end);
     let is_spoken_of = text.nearest(&range, ADDRESS_WORDS).is_some();
     let tier = match (place, is_spoken_of, profile) {
+        (_, _, Profile::Commit) if text.is_of_an_office(&range) => Tier::Weak,
         (Some(_), true, _) => Tier::Certain,
         (Some(_), false, _) => Tier::Likely,
         (None, true, Profile::Outbound) => Tier::Likely,
@@ -768,6 +769,7 @@ pub(crate) fn german_address(
     let place = place_after(bytes, end);
     let is_spoken_of = text.nearest(&(start..end), ADDRESS_WORDS).is_some();
     let tier = match (place.is_some(), is_spoken_of, profile) {
+        (_, _, Profile::Commit) if text.is_of_an_office(&(start..end)) => Tier::Weak,
         (true, true, _) => Tier::Certain,
         (true, false, _) | (false, _, Profile::Outbound) => Tier::Likely,
         (false, true, Profile::Commit) => Tier::Likely,

@@ -242,11 +242,16 @@ fn answer(
 
 /// Keeps what happened, where there is a key to keep it under; a server has none.
 pub fn audit(ui: &Ui, workspace: &Workspace, what: AuditKind, gate: &str, findings: &[&Met]) {
-    let Ok(key) = workspace.key() else { return };
     let mut event = AuditEvent::new(what, gate, now());
     event.findings = findings.iter().map(|met| audit_line(met)).collect();
+    audit_event(ui, workspace, event);
+}
+
+/// The same, of any event.
+pub fn audit_event(ui: &Ui, workspace: &Workspace, event: AuditEvent) {
+    let Ok(key) = workspace.key() else { return };
+    let what = event.event.word();
     if let Err(error) = append_audit(&workspace.repo, &key, &[event]) {
-        let what = what.word();
         ui.err(&format!("carnet: the {what} could not be written to the audit log: {error}\n"));
     }
 }

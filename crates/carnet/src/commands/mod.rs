@@ -1,6 +1,7 @@
 //! One module per verb.
 
 mod annotations;
+pub mod approve;
 pub mod artifact;
 mod attest;
 pub mod audit;
@@ -14,12 +15,15 @@ pub mod gc;
 mod hook;
 mod init;
 mod junit;
+mod known_values;
 pub mod licence;
 mod log;
 mod passport;
 pub mod policy;
 mod progress;
 mod query;
+pub mod redact;
+mod redaction_map;
 pub mod replay;
 mod replay_all;
 mod report;
@@ -55,6 +59,9 @@ pub fn dispatch(ui: &Ui, command: Command) -> CommandResult {
         Command::Rules(command) => rules::rules(ui, &command),
         Command::Findings(command) => findings::findings(ui, &command),
         Command::Licence(command) => licence::licence(ui, &command),
+        Command::Redact(args) => redact::redact(ui, &args),
+        Command::Rehydrate(args) => redact::rehydrate(ui, &args),
+        Command::Approve(args) => approve::approve(ui, &args),
         Command::Hook(args) => hook::hook(ui, &args),
         Command::Run(args) => run::run(ui, args),
         Command::Log(args) => log::log(ui, &args),
