@@ -14,6 +14,7 @@ mod caches;
 mod command_line;
 mod endings;
 mod findings;
+mod graph;
 mod hooks;
 mod licence;
 mod messages;

@@ -15,6 +15,7 @@
 mod open;
 mod program;
 
+mod changed_lines;
 mod head;
 mod objects;
 mod staged;
@@ -40,6 +41,7 @@ pub mod store;
 
 pub use bundle::{WholeError, init_repository};
 pub use chain::ChainError;
+pub use changed_lines::{ChangedLines, ChangedLinesError};
 pub use checkout::{Checkout, CheckoutError, check_portable_path};
 pub use config::ConfigError;
 pub use exchange::{NotesJoined, PushError, fetch_refspecs};

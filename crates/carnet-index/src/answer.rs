@@ -144,3 +144,46 @@ pub struct Callers {
     /// Calls of the same name that may mean it.
     pub candidates: Vec<CallSite>,
 }
+
+/// A file that changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The file.
+    pub path: RepoPath,
+    /// Its changed lines (first, last), from 1; `None` for the whole file.
+    pub lines: Option<Vec<(u32, u32)>>,
+}
+
+/// What reaches a definition through resolved calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reached {
+    /// The file that the call stands in.
+    pub path: RepoPath,
+    /// Its line.
+    pub line: u32,
+    /// The definition that the call stands in; `None` at the top of a file.
+    pub caller: Option<Place>,
+    /// What is called there.
+    pub callee: Place,
+    /// Calls in a row down to the definition that was asked for, from 1.
+    pub depth: u32,
+    /// The position, in the same list, of what the callee itself was reached by; `None` at depth 1.
+    pub via: Option<usize>,
+}
+
+/// A type that extends or implements another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Implementation {
+    /// The file that says so.
+    pub path: RepoPath,
+    /// The line of the supertype's name, or of the type where its methods say so.
+    pub line: u32,
+    /// Its column.
+    pub column: u32,
+    /// The qualified name of the subtype.
+    pub subtype: String,
+    /// Its definition, where that is known.
+    pub definition: Option<Definition>,
+    /// Whether the source says so. Else the type has methods of the same names (Go), and may implement it.
+    pub is_said: bool,
+}

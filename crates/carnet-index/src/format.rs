@@ -9,7 +9,7 @@ use carnet_core::{Digest, Digester, GitOid, Timestamp};
 use crate::Coverage;
 
 /// Number of the snapshot format that this version writes and reads.
-pub const FORMAT_NUMBER: u32 = 1;
+pub const FORMAT_NUMBER: u32 = 2;
 
 pub(crate) const MAGIC: [u8; 8] = *b"carnetix";
 /// Bytes that one digest covers.
@@ -37,10 +37,13 @@ pub(crate) enum SectionKind {
     Names = 6,
     Definitions = 7,
     Calls = 8,
+    OutgoingEnds = 9,
+    Outgoing = 10,
+    Bases = 11,
 }
 
 impl SectionKind {
-    pub const ALL: [SectionKind; 8] = [
+    pub const ALL: [SectionKind; 11] = [
         SectionKind::TextEnds,
         SectionKind::TextBytes,
         SectionKind::Files,
@@ -49,6 +52,9 @@ impl SectionKind {
         SectionKind::Names,
         SectionKind::Definitions,
         SectionKind::Calls,
+        SectionKind::OutgoingEnds,
+        SectionKind::Outgoing,
+        SectionKind::Bases,
     ];
 }
 

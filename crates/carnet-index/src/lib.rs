@@ -28,6 +28,7 @@ mod store;
 mod link;
 
 mod format;
+mod graph;
 mod sections;
 mod snapshot;
 mod write;
@@ -35,8 +36,11 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{CallSite, Callers, Coverage, Definition, Evidence, Place};
+pub use answer::{
+    CallSite, Callers, Change, Coverage, Definition, Evidence, Implementation, Place, Reached,
+};
 pub use error::{BlobError, IndexError};
 pub use format::FORMAT_NUMBER;
+pub use graph::chain;
 pub use snapshot::Snapshot;
 pub use store::{BlobSource, IndexStore, RefreshReport, RefreshRequest, SourceFile, UnreadFile};

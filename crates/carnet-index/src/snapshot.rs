@@ -3,7 +3,7 @@
 use std::{io::ErrorKind, path::Path, sync::OnceLock};
 
 use carnet_core::{Digest, GitOid, Region, RepoPath, Timestamp};
-use carnet_parse::{CallForm, Language, Symbol, SymbolKind};
+use carnet_parse::{CallForm, Language, Symbol, SymbolKind, Visibility};
 
 use crate::{
     CallSite, Callers, Coverage, Definition, Evidence, IndexError, Place,
@@ -24,7 +24,7 @@ const POINTER_BYTES_MAX: u64 = 256;
 ///
 /// All questions may be asked from several threads at once.
 pub struct Snapshot {
-    sections: Sections,
+    pub(crate) sections: Sections,
     names: OnceLock<fst::Map<Vec<u8>>>,
 }
 
@@ -35,8 +35,8 @@ impl std::fmt::Debug for Snapshot {
 }
 
 /// A file's row.
-struct FileRow {
-    path: RepoPath,
+pub(crate) struct FileRow {
+    pub path: RepoPath,
     language: Language,
     blob_id: GitOid,
     first_symbol: u32,
@@ -44,24 +44,26 @@ struct FileRow {
 }
 
 /// A symbol's row, its texts not read yet.
-struct SymbolRow {
-    file: u32,
-    name: u32,
+pub(crate) struct SymbolRow {
+    pub file: u32,
+    pub name: u32,
     container: u32,
     signature: u32,
+    doc: u32,
     parent: u32,
     kind: SymbolKind,
+    visibility: Visibility,
     name_region: Region,
-    region: Region,
+    pub region: Region,
 }
 
 /// A name's row.
-struct NameRow {
+pub(crate) struct NameRow {
     first_definition: u32,
     n_definitions: u32,
-    calls_start: u64,
-    n_call_bytes: u32,
-    n_calls: u32,
+    pub calls_start: u64,
+    pub n_call_bytes: u32,
+    pub n_calls: u32,
 }
 
 impl Snapshot {
@@ -198,6 +200,16 @@ impl Snapshot {
     ///
     /// [`IndexError::Corrupt`] when what was touched does not hold.
     pub fn outline(&self, path: &RepoPath) -> Result<Option<Vec<Definition>>, IndexError> {
+        let Some((_, symbols)) = self.symbols_of(path)? else { return Ok(None) };
+        let definitions = symbols.map(|idx| self.definition(self.symbol(idx)?));
+        definitions.collect::<Result<_, _>>().map(Some)
+    }
+
+    /// Returns a file's position and those of its symbols; `None` when the file is not in the snapshot.
+    pub(crate) fn symbols_of(
+        &self,
+        path: &RepoPath,
+    ) -> Result<Option<(u32, std::ops::Range<u32>)>, IndexError> {
         let (mut low, mut high) = (0, self.sections.n_rows(SectionKind::Files, FILE_ROW_BYTES)?);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -209,16 +221,17 @@ impl Snapshot {
                     let end = file.first_symbol.checked_add(file.n_symbols);
                     let end =
                         end.ok_or_else(|| self.sections.corrupt("a file has too many symbols"))?;
-                    let rows = (file.first_symbol..end).map(|idx| self.symbol(idx));
-                    let definitions = rows.map(|row| self.definition(row?));
-                    return definitions.collect::<Result<_, _>>().map(Some);
+                    return Ok(Some((middle, file.first_symbol..end)));
                 }
             }
         }
         Ok(None)
     }
 
-    fn symbols_named(&self, query: &Query<'_>) -> Result<Vec<(u32, SymbolRow)>, IndexError> {
+    pub(crate) fn symbols_named(
+        &self,
+        query: &Query<'_>,
+    ) -> Result<Vec<(u32, SymbolRow)>, IndexError> {
         let Some(row) = self.name_row(query.name)? else { return Ok(Vec::new()) };
         let start = u64::from(row.first_definition) * 4;
         let bytes = self.sections.read(
@@ -237,7 +250,7 @@ impl Snapshot {
         Ok(symbols)
     }
 
-    fn name_row(&self, name: &str) -> Result<Option<NameRow>, IndexError> {
+    pub(crate) fn name_row(&self, name: &str) -> Result<Option<NameRow>, IndexError> {
         let Some(idx) = self.names()?.get(name.as_bytes()) else { return Ok(None) };
         let idx = u32::try_from(idx).map_err(|_| self.sections.corrupt("a name has no row"))?;
         let bytes = self.sections.row(SectionKind::Names, idx, NAME_ROW_BYTES)?;
@@ -266,7 +279,7 @@ impl Snapshot {
         Ok(self.names.get_or_init(|| names))
     }
 
-    fn definition(&self, row: SymbolRow) -> Result<Definition, IndexError> {
+    pub(crate) fn definition(&self, row: SymbolRow) -> Result<Definition, IndexError> {
         let file = self.file(row.file)?;
         let parent =
             match row.parent {
@@ -283,11 +296,13 @@ impl Snapshot {
             name_region: row.name_region,
             region: row.region,
             signature: self.text(row.signature)?,
+            visibility: row.visibility,
+            doc: self.text(row.doc)?,
         };
         Ok(Definition { path: file.path, language: file.language, blob_id: file.blob_id, symbol })
     }
 
-    fn call_site(
+    pub(crate) fn call_site(
         &self,
         stored: &StoredCall,
         file: &FileRow,
@@ -322,7 +337,7 @@ impl Snapshot {
         })
     }
 
-    fn place(&self, symbol_idx: u32) -> Result<Place, IndexError> {
+    pub(crate) fn place(&self, symbol_idx: u32) -> Result<Place, IndexError> {
         let row = self.symbol(symbol_idx)?;
         let (container, name) = (self.text(row.container)?, self.text(row.name)?);
         let qualified_name = match container.is_empty() {
@@ -333,7 +348,7 @@ impl Snapshot {
         Ok(Place { path, kind: row.kind, qualified_name, line: row.name_region.start_line })
     }
 
-    fn file(&self, idx: u32) -> Result<FileRow, IndexError> {
+    pub(crate) fn file(&self, idx: u32) -> Result<FileRow, IndexError> {
         let bytes = self.sections.row(SectionKind::Files, idx, FILE_ROW_BYTES)?;
         let mut input = Input(&bytes);
         let malformed = || self.sections.corrupt("a file's row is malformed");
@@ -351,7 +366,7 @@ impl Snapshot {
         read().ok_or_else(malformed)
     }
 
-    fn symbol(&self, idx: u32) -> Result<SymbolRow, IndexError> {
+    pub(crate) fn symbol(&self, idx: u32) -> Result<SymbolRow, IndexError> {
         let bytes = self.sections.row(SectionKind::Symbols, idx, SYMBOL_ROW_BYTES)?;
         let mut input = Input(&bytes);
         let mut read = || {
@@ -360,8 +375,10 @@ impl Snapshot {
                 name: input.u32()?,
                 container: input.u32()?,
                 signature: input.u32()?,
+                doc: input.u32()?,
                 parent: input.u32()?,
                 kind: SymbolKind::from_code(input.u8()?)?,
+                visibility: Visibility::from_code(input.u8()?)?,
                 name_region: region(&mut input)?,
                 region: region(&mut input)?,
             })
@@ -369,7 +386,7 @@ impl Snapshot {
         read().ok_or_else(|| self.sections.corrupt("a symbol's row is malformed"))
     }
 
-    fn text(&self, id: u32) -> Result<String, IndexError> {
+    pub(crate) fn text(&self, id: u32) -> Result<String, IndexError> {
         String::from_utf8(self.text_bytes(id)?)
             .map_err(|_| self.sections.corrupt("a text is not UTF-8"))
     }
@@ -426,13 +443,13 @@ fn read_pointer(pointer: &Path) -> Result<Option<String>, IndexError> {
 }
 
 /// A name with the last parts of its container.
-struct Query<'q> {
+pub(crate) struct Query<'q> {
     container: String,
     name: &'q str,
 }
 
 impl<'q> Query<'q> {
-    fn new(text: &'q str) -> Query<'q> {
+    pub fn new(text: &'q str) -> Query<'q> {
         let at_dot = text.rfind('.').map(|at| (at, at + 1));
         let at_colons = text.rfind("::").map(|at| (at, at + 2));
         match at_dot.max(at_colons) {

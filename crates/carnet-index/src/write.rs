@@ -25,7 +25,9 @@ const UNFINISHED: &str = "unfinished";
 /// Stands for "none" where a position is stored.
 pub(crate) const NONE: u32 = u32::MAX;
 pub(crate) const FILE_ROW_BYTES: u64 = 4 + 1 + 33 + 4 * 3;
-pub(crate) const SYMBOL_ROW_BYTES: u64 = 4 * 5 + 1 + 4 * 12;
+pub(crate) const SYMBOL_ROW_BYTES: u64 = 4 * 6 + 2 + 4 * 12;
+pub(crate) const OUTGOING_ROW_BYTES: u64 = 4 * 2;
+pub(crate) const BASE_ROW_BYTES: u64 = 4 * 6 + 1;
 pub(crate) const NAME_ROW_BYTES: u64 = 4 + 4 + 8 + 4 + 4;
 
 /// What a snapshot says of itself.
@@ -185,9 +187,10 @@ fn write_sections(out: &mut SectionWriter<'_>, linker: &Linker) -> Result<(), In
         let parent = symbol.parent.unwrap_or(NONE);
         put_numbers(
             &mut row,
-            &[symbol.file, symbol.name, symbol.container, symbol.signature, parent],
+            &[symbol.file, symbol.name, symbol.container, symbol.signature, symbol.doc, parent],
         );
         row.push(symbol.kind.code());
+        row.push(symbol.visibility.code());
         put_region(&mut row, &symbol.name_region);
         put_region(&mut row, &symbol.region);
         out.put(&row)?;
@@ -211,6 +214,7 @@ fn write_names(out: &mut SectionWriter<'_>, linker: &Linker) -> Result<(), Index
     names.dedup();
 
     let (mut rows, mut stored_calls) = (Vec::new(), Vec::new());
+    let mut offsets = vec![0; linker.calls.len()];
     let mut map = fst::MapBuilder::memory();
     let (mut definition_at, mut call_at) = (0, 0);
     for (name_idx, name) in names.iter().enumerate() {
@@ -225,6 +229,7 @@ fn write_names(out: &mut SectionWriter<'_>, linker: &Linker) -> Result<(), Index
             .count();
         let calls_start = stored_calls.len() as u64;
         for idx in &calls[call_at..call_at + n_calls] {
+            offsets[*idx as usize] = number(stored_calls.len(), "bytes of calls")?;
             store_call(&mut stored_calls, &linker.calls[*idx as usize])?;
         }
         let n_call_bytes = number(stored_calls.len() - calls_start as usize, "bytes of calls")?;
@@ -243,7 +248,58 @@ fn write_names(out: &mut SectionWriter<'_>, linker: &Linker) -> Result<(), Index
         out.put(&idx.to_le_bytes())?;
     }
     out.begin(SectionKind::Calls);
-    out.put(&stored_calls)
+    out.put(&stored_calls)?;
+    write_outgoing(out, linker, &offsets)?;
+    write_bases(out, linker)
+}
+
+/// Writes, for each symbol and then for the top of each file, where the calls made there stand among the calls.
+fn write_outgoing(
+    out: &mut SectionWriter<'_>,
+    linker: &Linker,
+    offsets: &[u32],
+) -> Result<(), IndexError> {
+    let n_symbols = linker.symbols.len();
+    let maker = |call: &CallRow| match call.enclosing {
+        Some(symbol) => symbol as usize,
+        None => n_symbols + call.file as usize,
+    };
+    let mut order: Vec<u32> = (0..linker.calls.len() as u32).collect();
+    order.sort_by_key(|idx| (maker(&linker.calls[*idx as usize]), *idx));
+    let mut ends = vec![0_u32; n_symbols + linker.files.len()];
+    linker.calls.iter().for_each(|call| ends[maker(call)] += 1);
+    let mut end = 0;
+    for count in &mut ends {
+        end += *count;
+        *count = end;
+    }
+    out.begin(SectionKind::OutgoingEnds);
+    for end in &ends {
+        out.put(&end.to_le_bytes())?;
+    }
+    out.begin(SectionKind::Outgoing);
+    for idx in order {
+        out.put(&offsets[idx as usize].to_le_bytes())?;
+        out.put(&linker.calls[idx as usize].name.to_le_bytes())?;
+    }
+    Ok(())
+}
+
+/// Writes the supertypes, sorted by their names.
+fn write_bases(out: &mut SectionWriter<'_>, linker: &Linker) -> Result<(), IndexError> {
+    let mut bases: Vec<_> = linker.bases.iter().collect();
+    bases.sort_by_key(|it| (linker.strings.get(it.supertype), !it.is_said, it.file, it.line));
+    out.begin(SectionKind::Bases);
+    let mut row = Vec::new();
+    for base in bases {
+        row.clear();
+        let symbol = base.symbol.unwrap_or(NONE);
+        let numbers = [base.supertype, base.subtype, symbol, base.file, base.line, base.column];
+        put_numbers(&mut row, &numbers);
+        row.push(u8::from(base.is_said));
+        out.put(&row)?;
+    }
+    Ok(())
 }
 
 fn store_call(out: &mut Vec<u8>, call: &CallRow) -> Result<(), IndexError> {

@@ -6,7 +6,7 @@
 use tree_sitter::Node;
 
 use crate::{
-    CallForm, Imported, Qualifier, SymbolKind,
+    CallForm, Imported, Qualifier, SymbolKind, Visibility, bases,
     walk::{Walk, field},
 };
 
@@ -34,6 +34,18 @@ pub(crate) fn enter(walk: &mut Walk<'_>, node: Node<'_>) -> bool {
         "preproc_def" | "preproc_function_def" => {
             macro_definition(walk, node);
             return false;
+        }
+        "preproc_ifdef" if walk.guard.is_none() => {
+            walk.guard = field(node, "name").map(|name| walk.text(name));
+        }
+        "access_specifier" => {
+            let is_public = walk.is_text(node, "public");
+            let is_private = walk.is_text(node, "private");
+            walk.here.access = Some(match (is_public, is_private) {
+                (true, _) => Visibility::Public,
+                (_, true) => Visibility::Private,
+                _ => Visibility::Restricted,
+            });
         }
         "declaration" => variables(walk, node),
         "field_declaration" => pure_method(walk, node),
@@ -170,6 +182,11 @@ fn define_type(walk: &mut Walk<'_>, node: Node<'_>, kind: SymbolKind) {
     let symbol_idx = walk.define(kind, name, node, Some(body.start_byte()));
     walk.enter_symbol(symbol_idx);
     walk.own_container();
+    walk.here.access = match kind {
+        SymbolKind::Class => Some(Visibility::Private),
+        _ => Some(Visibility::Public),
+    };
+    bases::of_definition(walk, symbol_idx, node);
 }
 
 fn named(walk: &mut Walk<'_>, node: Node<'_>, kind: SymbolKind) {
@@ -193,9 +210,7 @@ fn namespace(walk: &mut Walk<'_>, node: Node<'_>) {
 /// A macro, unless it only says that its header was read.
 fn macro_definition(walk: &mut Walk<'_>, node: Node<'_>) {
     let Some(name) = field(node, "name") else { return };
-    let guard = node.parent().filter(|it| it.kind() == "preproc_ifdef");
-    let guard = guard.and_then(|it| field(it, "name"));
-    if field(node, "value").is_none() && guard.is_some_and(|it| walk.text(it) == walk.text(name)) {
+    if field(node, "value").is_none() && walk.guard.as_deref() == Some(&*walk.text(name)) {
         return;
     }
     let end = field(node, "parameters").map_or(name.end_byte(), |it| it.end_byte());

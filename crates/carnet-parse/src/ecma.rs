@@ -3,7 +3,7 @@
 use tree_sitter::Node;
 
 use crate::{
-    CallForm, Imported, Qualifier, SymbolKind,
+    CallForm, Imported, Qualifier, SymbolKind, bases,
     walk::{Walk, field},
 };
 
@@ -132,6 +132,7 @@ fn define_type(walk: &mut Walk<'_>, kind: SymbolKind, node: Node<'_>) {
     let symbol_idx = walk.define(kind, name, node, end);
     walk.enter_symbol(symbol_idx);
     walk.own_container();
+    bases::of_definition(walk, symbol_idx, node);
 }
 
 fn namespace(walk: &mut Walk<'_>, node: Node<'_>) {
@@ -190,8 +191,9 @@ fn declarator(walk: &mut Walk<'_>, node: Node<'_>) {
             let end = value.filter(|value| matches!(value.kind(), "object" | "class"));
             let symbol_idx = walk.define(kind, name, node, end.map(|value| value.start_byte()));
             walk.enter_symbol(symbol_idx);
-            if is_class {
+            if let Some(class) = value.filter(|_| is_class) {
                 walk.own_container();
+                bases::of_definition(walk, symbol_idx, class);
             }
         }
         _ => walk.bind(name),
@@ -326,6 +328,7 @@ fn import(walk: &mut Walk<'_>, node: Node<'_>) {
 
 /// `export { a as b } from "m"` and `export * from "m"` hand names on without using them here.
 fn export(walk: &mut Walk<'_>, node: Node<'_>) {
+    walk.export_end = node.end_byte();
     let Some(module) = field(node, "source").map(|source| unquoted(walk, source)) else { return };
     let mut cursor = node.walk();
     let mut is_glob = true;

@@ -93,11 +93,17 @@ fn parse_bounded(parser: &mut Parser, source: &[u8], n_bytes: usize) -> Option<T
 fn visit(walk: &mut Walk<'_>, tree: &Tree) {
     let mut cursor = tree.walk();
     let mut depth = 0;
+    let source = walk.source;
     loop {
         let node = cursor.node();
         note_problem(walk, node);
         walk.depth = depth;
-        let wants_children = if node.is_named() { enter(walk, node) } else { false };
+        let wants_children = if node.is_named() {
+            walk.doc.note(node, source);
+            enter(walk, node)
+        } else {
+            false
+        };
         if wants_children && cursor.goto_first_child() {
             depth += 1;
             continue;

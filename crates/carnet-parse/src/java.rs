@@ -3,7 +3,7 @@
 use tree_sitter::Node;
 
 use crate::{
-    CallForm, Imported, Qualifier, SymbolKind,
+    CallForm, Imported, Qualifier, SymbolKind, bases,
     walk::{Walk, field},
 };
 
@@ -58,6 +58,9 @@ pub(crate) fn enter(walk: &mut Walk<'_>, node: Node<'_>) -> bool {
             if let Some(ty) = field(node, "type") {
                 construct(walk, ty);
             }
+            let mut cursor = node.walk();
+            let body = node.named_children(&mut cursor).find(|it| it.kind() == "class_body");
+            walk.anonymous_bodies.extend(body.map(|body| body.start_byte()));
         }
         "import_declaration" => {
             import(walk, node);
@@ -75,6 +78,7 @@ fn define_type(walk: &mut Walk<'_>, node: Node<'_>, kind: SymbolKind) {
     let symbol_idx = walk.define(kind, name, node, end);
     walk.enter_symbol(symbol_idx);
     walk.own_container();
+    bases::of_definition(walk, symbol_idx, node);
 }
 
 fn method(walk: &mut Walk<'_>, node: Node<'_>) {
@@ -87,7 +91,8 @@ fn method(walk: &mut Walk<'_>, node: Node<'_>) {
 
 /// The body of a class without a name: what is called bare in it may be its own, or of the classes around.
 fn anonymous_body(walk: &mut Walk<'_>, node: Node<'_>) {
-    if node.parent().is_some_and(|it| it.kind() == "object_creation_expression") {
+    if walk.anonymous_bodies.last() == Some(&node.start_byte()) {
+        walk.anonymous_bodies.pop();
         walk.enter_function_scope();
         walk.here.owner = None;
     }

@@ -19,7 +19,10 @@ mod language;
 pub mod limits;
 mod parsed;
 
+mod bases;
+mod doc;
 mod extract;
+mod visibility;
 mod walk;
 
 mod c;
@@ -36,8 +39,9 @@ mod tests;
 pub use extract::parse;
 pub use language::Language;
 pub use parsed::{
-    Call, CallForm, Import, Imported, Parsed, Problem, ProblemKind, Qualifier, Symbol, SymbolKind,
+    Base, Call, CallForm, Import, Imported, Parsed, Problem, ProblemKind, Qualifier, Symbol,
+    SymbolKind, Visibility,
 };
 
 /// Version of what is extracted: grows whenever the same source would give another [`Parsed`].
-pub const EXTRACTOR_VERSION: u32 = 2;
+pub const EXTRACTOR_VERSION: u32 = 3;

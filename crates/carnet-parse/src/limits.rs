@@ -18,6 +18,10 @@ pub const CONTAINER_BYTES_MAX: usize = 512;
 pub const RECEIVER_BYTES_MAX: usize = 96;
 /// Longest signature kept, in bytes.
 pub const SIGNATURE_BYTES_MAX: usize = 240;
+/// Longest text kept of the comment above a definition, in bytes.
+pub const DOC_BYTES_MAX: usize = 600;
+/// Most supertypes kept of one file.
+pub const BASES_MAX: usize = 100_000;
 /// Most nodes looked at in one pattern for the names it binds.
 pub(crate) const PATTERN_NODES_MAX: usize = 1_000;
 /// Most nested functions looked through for a local name.

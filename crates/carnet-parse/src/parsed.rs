@@ -15,6 +15,8 @@ pub struct Parsed {
     pub calls: Vec<Call>,
     /// Imports, in source order.
     pub imports: Vec<Import>,
+    /// What types are said to extend or implement, in source order.
+    pub bases: Vec<Base>,
     /// What was not understood, in the order it was met; at most [`PROBLEMS_MAX`](crate::limits::PROBLEMS_MAX).
     pub problems: Vec<Problem>,
     /// How many problems there were in all.
@@ -110,6 +112,42 @@ impl SymbolKind {
     }
 }
 
+/// From where a definition can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Visibility {
+    /// From everywhere: `pub`, `public`, exported.
+    Public,
+    /// From its package, crate, or subtypes: `pub(crate)`, `protected`, a lower-case name in Go.
+    Restricted,
+    /// From its own file, module or type.
+    Private,
+}
+
+impl Visibility {
+    /// Every visibility, in the order of their codes.
+    pub const ALL: [Visibility; 3] =
+        [Visibility::Public, Visibility::Restricted, Visibility::Private];
+
+    /// Returns its lowercase name, as used in answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Visibility::Public => "public",
+            Visibility::Restricted => "restricted",
+            Visibility::Private => "private",
+        }
+    }
+
+    /// Returns its number in stored data, its place in [`Visibility::ALL`] from 1.
+    pub fn code(self) -> u8 {
+        self as u8 + 1
+    }
+
+    /// Returns the visibility with that number.
+    pub fn from_code(code: u8) -> Option<Visibility> {
+        Visibility::ALL.get(usize::from(code).checked_sub(1)?).copied()
+    }
+}
+
 /// A definition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Symbol {
@@ -130,6 +168,11 @@ pub struct Symbol {
     /// The text before the body with single spaces, at most
     /// [`SIGNATURE_BYTES_MAX`](crate::limits::SIGNATURE_BYTES_MAX) bytes.
     pub signature: String,
+    /// From where it can be used.
+    pub visibility: Visibility,
+    /// What the comment above it or its docstring says, without marks and blank lines, at most
+    /// [`DOC_BYTES_MAX`](crate::limits::DOC_BYTES_MAX) bytes.
+    pub doc: String,
 }
 
 impl Symbol {
@@ -215,6 +258,19 @@ pub struct Import {
     /// Whether the name can be used in this file; false for `export … from`.
     pub is_local: bool,
     /// Where the import stands.
+    pub region: Region,
+}
+
+/// A type that is said to extend or implement another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// The type, with the scopes around it, as in [`Symbol::qualified_name`].
+    pub subtype: String,
+    /// Its definition, as a position in [`Parsed::symbols`]; none for a Rust `impl`, which may stand elsewhere.
+    pub symbol: Option<u32>,
+    /// The own name of what it extends or implements, without path and parameters.
+    pub supertype: String,
+    /// Where that name stands.
     pub region: Region,
 }
 

@@ -3,7 +3,7 @@
 use tree_sitter::Node;
 
 use crate::{
-    CallForm, Imported, Qualifier, SymbolKind,
+    CallForm, Imported, Qualifier, SymbolKind, bases,
     walk::{Walk, field},
 };
 
@@ -53,6 +53,7 @@ fn function(walk: &mut Walk<'_>, node: Node<'_>) {
     let kind = if is_method { SymbolKind::Method } else { SymbolKind::Function };
     let end = field(node, "body").map(|body| body.start_byte());
     let symbol_idx = walk.define(kind, name, node, end);
+    docstring(walk, symbol_idx, node);
     walk.enter_symbol(symbol_idx);
     walk.enter_function_scope();
     if let Some(parameters) = field(node, "parameters") {
@@ -64,8 +65,20 @@ fn class(walk: &mut Walk<'_>, node: Node<'_>) {
     let Some(name) = field(node, "name") else { return };
     let end = field(node, "body").map(|body| body.start_byte());
     let symbol_idx = walk.define(SymbolKind::Class, name, node, end);
+    docstring(walk, symbol_idx, node);
     walk.enter_symbol(symbol_idx);
     walk.own_container();
+    bases::of_definition(walk, symbol_idx, node);
+}
+
+/// The string that a body begins with says what its definition is for.
+fn docstring(walk: &mut Walk<'_>, symbol_idx: Option<u32>, node: Node<'_>) {
+    let first = field(node, "body").and_then(|body| body.named_child(0));
+    let string = first.filter(|it| it.kind() == "expression_statement");
+    let string = string.and_then(|it| it.named_child(0)).filter(|it| it.kind() == "string");
+    if let Some(string) = string {
+        walk.set_doc(symbol_idx, string);
+    }
 }
 
 /// A variable at the top or of a class is a symbol; inside a function it is a local name.

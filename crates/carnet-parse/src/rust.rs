@@ -3,7 +3,7 @@
 use tree_sitter::Node;
 
 use crate::{
-    CallForm, Imported, Qualifier, SymbolKind, rust_macros,
+    CallForm, Imported, Qualifier, SymbolKind, Visibility, bases, rust_macros,
     walk::{Walk, field},
 };
 
@@ -29,11 +29,17 @@ pub(crate) fn enter(walk: &mut Walk<'_>, node: Node<'_>) -> bool {
         "trait_item" => {
             item(walk, node, SymbolKind::Trait);
             walk.own_container();
+            bases::of_definition(walk, walk.here.enclosing, node);
         }
         "impl_item" => {
             if let Some(name) = field(node, "type").and_then(|ty| type_name(walk, ty)) {
                 walk.enter_container(&name);
                 walk.own_container();
+                if let Some(implemented) = field(node, "trait") {
+                    walk.here.access = Some(Visibility::Public);
+                    let subtype = walk.here.container.to_string();
+                    bases::note(walk, subtype, None, implemented);
+                }
             }
         }
         "closure_expression" => {

@@ -9,12 +9,15 @@ use carnet_core::Region;
 use tree_sitter::{Node, Range};
 
 use crate::{
-    Call, CallForm, Import, Imported, Language, Parsed, ProblemKind, Qualifier, Symbol, SymbolKind,
+    Base, Call, CallForm, Import, Imported, Language, Parsed, ProblemKind, Qualifier, Symbol,
+    SymbolKind, Visibility,
+    doc::{PendingDoc, cleaned},
     extract::push_problem,
     limits::{
-        CALLS_MAX, CONTAINER_BYTES_MAX, IMPORTS_MAX, MACRO_BODIES_MAX, NAME_BYTES_MAX,
+        BASES_MAX, CALLS_MAX, CONTAINER_BYTES_MAX, IMPORTS_MAX, MACRO_BODIES_MAX, NAME_BYTES_MAX,
         PATTERN_NODES_MAX, RECEIVER_BYTES_MAX, SCOPES_MAX, SIGNATURE_BYTES_MAX, SYMBOLS_MAX,
     },
+    visibility,
 };
 
 /// The scope of names outside every function.
@@ -33,6 +36,8 @@ pub(crate) struct Here {
     pub owner: Option<Rc<str>>,
     /// The name of the receiver variable, in Go.
     pub receiver: Option<Rc<str>>,
+    /// What can use a member that says nothing itself: after `public:` in C++, in the `impl` of a trait in Rust.
+    pub access: Option<Visibility>,
 }
 
 struct Frame {
@@ -65,6 +70,13 @@ pub(crate) struct Walk<'s> {
     /// The function node whose scope was opened by the declaration around it.
     pub claimed: Option<usize>,
     pub macro_bodies: Vec<MacroBody>,
+    /// Where the last `export` that was entered ends.
+    pub export_end: usize,
+    /// The name by which a header says that it was read.
+    pub guard: Option<String>,
+    /// Where the bodies of classes without a name begin that were announced and not entered yet.
+    pub anonymous_bodies: Vec<usize>,
+    pub doc: PendingDoc,
     macro_depth: u32,
     frames: Vec<Frame>,
     parsed: Parsed,
@@ -82,6 +94,7 @@ impl<'s> Walk<'s> {
             scope: TOP,
             owner: None,
             receiver: None,
+            access: None,
         };
         Walk {
             language,
@@ -91,6 +104,10 @@ impl<'s> Walk<'s> {
             is_macro_body: false,
             claimed: None,
             macro_bodies: Vec::new(),
+            export_end: 0,
+            guard: None,
+            anonymous_bodies: Vec::new(),
+            doc: PendingDoc::default(),
             macro_depth: 0,
             frames: Vec::new(),
             parsed: Parsed::default(),
@@ -216,6 +233,8 @@ impl<'s> Walk<'s> {
             self.note_full(region(whole));
             return None;
         }
+        let visibility = visibility::of(self, &name, whole);
+        let doc = self.doc.take(whole.start_position().row, self.source);
         let symbol = Symbol {
             kind,
             name,
@@ -224,9 +243,37 @@ impl<'s> Walk<'s> {
             name_region: region(name_node),
             region: region(whole),
             signature: self.signature(whole, signature_end),
+            visibility,
+            doc,
         };
         self.parsed.symbols.push(symbol);
         Some(self.parsed.symbols.len() as u32 - 1)
+    }
+
+    /// Gives a symbol the docstring that stands in its body.
+    pub fn set_doc(&mut self, symbol_idx: Option<u32>, docstring: Node<'_>) {
+        let doc = cleaned(self.source.get(docstring.byte_range()).unwrap_or_default());
+        let symbol = symbol_idx.and_then(|idx| self.parsed.symbols.get_mut(idx as usize));
+        if let Some(symbol) = symbol {
+            symbol.doc = doc;
+        }
+    }
+
+    /// Notes that `subtype`, which `symbol_idx` defines, extends or implements the type named by `supertype`.
+    pub fn base(&mut self, subtype: String, symbol: Option<u32>, supertype: Node<'_>) {
+        let name = self.text(supertype);
+        if name.is_empty() || subtype.is_empty() || self.is_macro_body {
+            return;
+        }
+        if self.parsed.bases.len() >= BASES_MAX {
+            return self.note_full(region(supertype));
+        }
+        self.parsed.bases.push(Base {
+            subtype,
+            symbol,
+            supertype: name,
+            region: region(supertype),
+        });
     }
 
     fn signature(&self, whole: Node<'_>, end: Option<usize>) -> String {
@@ -285,6 +332,7 @@ impl<'s> Walk<'s> {
         let scope = self.scope_parents.len() as u32;
         self.scope_parents.push(self.here.scope);
         self.here.scope = scope;
+        self.here.access = None;
     }
 
     /// Notes every name in `pattern` as a local name of the current function; nothing outside functions.
@@ -395,7 +443,7 @@ impl<'s> Walk<'s> {
 }
 
 /// Cuts `text` to at most `bytes_max` bytes at a character.
-fn truncate(text: &mut String, bytes_max: usize) {
+pub(crate) fn truncate(text: &mut String, bytes_max: usize) {
     if text.len() > bytes_max {
         let end = (0..=bytes_max).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         text.truncate(end);

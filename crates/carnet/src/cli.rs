@@ -172,8 +172,30 @@ pub enum Command {
     )]
     WhereDefined(QueryArgs),
     /// Print who calls a symbol: resolved callers, then candidates of the same name.
-    #[command(name = "who-calls")]
-    WhoCalls(QueryArgs),
+    #[command(
+        name = "who-calls",
+        after_help = "Examples:\n  carnet who-calls parse_config\n  carnet who-calls Config::load --depth 4   callers of callers, with the way"
+    )]
+    WhoCalls(crate::commands::graph::WhoCallsArgs),
+    /// Print what a symbol calls: resolved calls, then candidates.
+    #[command(after_help = "Examples:\n  carnet calls parse_config\n  carnet calls Config --json")]
+    Calls(QueryArgs),
+    /// Print what a change of a file, a symbol or a range of commits may break: what reaches it through calls.
+    #[command(
+        name = "impact-set",
+        after_help = "Examples:\n  carnet impact-set src/config.rs\n  carnet impact-set Config::load --depth 2\n  carnet impact-set main..HEAD          what the changed lines belong to, and who reaches that\n\nOnly resolved calls are followed, so the answer is a lower bound."
+    )]
+    ImpactSet(crate::commands::graph::ImpactArgs),
+    /// Print which types extend or implement a type.
+    #[command(
+        after_help = "Examples:\n  carnet implementations Iterator\n  carnet implementations Handler --json"
+    )]
+    Implementations(QueryArgs),
+    /// Print what a file defines, in its order.
+    #[command(
+        after_help = "Examples:\n  carnet outline src/config.rs\n  carnet outline src/config.rs --json"
+    )]
+    Outline(crate::commands::graph::OutlineArgs),
     /// Show how fresh the index is, and what carnet knows of this repository.
     Status(JsonArgs),
     /// Control the daemon that keeps the index fresh (it starts by itself).

@@ -3,6 +3,7 @@
 //! Facts come in file by file, in the order of their paths, and are kept as rows of numbers and shared
 //! strings, so the whole repository's rows fit in memory many times over where its text would not.
 
+mod method_sets;
 mod modules;
 mod resolve;
 mod strings;
@@ -10,7 +11,9 @@ mod strings;
 use std::collections::BTreeMap;
 
 use carnet_core::{GitOid, Region, RepoPath};
-use carnet_parse::{Call, CallForm, Import, Language, Parsed, Qualifier, Symbol, SymbolKind};
+use carnet_parse::{
+    Call, CallForm, Import, Language, Parsed, Qualifier, Symbol, SymbolKind, Visibility,
+};
 
 use crate::{Coverage, Evidence, IndexError, manifest::ManifestKind};
 use modules::Modules;
@@ -41,6 +44,22 @@ pub(crate) struct SymbolRow {
     pub parent: Option<SymbolIdx>,
     pub name_region: Region,
     pub region: Region,
+    pub visibility: Visibility,
+    pub doc: StringId,
+}
+
+/// A type that extends or implements another.
+pub(crate) struct BaseRow {
+    pub supertype: StringId,
+    /// The qualified name of the subtype.
+    pub subtype: StringId,
+    /// Its definition, where that stands in the same file.
+    pub symbol: Option<SymbolIdx>,
+    pub file: FileIdx,
+    pub line: u32,
+    pub column: u32,
+    /// Whether the source says so; else the names of the methods do.
+    pub is_said: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -74,6 +93,7 @@ pub(crate) struct Linker {
     pub files: Vec<FileRow>,
     pub symbols: Vec<SymbolRow>,
     pub calls: Vec<CallRow>,
+    pub bases: Vec<BaseRow>,
     manifests: BTreeMap<(ManifestKind, Vec<u8>), String>,
 }
 
@@ -84,6 +104,7 @@ impl Linker {
             files: Vec::new(),
             symbols: Vec::new(),
             calls: Vec::new(),
+            bases: Vec::new(),
             manifests: BTreeMap::new(),
         }
     }
@@ -115,6 +136,18 @@ impl Linker {
             self.calls.push(row);
         }
         number(self.calls.len(), "calls")?;
+        for base in &parsed.bases {
+            let row = BaseRow {
+                supertype: self.strings.intern(base.supertype.as_bytes())?,
+                subtype: self.strings.intern(base.subtype.as_bytes())?,
+                symbol: base.symbol.map(|idx| first_symbol + idx),
+                file,
+                line: base.region.start_line,
+                column: base.region.start_column,
+                is_said: true,
+            };
+            self.bases.push(row);
+        }
         let path = self.strings.intern(path.as_bytes())?;
         let n_problems = parsed.n_problems;
         let imports = parsed.imports;
@@ -145,6 +178,11 @@ impl Linker {
             parent: symbol.parent.map(|parent| first_symbol + parent),
             name_region: symbol.name_region,
             region: symbol.region,
+            visibility: symbol.visibility,
+            doc: match symbol.doc.as_str() {
+                "" => self.strings.intern(b"")?,
+                doc => self.strings.add(doc.as_bytes())?,
+            },
         })
     }
 
@@ -198,6 +236,9 @@ impl Linker {
             calls[call_idx].name = self.strings.intern(name.as_bytes())?;
         }
         self.calls = calls;
+        let implementations = method_sets::implementations(self);
+        self.bases.extend(implementations);
+        number(self.bases.len(), "supertypes")?;
         Ok(())
     }
 

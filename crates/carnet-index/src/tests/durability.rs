@@ -3,8 +3,10 @@ use std::{fs, path::Path};
 use super::{callers_text, current, refresh};
 use crate::{IndexError, IndexStore, Snapshot, sections::Sections};
 
-const FILES: [(&str, &str); 2] =
-    [("a.py", "def f(): pass\ndef g(): f()\n"), ("b.py", "from a import f as h\nh()\n")];
+const FILES: [(&str, &str); 2] = [
+    ("a.py", "def f(): pass\ndef g(): f()\nclass B(A): pass\n"),
+    ("b.py", "from a import f as h\nh()\n"),
+];
 
 /// Asks everything there is to ask.
 fn ask(dir: &Path) -> Result<Vec<String>, IndexError> {
@@ -12,6 +14,9 @@ fn ask(dir: &Path) -> Result<Vec<String>, IndexError> {
     snapshot.where_defined("f")?;
     snapshot.where_defined("g")?;
     snapshot.outline(&super::path("a.py"))?;
+    snapshot.calls("g")?;
+    snapshot.who_reaches("f", 2)?;
+    snapshot.implementations("A")?;
     Ok(callers_text(&snapshot.who_calls("f")?))
 }
 

@@ -2,6 +2,7 @@
 
 mod c_and_java;
 mod durability;
+mod graph;
 mod questions;
 mod refresh;
 

@@ -10,6 +10,7 @@
 
 mod c;
 mod ecma;
+mod facts;
 mod go;
 mod hostile;
 mod java;

@@ -12,6 +12,7 @@ mod daemon;
 mod doctor;
 mod findings;
 pub mod gc;
+pub mod graph;
 mod hook;
 mod init;
 mod junit;
@@ -83,7 +84,11 @@ pub fn dispatch(ui: &Ui, command: Command) -> CommandResult {
         Command::Replay(args) => replay::replay(ui, &args),
         Command::Sync(args) => sync::sync(ui, &args),
         Command::WhereDefined(args) => query::where_defined(ui, &args),
-        Command::WhoCalls(args) => query::who_calls(ui, &args),
+        Command::WhoCalls(args) => graph::who_calls(ui, &args),
+        Command::Calls(args) => graph::calls(ui, &args),
+        Command::ImpactSet(args) => graph::impact_set(ui, &args),
+        Command::Implementations(args) => graph::implementations(ui, &args),
+        Command::Outline(args) => graph::outline(ui, &args),
         Command::Status(args) => status::status(ui, &args),
         Command::Daemon(args) => daemon::daemon(ui, &args),
         Command::Completions { shell } => {

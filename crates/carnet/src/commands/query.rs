@@ -1,11 +1,11 @@
-//! `carnet where-defined` and `carnet who-calls`: questions to the snapshot, with commit and freshness.
+//! Questions to the snapshot, with commit and freshness; `carnet where-defined` is the first of them.
 
 use std::time::Duration;
 
 use carnet_core::{ExitCode, GitOid};
 use carnet_daemon::{Client, ClientError, Freshness, Waited};
 use carnet_git::{Head, Repo};
-use carnet_index::{CallSite, Definition, IndexError, Snapshot};
+use carnet_index::{Definition, IndexError, Snapshot};
 use serde::Serialize;
 
 use super::{daemon, run::unborn};
@@ -23,11 +23,11 @@ const QUIET_FOR: Duration = Duration::from_millis(300);
 /// How long a starting daemon is given to answer.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Most rows that people are shown of one list; machines get them all.
-const ROWS_MAX: usize = 50;
+pub(super) const ROWS_MAX: usize = 50;
 
 /// What every answer says of the index it came from.
 #[derive(Serialize)]
-struct IndexLine {
+pub(super) struct IndexLine {
     commit: String,
     head: String,
     behind_commits: Option<u32>,
@@ -45,7 +45,7 @@ struct Definitions {
 }
 
 #[derive(Serialize)]
-struct DefinitionLine {
+pub(super) struct DefinitionLine {
     path: String,
     line: u32,
     column: u32,
@@ -54,33 +54,14 @@ struct DefinitionLine {
     name: String,
     language: &'static str,
     signature: String,
+    visibility: &'static str,
+    doc: String,
     blob: String,
-}
-
-/// `carnet who-calls --json`.
-#[derive(Serialize)]
-struct CallerList {
-    format: &'static str,
-    name: String,
-    index: IndexLine,
-    resolved: Vec<CallLine>,
-    candidates: Vec<CallLine>,
-}
-
-#[derive(Serialize)]
-struct CallLine {
-    path: String,
-    line: u32,
-    column: u32,
-    caller: Option<String>,
-    callee: String,
-    evidence: &'static str,
-    target: Option<String>,
 }
 
 /// Prints where a symbol is defined.
 pub fn where_defined(ui: &Ui, args: &QueryArgs) -> CommandResult {
-    let asked = Asked::open(ui, args)?;
+    let asked = Asked::open(ui, args.no_wait)?;
     let definitions = asked.snapshot.where_defined(&args.name)?;
     let found = !definitions.is_empty();
     if args.json {
@@ -100,52 +81,23 @@ pub fn where_defined(ui: &Ui, args: &QueryArgs) -> CommandResult {
     asked.ending(found, &args.name)
 }
 
-/// Prints who calls a symbol.
-pub fn who_calls(ui: &Ui, args: &QueryArgs) -> CommandResult {
-    let asked = Asked::open(ui, args)?;
-    let callers = asked.snapshot.who_calls(&args.name)?;
-    let called = !callers.resolved.is_empty() || !callers.candidates.is_empty();
-    let found = called || !asked.snapshot.where_defined(&args.name)?.is_empty();
-    if args.json {
-        ui.json(&CallerList {
-            format: "carnet/callers/1",
-            name: args.name.clone(),
-            index: asked.line(),
-            resolved: callers.resolved.iter().map(call_line).collect(),
-            candidates: callers.candidates.iter().map(call_line).collect(),
-        });
-    } else {
-        for (title, calls) in [("resolved", &callers.resolved), ("candidates", &callers.candidates)]
-        {
-            if !calls.is_empty() {
-                ui.out(&format!("{} ({})\n", ui.bold_out(title), calls.len()));
-                ui.out(&list(calls.iter().map(|call| call_row(ui, call))));
-            }
-        }
-        if found && !called {
-            ui.err("no call of it is in the index\n");
-        }
-        ui.err(&asked.footer());
-    }
-    asked.ending(found, &args.name)
-}
-
 /// A snapshot that is as fresh as it could be made, and how far it is behind.
-struct Asked {
-    snapshot: Snapshot,
-    head: GitOid,
+pub(super) struct Asked {
+    pub snapshot: Snapshot,
+    pub repo: Repo,
+    pub head: GitOid,
     freshness: Freshness,
 }
 
 impl Asked {
-    fn open(ui: &Ui, args: &QueryArgs) -> Result<Asked, CommandError> {
+    pub fn open(ui: &Ui, no_wait: bool) -> Result<Asked, CommandError> {
         let workspace = Workspace::discover()?;
         let repo = &workspace.repo;
         let head = match repo.head()? {
             Head::Commit { commit_id, .. } => commit_id,
             Head::Unborn { branch } => return Err(unborn(&branch)),
         };
-        if !args.no_wait {
+        if !no_wait {
             bring_to(ui, repo, &head)?;
         }
         let snapshot =
@@ -154,10 +106,10 @@ impl Asked {
                     .hint("Ask again without `--no-wait`, or type `carnet daemon --once`.")
             })?;
         let freshness = carnet_daemon::freshness(repo, &snapshot.commit(), &head, now());
-        Ok(Asked { snapshot, head, freshness })
+        Ok(Asked { snapshot, repo: workspace.repo, head, freshness })
     }
 
-    fn line(&self) -> IndexLine {
+    pub fn line(&self) -> IndexLine {
         IndexLine {
             commit: self.snapshot.commit().to_string(),
             head: self.head.to_string(),
@@ -167,7 +119,7 @@ impl Asked {
         }
     }
 
-    fn footer(&self) -> String {
+    pub fn footer(&self) -> String {
         format!(
             "index at commit {}, {}\n",
             self.snapshot.commit().short(),
@@ -175,7 +127,7 @@ impl Asked {
         )
     }
 
-    fn ending(&self, found: bool, name: &str) -> CommandResult {
+    pub fn ending(&self, found: bool, name: &str) -> CommandResult {
         if !self.freshness.is_level() {
             return Ok(ExitCode::Incomplete);
         }
@@ -242,7 +194,7 @@ fn wait_fresh(ui: &Ui, mut client: Client, head: &GitOid) -> Result<(), ClientEr
     Ok(())
 }
 
-fn list(rows: impl ExactSizeIterator<Item = String>) -> String {
+pub(super) fn list(rows: impl ExactSizeIterator<Item = String>) -> String {
     let n_rows = rows.len();
     let mut text: String = rows.take(ROWS_MAX).collect();
     if n_rows > ROWS_MAX {
@@ -251,7 +203,7 @@ fn list(rows: impl ExactSizeIterator<Item = String>) -> String {
     text
 }
 
-fn definition_line(definition: &Definition) -> DefinitionLine {
+pub(super) fn definition_line(definition: &Definition) -> DefinitionLine {
     let symbol = &definition.symbol;
     DefinitionLine {
         path: definition.path.to_text(),
@@ -262,43 +214,19 @@ fn definition_line(definition: &Definition) -> DefinitionLine {
         name: symbol.qualified_name(),
         language: definition.language.name(),
         signature: symbol.signature.clone(),
+        visibility: symbol.visibility.name(),
+        doc: symbol.doc.clone(),
         blob: definition.blob_id.to_string(),
     }
 }
 
-fn definition_row(ui: &Ui, definition: &Definition) -> String {
+pub(super) fn definition_row(ui: &Ui, definition: &Definition) -> String {
     let symbol = &definition.symbol;
     let place = format!(
         "{}:{}:{}",
         definition.path, symbol.name_region.start_line, symbol.name_region.start_column
     );
     format!("{}  {} {}\n", ui.bold_out(&place), symbol.kind.name(), symbol.signature.trim())
-}
-
-fn call_line(call: &CallSite) -> CallLine {
-    CallLine {
-        path: call.path.to_text(),
-        line: call.region.start_line,
-        column: call.region.start_column,
-        caller: call.enclosing.as_ref().map(|place| place.qualified_name.clone()),
-        callee: call.callee.clone(),
-        evidence: call.evidence.name(),
-        target: call.target.as_ref().map(|place| format!("{}:{}", place.path, place.line)),
-    }
-}
-
-fn call_row(ui: &Ui, call: &CallSite) -> String {
-    let place = format!("{}:{}:{}", call.path, call.region.start_line, call.region.start_column);
-    let caller = call.enclosing.as_ref().map_or("(top of the file)", |place| &place.qualified_name);
-    let target = call
-        .target
-        .as_ref()
-        .map_or(String::new(), |place| format!(" → {}:{}", place.path, place.line));
-    format!(
-        "  {}  in {caller}{target}  {}\n",
-        ui.bold_out(&place),
-        ui.dim_out(call.evidence.name())
-    )
 }
 
 impl From<IndexError> for CommandError {

@@ -1,0 +1,280 @@
+//! Walks over the graph of calls: what a definition calls, and what reaches it.
+//!
+//! Only resolved calls are walked along, so what is reached is a lower bound; candidates are never followed.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use carnet_core::Region;
+
+use crate::{
+    CallSite, Callers, Change, Implementation, IndexError, Reached, Snapshot,
+    format::{Input, SectionKind},
+    snapshot::Query,
+    write::{BASE_ROW_BYTES, NONE, OUTGOING_ROW_BYTES, StoredCall},
+};
+
+/// Most definitions that one walk reaches.
+const REACHED_MAX: usize = 20_000;
+/// Longest record of one call, in bytes: eleven numbers of at most five.
+const CALL_BYTES_MAX: u64 = 55;
+
+/// Where a resolved call of one definition stands.
+#[derive(Clone, Copy)]
+struct Incoming {
+    file: u32,
+    enclosing: Option<u32>,
+    line: u32,
+}
+
+/// Resolved calls by the definition that they mean.
+type ByTarget = HashMap<u32, Vec<Incoming>>;
+
+impl Snapshot {
+    /// Returns the calls made inside the definitions of a name, what is nested in them included.
+    ///
+    /// - `name`: as for [`Snapshot::where_defined`].
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError::Corrupt`] when what was touched does not hold.
+    pub fn calls(&self, name: &str) -> Result<Callers, IndexError> {
+        let mut calls = Callers::default();
+        let mut seen = HashSet::new();
+        for (idx, _) in self.symbols_named(&Query::new(name))? {
+            for inner in self.nested(idx)? {
+                if seen.insert(inner) {
+                    self.outgoing(inner, &mut calls)?;
+                }
+            }
+        }
+        let place = |call: &CallSite| (call.path.clone(), call.region.start);
+        calls.resolved.sort_by_key(place);
+        calls.candidates.sort_by_key(place);
+        Ok(calls)
+    }
+
+    /// Returns what reaches a definition of a name through resolved calls, nearest first.
+    ///
+    /// - `depth_max`: most calls in a row; 1 is who calls it directly.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError::Corrupt`] when what was touched does not hold.
+    pub fn who_reaches(&self, name: &str, depth_max: u32) -> Result<Vec<Reached>, IndexError> {
+        let seeds = self.symbols_named(&Query::new(name))?.into_iter().map(|(idx, _)| idx);
+        self.reach(seeds.collect(), depth_max)
+    }
+
+    /// Returns what reaches the definitions that changes touch, nearest first; a change inside a nested definition touches
+    /// that one alone.
+    ///
+    /// - `changes`: a path that is not in the snapshot touches nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError::Corrupt`] when what was touched does not hold.
+    pub fn impact(&self, changes: &[Change], depth_max: u32) -> Result<Vec<Reached>, IndexError> {
+        let mut seeds = vec![];
+        for Change { path, lines } in changes {
+            let Some((_, symbols)) = self.symbols_of(path)? else { continue };
+            let first = symbols.start;
+            let rows = symbols.map(|idx| Ok(self.symbol(idx)?.region));
+            let regions = rows.collect::<Result<Vec<_>, IndexError>>()?;
+            for at in 0..regions.len() {
+                let touches = |range: &(u32, u32)| touches_itself(&regions[at..], *range);
+                if lines.as_ref().is_none_or(|lines| lines.iter().any(touches)) {
+                    seeds.push(first + at as u32);
+                }
+            }
+        }
+        self.reach(seeds, depth_max)
+    }
+
+    /// Returns the types that extend or implement a type, those that say so before those that only have its methods.
+    ///
+    /// - `name`: the own name of the supertype, without its container.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError::Corrupt`] when what was touched does not hold.
+    pub fn implementations(&self, name: &str) -> Result<Vec<Implementation>, IndexError> {
+        let n_rows = self.sections.n_rows(SectionKind::Bases, BASE_ROW_BYTES)?;
+        let supertype = |idx: u32| -> Result<String, IndexError> {
+            let row = self.sections.row(SectionKind::Bases, idx, BASE_ROW_BYTES)?;
+            let id = Input(&row).u32();
+            self.text(id.ok_or_else(|| self.sections.corrupt("a supertype's row is malformed"))?)
+        };
+        let (mut low, mut high) = (0, n_rows);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if supertype(middle)?.as_str() < name { low = middle + 1 } else { high = middle }
+        }
+        let mut found = vec![];
+        for idx in low..n_rows {
+            if supertype(idx)? != name {
+                break;
+            }
+            found.push(self.implementation(idx)?);
+        }
+        Ok(found)
+    }
+
+    fn implementation(&self, idx: u32) -> Result<Implementation, IndexError> {
+        let row = self.sections.row(SectionKind::Bases, idx, BASE_ROW_BYTES)?;
+        let mut input = Input(&row[4..]);
+        let mut read = || {
+            Some((
+                input.u32()?,
+                input.u32()?,
+                input.u32()?,
+                input.u32()?,
+                input.u32()?,
+                input.u8()?,
+            ))
+        };
+        let malformed = || self.sections.corrupt("a supertype's row is malformed");
+        let (subtype, symbol, file, line, column, is_said) = read().ok_or_else(malformed)?;
+        let definition = match symbol {
+            NONE => None,
+            idx => Some(self.definition(self.symbol(idx)?)?),
+        };
+        Ok(Implementation {
+            path: self.file(file)?.path,
+            line,
+            column,
+            subtype: self.text(subtype)?,
+            definition,
+            is_said: is_said != 0,
+        })
+    }
+
+    /// Walks from the seeds along resolved calls to their callers, breadth first.
+    fn reach(&self, seeds: Vec<u32>, depth_max: u32) -> Result<Vec<Reached>, IndexError> {
+        let mut by_name: HashMap<u32, ByTarget> = HashMap::new();
+        let mut seen: HashSet<u32> = seeds.iter().copied().collect();
+        let mut seen_files = HashSet::new();
+        let mut queue: VecDeque<(u32, u32, Option<usize>)> =
+            seeds.into_iter().map(|idx| (idx, 0, None)).collect();
+        let mut reached: Vec<Reached> = vec![];
+        while let Some((idx, depth, via)) = queue.pop_front() {
+            if depth >= depth_max || reached.len() >= REACHED_MAX {
+                continue;
+            }
+            let name = self.symbol(idx)?.name;
+            if let std::collections::hash_map::Entry::Vacant(entry) = by_name.entry(name) {
+                entry.insert(self.incoming(name)?);
+            }
+            let incoming = by_name[&name].get(&idx).cloned().unwrap_or_default();
+            for call in incoming {
+                let is_new = match call.enclosing {
+                    Some(enclosing) => seen.insert(enclosing),
+                    None => seen_files.insert(call.file),
+                };
+                if !is_new {
+                    continue;
+                }
+                let caller = call.enclosing.map(|idx| self.place(idx)).transpose()?;
+                reached.push(Reached {
+                    path: self.file(call.file)?.path,
+                    line: call.line,
+                    caller,
+                    callee: self.place(idx)?,
+                    depth: depth + 1,
+                    via,
+                });
+                if let Some(enclosing) = call.enclosing {
+                    queue.push_back((enclosing, depth + 1, Some(reached.len() - 1)));
+                }
+            }
+        }
+        Ok(reached)
+    }
+
+    /// Returns the resolved calls that are listed under a name, by what they mean.
+    fn incoming(&self, name: u32) -> Result<ByTarget, IndexError> {
+        let mut by_target = ByTarget::new();
+        let Some(row) = self.name_row(&self.text(name)?)? else { return Ok(by_target) };
+        let bytes =
+            self.sections.read(SectionKind::Calls, row.calls_start, u64::from(row.n_call_bytes))?;
+        let mut rest = bytes.as_slice();
+        for _ in 0..row.n_calls {
+            let (call, after) = postcard::take_from_bytes::<StoredCall>(rest)
+                .map_err(|_| self.sections.corrupt("a call is malformed"))?;
+            rest = after;
+            if let Some(target) = call.target.checked_sub(1) {
+                let enclosing = call.enclosing.checked_sub(1);
+                let incoming = Incoming { file: call.file, enclosing, line: call.line };
+                by_target.entry(target).or_default().push(incoming);
+            }
+        }
+        Ok(by_target)
+    }
+
+    /// Returns a symbol and the symbols inside it: they follow it, until one begins after its end.
+    fn nested(&self, idx: u32) -> Result<Vec<u32>, IndexError> {
+        let outer = self.symbol(idx)?;
+        let Some((_, of_file)) = self.symbols_of(&self.file(outer.file)?.path)? else {
+            return Ok(vec![idx]);
+        };
+        let mut inside = vec![idx];
+        for inner in idx + 1..of_file.end {
+            if self.symbol(inner)?.region.start >= outer.region.end {
+                break;
+            }
+            inside.push(inner);
+        }
+        Ok(inside)
+    }
+
+    fn outgoing(&self, idx: u32, calls: &mut Callers) -> Result<(), IndexError> {
+        let end_of = |idx: u32| {
+            let row = self.sections.row(SectionKind::OutgoingEnds, idx, 4)?;
+            Input(&row).u32().ok_or_else(|| self.sections.corrupt("a symbol's calls have no end"))
+        };
+        let (start, end) = (idx.checked_sub(1).map_or(Ok(0), end_of)?, end_of(idx)?);
+        for at in start..end {
+            let row = self.sections.row(SectionKind::Outgoing, at, OUTGOING_ROW_BYTES)?;
+            let mut input = Input(&row);
+            let malformed = || self.sections.corrupt("a call's place is malformed");
+            let offset = u64::from(input.u32().ok_or_else(malformed)?);
+            let name = self.text(input.u32().ok_or_else(malformed)?)?;
+            let n_bytes = self.sections.n_bytes(SectionKind::Calls).saturating_sub(offset);
+            let bytes =
+                self.sections.read(SectionKind::Calls, offset, n_bytes.min(CALL_BYTES_MAX))?;
+            let (call, _) = postcard::take_from_bytes::<StoredCall>(&bytes)
+                .map_err(|_| self.sections.corrupt("a call is malformed"))?;
+            let site = self.call_site(&call, &self.file(call.file)?, &name)?;
+            match site.target.is_some() {
+                true => calls.resolved.push(site),
+                false => calls.candidates.push(site),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells whether a range of lines touches a definition where no definition inside it stands.
+///
+/// - `regions`: the definition's, then those that follow it in its file, by where they begin.
+fn touches_itself(regions: &[Region], (first, last): (u32, u32)) -> bool {
+    let Some((own, following)) = regions.split_first() else { return false };
+    let (mut line, last) = (first.max(own.start_line), last.min(own.end_line));
+    for inner in following.iter().take_while(|inner| inner.start < own.end) {
+        if line > last || line < inner.start_line {
+            break;
+        }
+        line = line.max(inner.end_line + 1);
+    }
+    line <= last
+}
+
+/// Returns the chain of callers from what was reached down to the definition it began with.
+pub fn chain<'r>(reached: &'r [Reached], at: &'r Reached) -> Vec<&'r Reached> {
+    let mut chain = vec![at];
+    let mut via = at.via;
+    while let Some(next) = via.and_then(|idx| reached.get(idx)) {
+        chain.push(next);
+        via = next.via;
+    }
+    chain
+}

@@ -1,0 +1,94 @@
+use super::{path, snapshot_of};
+use crate::{Change, Reached, chain};
+
+fn reached_text(reached: &[Reached]) -> Vec<String> {
+    let line = |it: &Reached| {
+        let names: Vec<_> = chain(reached, it)
+            .into_iter()
+            .map(|it| it.caller.as_ref().map_or("-", |place| &place.qualified_name))
+            .collect();
+        let callee = &chain(reached, it).last().unwrap().callee.qualified_name;
+        format!("{} {}:{} {} > {callee}", it.depth, it.path, it.line, names.join(" > "))
+    };
+    reached.iter().map(line).collect()
+}
+
+const CHAIN: [(&str, &str); 2] = [
+    (
+        "a.py",
+        "def low(): pass\ndef mid():\n    low()\n    low()\ndef top(): mid()\ndef loop_(): loop_(); top()\n",
+    ),
+    ("b.py", "from a import top, low\nclass C:\n    def go(self): top()\ntop()\nx.low()\n"),
+];
+
+#[test]
+fn callers_of_callers_come_nearest_first_with_their_path() {
+    let (_dir, snapshot) = snapshot_of(&CHAIN);
+    let all = snapshot.who_reaches("low", 9).unwrap();
+    assert_eq!(
+        reached_text(&all),
+        [
+            "1 a.py:3 mid > low",
+            "2 a.py:5 top > mid > low",
+            "3 a.py:6 loop_ > top > mid > low",
+            "3 b.py:3 C.go > top > mid > low",
+            "3 b.py:4 - > top > mid > low",
+        ]
+    );
+    assert_eq!(reached_text(&snapshot.who_reaches("low", 1).unwrap()), ["1 a.py:3 mid > low"]);
+    assert!(snapshot.who_reaches("nothing", 9).unwrap().is_empty());
+}
+
+#[test]
+fn calls_are_those_made_inside_what_is_nested_included() {
+    let (_dir, snapshot) = snapshot_of(&[(
+        "a.py",
+        "def low(): pass\nclass C:\n    def go(self):\n        low()\n        def inner(): far()\ndef other(): low()\n",
+    )]);
+    let calls = snapshot.calls("C").unwrap();
+    let text = |calls: &[crate::CallSite]| -> Vec<String> {
+        calls.iter().map(|it| format!("{}:{}", it.callee, it.region.start_line)).collect()
+    };
+    assert_eq!(text(&calls.resolved), ["low:4"]);
+    assert_eq!(text(&calls.candidates), ["far:5"]);
+    let calls = snapshot.calls("other").unwrap();
+    assert_eq!((text(&calls.resolved), calls.candidates.len()), (vec!["low:6".to_owned()], 0));
+    assert!(snapshot.calls("low").unwrap().resolved.is_empty());
+}
+
+#[test]
+fn a_change_touches_the_innermost_definitions_alone() {
+    let source = "class C:\n    x = 1\n\n    def a(self):\n        pass\n\n    def b(self): self.a()\n\ndef use():\n    C()\n";
+    let (_dir, snapshot) = snapshot_of(&[("a.py", source)]);
+    let change = |name, lines| Change { path: path(name), lines };
+    let reached = |lines| reached_text(&snapshot.impact(&[change("a.py", lines)], 9).unwrap());
+    assert_eq!(reached(Some(vec![(5, 5)])), ["1 a.py:7 C.b > C.a"]);
+    assert_eq!(reached(Some(vec![(3, 3)])), ["1 a.py:10 use > C"]);
+    assert_eq!(reached(Some(vec![(7, 7)])), Vec::<String>::new());
+    assert_eq!(reached(Some(vec![(1, 5)])), ["1 a.py:10 use > C", "1 a.py:7 C.b > C.a"]);
+    // Every definition of the file is asked of: what reaches it from inside the file is not news.
+    assert_eq!(reached(None), Vec::<String>::new());
+    assert!(snapshot.impact(&[change("gone.py", None)], 9).unwrap().is_empty());
+}
+
+#[test]
+fn implementations_are_said_or_have_the_methods() {
+    let (_dir, snapshot) = snapshot_of(&[
+        ("a.py", "class Base: pass\nclass One(Base): pass\n"),
+        ("b.py", "import a\nclass Two(a.Base): pass\n"),
+        ("s.rs", "trait Base {}\nstruct S;\nimpl Base for S {}\n"),
+        (
+            "p/p.go",
+            "package p\ntype Source interface { Read(); Close() }\ntype File struct{}\nfunc (f File) Read() {}\nfunc (f *File) Close() {}\nfunc (f File) More() {}\ntype Half struct{}\nfunc (h Half) Read() {}\n",
+        ),
+    ]);
+    let found = |name: &str| -> Vec<String> {
+        let line = |it: crate::Implementation| {
+            format!("{}:{} {} {}", it.path, it.line, it.subtype, it.is_said)
+        };
+        snapshot.implementations(name).unwrap().into_iter().map(line).collect()
+    };
+    assert_eq!(found("Base"), ["a.py:2 One true", "b.py:2 Two true", "s.rs:3 S true"]);
+    assert_eq!(found("Source"), ["p/p.go:3 File false"]);
+    assert!(found("Nothing").is_empty());
+}

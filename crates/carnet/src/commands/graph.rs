@@ -1,0 +1,424 @@
+//! `carnet who-calls`, `calls`, `impact-set`, `implementations`, `outline`: questions to the graph of calls.
+
+use std::fmt::Write as _;
+
+use carnet_core::{ExitCode, RepoPath};
+use carnet_index::{CallSite, Callers, Change, Definition, Implementation, Reached, chain};
+use clap::Args;
+use serde::Serialize;
+
+use super::query::{Asked, DefinitionLine, IndexLine, definition_line, list};
+use crate::{
+    cli::QueryArgs,
+    error::{CommandError, CommandResult},
+    ui::Ui,
+};
+
+/// Options of `who-calls`.
+#[derive(Debug, Args)]
+pub struct WhoCallsArgs {
+    #[command(flatten)]
+    query: QueryArgs,
+    /// Callers of callers too, up to so many calls in a row; beyond 1 only resolved calls are followed.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    depth: u32,
+}
+
+/// Options of `impact-set`.
+#[derive(Debug, Args)]
+pub struct ImpactArgs {
+    /// A file, a symbol, or a range of commits `A..B` (B is HEAD when it is left out).
+    #[arg(value_name = "FILE|SYMBOL|RANGE")]
+    target: String,
+    /// Most calls in a row that are followed.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=64))]
+    depth: u32,
+    /// Answer from the index as it is, without waiting for it to reach HEAD.
+    #[arg(long)]
+    no_wait: bool,
+    /// Write JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Options of `outline`.
+#[derive(Debug, Args)]
+pub struct OutlineArgs {
+    /// The file, from the top of the repository or from here.
+    #[arg(value_name = "FILE")]
+    file: String,
+    /// Answer from the index as it is, without waiting for it to reach HEAD.
+    #[arg(long)]
+    no_wait: bool,
+    /// Write JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// `carnet who-calls --json` and `carnet calls --json`.
+#[derive(Serialize)]
+struct CallList<'a> {
+    format: &'static str,
+    name: &'a str,
+    index: IndexLine,
+    resolved: Vec<CallLine>,
+    candidates: Vec<CallLine>,
+}
+
+#[derive(Serialize)]
+struct CallLine {
+    path: String,
+    line: u32,
+    column: u32,
+    caller: Option<String>,
+    callee: String,
+    evidence: &'static str,
+    target: Option<String>,
+}
+
+/// `carnet who-calls --depth N --json` and `carnet impact-set --json`.
+#[derive(Serialize)]
+struct ReachedList<'a> {
+    format: &'static str,
+    target: &'a str,
+    index: IndexLine,
+    depth: u32,
+    /// Always `lower_bound`: only resolved calls are followed.
+    completeness: &'static str,
+    reached: Vec<ReachedLine>,
+}
+
+#[derive(Serialize)]
+struct ReachedLine {
+    path: String,
+    line: u32,
+    caller: Option<String>,
+    callee: String,
+    depth: u32,
+    /// Position in this list of what the callee was reached by.
+    via: Option<usize>,
+}
+
+/// `carnet implementations --json`.
+#[derive(Serialize)]
+struct ImplementationList<'a> {
+    format: &'static str,
+    name: &'a str,
+    index: IndexLine,
+    implementations: Vec<ImplementationLine>,
+}
+
+#[derive(Serialize)]
+struct ImplementationLine {
+    path: String,
+    line: u32,
+    column: u32,
+    subtype: String,
+    /// `said`, or `method-set` where a Go type has the methods.
+    evidence: &'static str,
+    definition: Option<DefinitionLine>,
+}
+
+/// `carnet outline --json`.
+#[derive(Serialize)]
+struct Outline {
+    format: &'static str,
+    path: String,
+    index: IndexLine,
+    definitions: Vec<DefinitionLine>,
+}
+
+/// Prints who calls a symbol.
+pub fn who_calls(ui: &Ui, args: &WhoCallsArgs) -> CommandResult {
+    let asked = Asked::open(ui, args.query.no_wait)?;
+    let name = args.query.name.as_str();
+    if args.depth > 1 {
+        let reached = asked.snapshot.who_reaches(name, args.depth)?;
+        let found = !reached.is_empty() || !asked.snapshot.where_defined(name)?.is_empty();
+        print_reached(
+            ui,
+            &asked,
+            ("carnet/who-reaches/1", name),
+            args.depth,
+            &reached,
+            args.query.json,
+        );
+        return asked.ending(found, name);
+    }
+    let callers = asked.snapshot.who_calls(name)?;
+    print_calls(
+        ui,
+        &asked,
+        ("carnet/callers/1", "no call of it is in the index"),
+        &args.query,
+        &callers,
+    )
+}
+
+/// Prints what a symbol calls.
+pub fn calls(ui: &Ui, args: &QueryArgs) -> CommandResult {
+    let asked = Asked::open(ui, args.no_wait)?;
+    let calls = asked.snapshot.calls(&args.name)?;
+    print_calls(ui, &asked, ("carnet/calls/1", "it calls nothing"), args, &calls)
+}
+
+fn print_calls(
+    ui: &Ui,
+    asked: &Asked,
+    (format, nothing): (&'static str, &str),
+    args: &QueryArgs,
+    calls: &Callers,
+) -> CommandResult {
+    let is_empty = calls.resolved.is_empty() && calls.candidates.is_empty();
+    let found = !is_empty || !asked.snapshot.where_defined(&args.name)?.is_empty();
+    if args.json {
+        ui.json(&CallList {
+            format,
+            name: &args.name,
+            index: asked.line(),
+            resolved: calls.resolved.iter().map(call_line).collect(),
+            candidates: calls.candidates.iter().map(call_line).collect(),
+        });
+        return asked.ending(found, &args.name);
+    }
+    let is_outgoing = format == "carnet/calls/1";
+    for (title, calls) in [("resolved", &calls.resolved), ("candidates", &calls.candidates)] {
+        if !calls.is_empty() {
+            ui.out(&format!("{} ({})\n", ui.bold_out(title), calls.len()));
+            ui.out(&list(calls.iter().map(|call| call_row(ui, call, is_outgoing))));
+        }
+    }
+    if found && is_empty {
+        ui.err(&format!("{nothing}\n"));
+    }
+    ui.err(&asked.footer());
+    asked.ending(found, &args.name)
+}
+
+/// Prints what reaches what a file, a symbol or a range of commits stands for.
+pub fn impact_set(ui: &Ui, args: &ImpactArgs) -> CommandResult {
+    let asked = Asked::open(ui, args.no_wait)?;
+    let target = args.target.as_str();
+    let (reached, found) = match changes(&asked, target)? {
+        Some(changes) => (asked.snapshot.impact(&changes, args.depth)?, true),
+        None => {
+            let found = !asked.snapshot.where_defined(target)?.is_empty();
+            (asked.snapshot.who_reaches(target, args.depth)?, found)
+        }
+    };
+    print_reached(ui, &asked, ("carnet/impact-set/1", target), args.depth, &reached, args.json);
+    asked.ending(found, target)
+}
+
+/// Returns what a file or a range of commits changes; `None` where the target is neither.
+fn changes(asked: &Asked, target: &str) -> Result<Option<Vec<Change>>, CommandError> {
+    if let Some((old, new)) = target.split_once("..") {
+        let (old, new) = (old, new.trim_start_matches('.'));
+        let commit =
+            |name: &str| asked.repo.resolve_commit(if name.is_empty() { "HEAD" } else { name });
+        let (old, new) = (commit(old)?, commit(new)?);
+        if new != asked.snapshot.commit() {
+            let message = format!(
+                "the range ends at commit {}, and the index is at {}",
+                new.short(),
+                asked.snapshot.commit().short()
+            );
+            return Err(CommandError::new(ExitCode::Usage, message).hint(
+                "End the range at HEAD: the lines of another commit are not those of the index.",
+            ));
+        }
+        let changed = asked.repo.changed_lines(&old, &new);
+        let changed = changed.map_err(|error| CommandError::of(ExitCode::Io, &error))?;
+        return Ok(Some(
+            changed.into_iter().map(|(path, lines)| Change { path, lines: Some(lines) }).collect(),
+        ));
+    }
+    let Some(path) = indexed_path(asked, target)? else { return Ok(None) };
+    Ok(Some(vec![Change { path, lines: None }]))
+}
+
+/// Returns the path of an indexed file that is named from the top of the repository or from here.
+fn indexed_path(asked: &Asked, name: &str) -> Result<Option<RepoPath>, CommandError> {
+    let from_here = asked.repo.work_tree().and_then(|top| {
+        let absolute = std::path::absolute(name).ok()?;
+        let relative = absolute.strip_prefix(top).ok()?;
+        Some(relative.as_os_str().as_encoded_bytes().to_vec())
+    });
+    for bytes in [Some(name.as_bytes().to_vec()), from_here].into_iter().flatten() {
+        let Ok(path) = RepoPath::new(bytes) else { continue };
+        if asked.snapshot.outline(&path)?.is_some() {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+/// Prints which types extend or implement a type.
+pub fn implementations(ui: &Ui, args: &QueryArgs) -> CommandResult {
+    let asked = Asked::open(ui, args.no_wait)?;
+    let own_name = args.name.rsplit(['.', ':']).next().unwrap_or(&args.name);
+    let found = asked.snapshot.implementations(own_name)?;
+    let is_known = !found.is_empty() || !asked.snapshot.where_defined(&args.name)?.is_empty();
+    if args.json {
+        ui.json(&ImplementationList {
+            format: "carnet/implementations/1",
+            name: &args.name,
+            index: asked.line(),
+            implementations: found.iter().map(implementation_line).collect(),
+        });
+        return asked.ending(is_known, &args.name);
+    }
+    ui.out(&list(found.iter().map(|it| implementation_row(ui, it))));
+    if is_known && found.is_empty() {
+        ui.err("no type of the index extends or implements it\n");
+    }
+    ui.err(&asked.footer());
+    asked.ending(is_known, &args.name)
+}
+
+/// Prints what a file defines.
+pub fn outline(ui: &Ui, args: &OutlineArgs) -> CommandResult {
+    let asked = Asked::open(ui, args.no_wait)?;
+    let Some(path) = indexed_path(&asked, &args.file)? else {
+        let message = format!("`{}` is not in the index", args.file);
+        return Err(CommandError::new(ExitCode::NothingToLookAt, message)
+            .hint("Only committed files in a known language are: see `carnet status`."));
+    };
+    let definitions = asked.snapshot.outline(&path)?.unwrap_or_default();
+    if args.json {
+        ui.json(&Outline {
+            format: "carnet/outline/1",
+            path: path.to_text(),
+            index: asked.line(),
+            definitions: definitions.iter().map(definition_line).collect(),
+        });
+        return asked.ending(true, &args.file);
+    }
+    for definition in &definitions {
+        ui.out(&outline_row(ui, definition));
+    }
+    ui.err(&asked.footer());
+    asked.ending(true, &args.file)
+}
+
+fn print_reached(
+    ui: &Ui,
+    asked: &Asked,
+    (format, target): (&'static str, &str),
+    depth: u32,
+    reached: &[Reached],
+    json: bool,
+) {
+    if json {
+        return ui.json(&ReachedList {
+            format,
+            target,
+            index: asked.line(),
+            depth,
+            completeness: "lower_bound",
+            reached: reached.iter().map(reached_line).collect(),
+        });
+    }
+    ui.out(&list(reached.iter().map(|it| reached_row(ui, reached, it))));
+    if reached.is_empty() {
+        ui.err("no resolved call reaches it\n");
+    } else {
+        let mut paths: Vec<_> = reached.iter().map(|it| &it.path).collect();
+        paths.sort();
+        paths.dedup();
+        let places = super::report::count(reached.len(), "place");
+        let files = super::report::count(paths.len(), "file");
+        ui.err(&format!("{places} in {files}, through resolved calls alone: a lower bound\n"));
+    }
+    ui.err(&asked.footer());
+}
+
+fn reached_line(reached: &Reached) -> ReachedLine {
+    ReachedLine {
+        path: reached.path.to_text(),
+        line: reached.line,
+        caller: reached.caller.as_ref().map(|place| place.qualified_name.clone()),
+        callee: reached.callee.qualified_name.clone(),
+        depth: reached.depth,
+        via: reached.via,
+    }
+}
+
+/// `2  src/main.rs:17  main → load → parse_config`
+fn reached_row(ui: &Ui, all: &[Reached], reached: &Reached) -> String {
+    let mut way = String::new();
+    for step in chain(all, reached) {
+        let caller =
+            step.caller.as_ref().map_or("(top of the file)", |place| &place.qualified_name);
+        let _ = write!(way, "{caller} → ");
+    }
+    let last = chain(all, reached).last().map_or("", |step| &step.callee.qualified_name).to_owned();
+    let place = format!("{}:{}", reached.path, reached.line);
+    format!("{}  {}  {way}{last}\n", reached.depth, ui.bold_out(&place))
+}
+
+fn call_line(call: &CallSite) -> CallLine {
+    CallLine {
+        path: call.path.to_text(),
+        line: call.region.start_line,
+        column: call.region.start_column,
+        caller: call.enclosing.as_ref().map(|place| place.qualified_name.clone()),
+        callee: call.callee.clone(),
+        evidence: call.evidence.name(),
+        target: call.target.as_ref().map(|place| format!("{}:{}", place.path, place.line)),
+    }
+}
+
+fn call_row(ui: &Ui, call: &CallSite, is_outgoing: bool) -> String {
+    let place = format!("{}:{}:{}", call.path, call.region.start_line, call.region.start_column);
+    let caller = call.enclosing.as_ref().map_or("(top of the file)", |place| &place.qualified_name);
+    let about = match (is_outgoing, &call.receiver) {
+        (false, _) => format!("in {caller}"),
+        (true, Some(receiver)) => format!("{receiver} . {}", call.callee),
+        (true, None) => call.callee.clone(),
+    };
+    let target = call
+        .target
+        .as_ref()
+        .map_or(String::new(), |place| format!(" → {}:{}", place.path, place.line));
+    format!("  {}  {about}{target}  {}\n", ui.bold_out(&place), ui.dim_out(call.evidence.name()))
+}
+
+fn implementation_line(found: &Implementation) -> ImplementationLine {
+    ImplementationLine {
+        path: found.path.to_text(),
+        line: found.line,
+        column: found.column,
+        subtype: found.subtype.clone(),
+        evidence: evidence(found),
+        definition: found.definition.as_ref().map(definition_line),
+    }
+}
+
+fn evidence(found: &Implementation) -> &'static str {
+    if found.is_said { "said" } else { "method-set" }
+}
+
+fn implementation_row(ui: &Ui, found: &Implementation) -> String {
+    let place = format!("{}:{}:{}", found.path, found.line, found.column);
+    format!("{}  {}  {}\n", ui.bold_out(&place), found.subtype, ui.dim_out(evidence(found)))
+}
+
+/// One definition, indented by the scopes around it.
+fn outline_row(ui: &Ui, definition: &Definition) -> String {
+    let symbol = &definition.symbol;
+    let depth = match symbol.container.as_str() {
+        "" => 0,
+        container => container.split('.').count(),
+    };
+    let line = format!("{:>5}", symbol.name_region.start_line);
+    let doc = symbol.doc.lines().next().unwrap_or_default();
+    let doc = if doc.is_empty() { String::new() } else { format!("  {}", ui.dim_out(doc)) };
+    let indent = "  ".repeat(depth);
+    format!(
+        "{}  {indent}{} {}{doc}\n",
+        ui.bold_out(&line),
+        symbol.kind.name(),
+        symbol.signature.trim()
+    )
+}
