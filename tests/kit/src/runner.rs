@@ -143,9 +143,16 @@ fn everyone_can_execute(binary: &Path) -> bool {
     binary.ancestors().all(|path| path.as_os_str().is_empty() || lets_pass(path))
 }
 
+/// What the directories of copies are named by, before the process that made them.
+const COPY_PREFIX: &str = "carnet-bin-";
+
 /// Copies a binary to a place that every user can reach; it goes with the returned directory.
+///
+/// A static holds the directory as a rule, and those are not dropped: so copies of processes that ended go first.
 pub fn readable_copy(binary: &Path) -> (tempfile::TempDir, PathBuf) {
-    let dir = tempfile::Builder::new().prefix("carnet-bin-").tempdir().unwrap();
+    remove_copies_of_the_dead();
+    let prefix = format!("{COPY_PREFIX}{}-", std::process::id());
+    let dir = tempfile::Builder::new().prefix(&prefix).tempdir().unwrap();
     let everyone = fs::Permissions::from_mode(0o755);
     fs::set_permissions(dir.path(), everyone.clone()).unwrap();
     let copy = dir.path().join(binary.file_name().unwrap());
@@ -154,6 +161,20 @@ pub fn readable_copy(binary: &Path) -> (tempfile::TempDir, PathBuf) {
     assert!(Command::new("cp").arg(binary).arg(&copy).status().unwrap().success());
     fs::set_permissions(&copy, everyone).unwrap();
     (dir, copy)
+}
+
+fn remove_copies_of_the_dead() {
+    for entry in fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap_or_default();
+        let maker = name.strip_prefix(COPY_PREFIX).and_then(|rest| rest.split_once('-'));
+        let is_dead = maker.is_some_and(|(pid, _)| {
+            pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists()
+        });
+        if is_dead {
+            // Another process may be removing it too.
+            drop(fs::remove_dir_all(entry.path()));
+        }
+    }
 }
 
 #[cfg(test)]
