@@ -232,3 +232,25 @@ fn a_history_of_many_batches_is_told_in_its_order_and_a_hole_in_it_is_no_clean_s
     let ran = walk.carnet(&["scan", "--history"]).expect_code(4);
     assert!(ran.stderr.contains(&format!("(object {blob})")), "{}", ran.stderr);
 }
+
+#[test]
+fn a_secret_that_stays_is_told_by_the_first_commit_that_has_it() {
+    let walk = walk_of(Format::Plain);
+    let first = walk.commit_round_the_hook(&[("a.py", &key_line())]);
+    let lines = |n: u32| format!("{}{}", "# a line\n".repeat(n as usize), key_line());
+    for n in 1..5 {
+        walk.commit_round_the_hook(&[("a.py", &lines(n))]);
+    }
+    let twice = walk.commit_round_the_hook(&[("b.py", &(key_line() + &key_line()))]);
+    let report = history(&walk);
+    assert_eq!(found(&report), pairs(&[(&first, "a.py"), (&twice, "b.py")]));
+    assert_eq!(report["findings"].as_array().unwrap().len(), 3, "both places in b.py: {report}");
+    let again = history(&walk);
+    assert_eq!((&again["n_contents"], found(&again)), (&2.into(), found(&report)));
+    // The first commit is gone: the next that has it is told.
+    let old = walk.ask(&["symbolic-ref", "HEAD"]);
+    walk.git(&["checkout", "-q", "--orphan", "anew"]).expect_code(0);
+    let anew = walk.commit_round_the_hook(&[]);
+    walk.git(&["update-ref", "-d", &old]).expect_code(0);
+    assert_eq!(found(&history(&walk)), pairs(&[(&anew, "a.py"), (&anew, "b.py")]));
+}

@@ -1,10 +1,8 @@
 //! Looking at contents: staged blobs, logs, artifacts, arguments.
 
-use std::collections::HashMap;
-
 use carnet_core::{
-    Content, Decision, Digest, Finding, Fingerprint, GitOid, Origin, Reason, RepoPath, Timestamp,
-    Verdict,
+    Confidence, Content, Decision, Digest, Finding, Fingerprint, GitOid, Origin, Reason, RepoPath,
+    Timestamp, Verdict,
 };
 use carnet_git::{EntryMode, Head, ObjectError, Repo, StagedError};
 use carnet_policy::{ContentPolicy, Suppression, Suppressions, judge};
@@ -31,6 +29,7 @@ pub struct Guard<'a> {
     suppressions: Option<Suppressions>,
     /// Addresses of those who commit here.
     published: Vec<Fingerprint>,
+    published_digest: Digest,
 }
 
 /// A finding with all that reports say of it.
@@ -139,7 +138,14 @@ pub enum ExamineError {
 impl<'a> Guard<'a> {
     /// Puts together what is needed to examine.
     pub fn new(rules: &'a RuleSet, key: FingerprintKey, policy: ContentPolicy) -> Guard<'a> {
-        Guard { rules, key, policy, suppressions: None, published: vec![] }
+        Guard {
+            rules,
+            key,
+            policy,
+            suppressions: None,
+            published: vec![],
+            published_digest: Digest::of(b""),
+        }
     }
 
     /// Accepts what the suppressions say; they are read under the fingerprint key that the guard was made with.
@@ -152,7 +158,8 @@ impl<'a> Guard<'a> {
     #[must_use]
     pub fn with_published(self, addresses: &[String]) -> Guard<'a> {
         let name = |address: &String| self.key.personal(address.as_bytes());
-        Guard { published: addresses.iter().map(name).collect(), ..self }
+        let published_digest = Digest::of(addresses.join("\n").as_bytes());
+        Guard { published: addresses.iter().map(name).collect(), published_digest, ..self }
     }
 
     /// Returns the accepted findings in force.
@@ -178,12 +185,12 @@ impl<'a> Guard<'a> {
         Digest::of(format!("{}\n{}", self.rules.digest(), self.policy.digest()).as_bytes())
     }
 
-    /// Returns the same for verdicts that are kept until another day: a policy on licences has waivers that run out.
+    /// Returns the same for verdicts that are kept: they depend on whose addresses are quiet and, as waivers of licences run out,
+    /// on the day.
     pub fn kept_verdicts_digest(&self, now: Timestamp) -> Digest {
-        if self.policy.licences().is_empty() {
-            return self.verdicts_digest();
-        }
-        Digest::of(format!("{}\n{}", self.verdicts_digest(), now.day()).as_bytes())
+        let day = if self.policy.licences().is_empty() { String::new() } else { now.day() };
+        let parts = format!("{}\n{}\n{day}", self.verdicts_digest(), self.published_digest);
+        Digest::of(parts.as_bytes())
     }
 
     /// Judges the licences of contents, and nothing else.
@@ -345,15 +352,12 @@ impl<'a> Guard<'a> {
         };
         let mut scanned = scan(self.rules, &self.key, content);
         scanned.findings.retain(|finding| !crate::published::is_in_roster(finding));
-        let n_before = scanned.findings.len();
         scanned.findings.retain(|finding| !self.is_published(finding));
-        let is_published = scanned.findings.len() < n_before;
         let licences = licence_findings(self.policy.licences(), &self.key, content, now);
         let unread = scanned.unread.iter().map(|unread| unread.finding(&self.key, &content.origin));
         let findings: Vec<Finding> = unread.chain(scanned.findings).chain(licences).collect();
         // What is quiet for the sake of who asks is not clean for another.
-        let is_clean =
-            findings.is_empty() && scanned.allowed.is_empty() && !is_published && is_name_clean;
+        let is_clean = findings.is_empty() && scanned.allowed.is_empty() && is_name_clean;
         self.sort_out(findings, content, commit_id, now, tally);
         tally.suppressed.extend(scanned.allowed.into_iter().map(|allowed| Suppressed {
             met: self.met(allowed.finding, content, commit_id, now),
@@ -503,6 +507,44 @@ impl ArtifactScan<'_> {
     }
 }
 
+/// How often a history tells of a secret that stays where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// By the first commit that has it.
+    Once,
+    /// By each commit that changes what it is in.
+    ByCommit,
+}
+
+/// What is told once of a history: a secret in a file or message, as sure and as accepted as it is there.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct MetName {
+    rule_id: String,
+    fingerprint: Fingerprint,
+    origin: String,
+    confidence: Confidence,
+    is_allowed_in_source: bool,
+    commit_id: Option<GitOid>,
+}
+
+impl MetName {
+    fn of(met: &Met, told: Told, is_allowed_in_source: bool) -> MetName {
+        let Finding { rule_id, fingerprint, origin, confidence, .. } = &met.finding;
+        MetName {
+            rule_id: rule_id.clone(),
+            fingerprint: *fingerprint,
+            // Messages are named after their commit, which is another each time.
+            origin: match origin {
+                Origin::Message(name) if !name.starts_with("name of ") => String::new(),
+                other => other.name(),
+            },
+            confidence: *confidence,
+            is_allowed_in_source,
+            commit_id: met.commit_id.filter(|_| told == Told::ByCommit),
+        }
+    }
+}
+
 /// What has been met so far.
 #[derive(Default)]
 pub(crate) struct Tally {
@@ -521,16 +563,16 @@ impl Tally {
         self.n_known += std::mem::take(&mut other.n_known);
     }
 
-    /// Drops what was met before with the same name and fingerprint by another commit: the first that brought it is told.
-    pub(crate) fn retain_first(&mut self) {
-        let mut first = HashMap::new();
-        let mut is_first = |met: &Met| {
-            let Finding { rule_id, fingerprint, origin, .. } = &met.finding;
-            let key = (rule_id.clone(), *fingerprint, origin.name());
-            *first.entry(key).or_insert(met.commit_id) == met.commit_id
-        };
-        self.findings.retain(&mut is_first);
-        self.suppressed.retain(|it| is_first(&it.met));
+    /// Keeps of everything that was met what `is_told` says of its name.
+    pub(crate) fn retain_told(&mut self, told: Told, mut is_told: impl FnMut(MetName) -> bool) {
+        self.findings.retain(|met| is_told(MetName::of(met, told, false)));
+        let is_in_source = |by: &SuppressedBy| matches!(by, SuppressedBy::InSource { .. });
+        self.suppressed.retain(|it| is_told(MetName::of(&it.met, told, is_in_source(&it.by))));
+    }
+
+    /// Tells whether nothing was met.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.findings.is_empty() && self.suppressed.is_empty()
     }
 
     /// Adds another, met later.

@@ -1,7 +1,7 @@
 //! Looking at what commits brought: a range, a push, the whole history.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     thread,
 };
 
@@ -9,7 +9,7 @@ use carnet_core::{GitOid, Timestamp};
 use carnet_git::Repo;
 
 use crate::{
-    examine::{Examination, ExamineError, Guard, Tally},
+    examine::{Examination, ExamineError, Guard, MetName, Tally, Told},
     history::{self, ASKED_MAX, Change, Piece, Revisions, Speaker},
     known::{KnownHistory, LookedAt, PieceKey, UncleanPiece, shallow_digest},
     workers::{Batch, Looked, Workers},
@@ -44,22 +44,29 @@ impl Guard<'_> {
         now: Timestamp,
         on_progress: &mut dyn FnMut(Progress),
     ) -> Result<Examination, ExamineError> {
-        self.examine_uncovered(repo, revisions, tips, HashSet::new(), now, on_progress)
+        self.examine_uncovered(
+            repo,
+            revisions,
+            (tips, &HashSet::new()),
+            Told::Once,
+            now,
+            on_progress,
+        )
     }
 
-    /// The same, but for the files of the commits in `covered`.
+    /// The same, but for the files of the commits in `covered`, and told as often as `told` says.
     pub(crate) fn examine_uncovered(
         &self,
         repo: &Repo,
         revisions: &Revisions,
-        tips: &[(GitOid, String)],
-        covered: HashSet<GitOid>,
+        (tips, covered): (&[(GitOid, String)], &HashSet<GitOid>),
+        told: Told,
         now: Timestamp,
         on_progress: &mut dyn FnMut(Progress),
     ) -> Result<Examination, ExamineError> {
         let mut nothing = KnownHistory::nothing(self.kept_verdicts_digest(now));
-        let (tally, _) = self.looking(repo, &mut nothing, now, on_progress, |looking| {
-            looking.covered = covered;
+        let (tally, _) = self.looking(repo, &mut nothing, now, on_progress, told, |looking| {
+            looking.covered.clone_from(covered);
             looking.add_names(tips.iter().map(|(_, name)| name.as_str()));
             looking.walk(revisions)?;
             for change in history::named_without_commit(repo, tips)? {
@@ -99,18 +106,19 @@ impl Guard<'_> {
             revisions.extend(before.tips.iter().map(|tip| format!("^{tip}")));
             again.extend(before.unclean.iter().filter_map(UncleanPiece::piece));
         }
-        let (tally, unclean) = self.looking(repo, known, now, on_progress, |looking| {
-            for piece in again {
-                looking.add(piece)?;
-            }
-            looking.add_names(history::ref_names(repo)?.iter().map(String::as_str));
-            looking.walk(&Revisions { options, revisions })?;
-            let without_commit = history::refs_without_commit(repo)?;
-            for change in history::named_without_commit(repo, &without_commit)? {
-                looking.add(Piece::File(change))?;
-            }
-            looking.add_tags(history::tag_refs(repo)?)
-        })?;
+        let (tally, unclean) =
+            self.looking(repo, known, now, on_progress, Told::Once, |looking| {
+                for piece in again {
+                    looking.add(piece)?;
+                }
+                looking.add_names(history::ref_names(repo)?.iter().map(String::as_str));
+                looking.walk(&Revisions { options, revisions })?;
+                let without_commit = history::refs_without_commit(repo)?;
+                for change in history::named_without_commit(repo, &without_commit)? {
+                    looking.add(Piece::File(change))?;
+                }
+                looking.add_tags(history::tag_refs(repo)?)
+            })?;
         known.set_looked_at(LookedAt { tips, shallow, unclean });
         Ok(self.judged(tally, now))
     }
@@ -122,6 +130,7 @@ impl Guard<'_> {
         known: &mut KnownHistory,
         now: Timestamp,
         on_progress: &mut dyn FnMut(Progress),
+        told: Told,
         gather: impl FnOnce(&mut Looking<'_, '_, '_>) -> Result<(), ExamineError>,
     ) -> Result<(Tally, Vec<UncleanPiece>), ExamineError> {
         thread::scope(|scope| {
@@ -131,10 +140,12 @@ impl Guard<'_> {
                 guard: self,
                 repo,
                 now,
-                workers: Workers::new(self, repo, now, scope),
+                told,
+                workers: Workers::new(self, repo, now, told, scope),
                 seen: HashSet::new(),
                 waiting: Batch::default(),
                 met: BTreeMap::new(),
+                first: HashMap::new(),
                 inner_tags: vec![],
                 covered: HashSet::new(),
                 counted: Tally::default(),
@@ -153,13 +164,16 @@ struct Looking<'l, 's, 'e> {
     guard: &'e Guard<'e>,
     repo: &'e Repo,
     now: Timestamp,
+    told: Told,
     workers: Workers<'s, 'e>,
     /// Pieces that were added already, 16 bytes each: a million files take 16 MB and some.
     seen: HashSet<PieceKey>,
     /// Pieces to read, at most [`ASKED_MAX`].
     waiting: Batch,
-    /// What was met and not clean, by the number of its batch: reports do not depend on which worker was faster.
-    met: BTreeMap<usize, (Tally, Vec<UncleanPiece>)>,
+    /// What was met, by the number of the batch and the place in it: reports do not depend on which worker was faster.
+    met: BTreeMap<(usize, usize), (UncleanPiece, Tally)>,
+    /// Where each finding was met first: only there it is told, and only those pieces are looked at again the next time.
+    first: HashMap<MetName, (usize, usize)>,
     /// Tags that the tags read so far name.
     inner_tags: Vec<GitOid>,
     /// Commits whose files need no look.
@@ -239,12 +253,20 @@ impl Looking<'_, '_, '_> {
     }
 
     fn keep(&mut self, looked: Vec<Looked>) {
-        for Looked { idx, mut tally, clean, unclean, inner_tags } in looked {
+        for Looked { idx, mut counts, clean, unclean, inner_tags } in looked {
             clean.into_iter().for_each(|key| self.known.add_clean(key));
             self.inner_tags.extend(inner_tags);
-            self.counted.take_counts(&mut tally);
-            if !unclean.is_empty() {
-                self.met.insert(idx, (tally, unclean));
+            self.counted.take_counts(&mut counts);
+            for (n, (piece, mut tally)) in unclean.into_iter().enumerate() {
+                let here = (idx, n);
+                tally.retain_told(self.told, |name| {
+                    let first = self.first.entry(name).or_insert(here);
+                    *first = here.min(*first);
+                    *first == here
+                });
+                if !tally.is_empty() {
+                    self.met.insert(here, (piece, tally));
+                }
             }
         }
         let Tally { n_contents, n_bytes, .. } = self.counted;
@@ -257,11 +279,14 @@ impl Looking<'_, '_, '_> {
         self.workers.finish()?;
         let mut unclean = vec![];
         let mut tally = self.counted;
-        for (met, pieces) in self.met.into_values() {
-            tally.append(met);
-            unclean.extend(pieces);
+        for (here, (piece, mut met)) in self.met {
+            // A batch that came later may have been earlier in the history.
+            met.retain_told(self.told, |name| self.first.get(&name) == Some(&here));
+            if !met.is_empty() {
+                tally.append(met);
+                unclean.push(piece);
+            }
         }
-        tally.retain_first();
         Ok((tally, unclean))
     }
 }

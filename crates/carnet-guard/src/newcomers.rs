@@ -12,7 +12,7 @@ use carnet_git::Repo;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    examine::{Examination, ExamineError, Guard},
+    examine::{Examination, ExamineError, Guard, Told},
     examine_history::Progress,
     history::{self, CommitTree, Revisions},
     receipts::GuardReceipt,
@@ -113,7 +113,9 @@ impl Guard<'_> {
         let old = before.tips.iter().filter(|tip| repo.has_object(tip));
         revisions.extend(old.map(|tip| format!("^{tip}")));
         let new = Revisions { options: vec![], revisions };
-        let brought = self.examine_commits(repo, &new, &[], now, on_progress)?;
+        let nothing = (&[][..], &HashSet::new());
+        let brought =
+            self.examine_uncovered(repo, &new, nothing, Told::ByCommit, now, on_progress)?;
         let receipts = self.receipts(&clean_commits(repo, &new, &brought)?, now);
         let mut again: Vec<GitOid> = vec![];
         for commit_id in &before.flagged {
@@ -124,7 +126,8 @@ impl Guard<'_> {
         again.extend(refused_commits(&brought));
         let revisions = again.iter().map(ToString::to_string).collect();
         let alone = Revisions { options: vec!["--no-walk".to_owned()], revisions };
-        let examination = self.examine_commits(repo, &alone, &[], now, on_progress)?;
+        let examination =
+            self.examine_uncovered(repo, &alone, nothing, Told::ByCommit, now, on_progress)?;
         let mut flagged = refused_commits(&examination);
         let known: HashSet<_> = before.flagged.iter().collect();
         let newly_flagged = flagged.iter().filter(|id| !known.contains(id)).copied().collect();

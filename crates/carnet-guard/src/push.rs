@@ -7,7 +7,7 @@ use carnet_git::{RefError, Repo};
 use carnet_policy::Suppressions;
 
 use crate::{
-    examine::{Examination, ExamineError, Guard},
+    examine::{Examination, ExamineError, Guard, Told},
     history::{self, HistoryError, Peeled, Revisions},
     receipts::Verifier,
     suppressions::{SuppressionsError, suppressions_of},
@@ -124,7 +124,14 @@ impl Guard<'_> {
             Some(verifier) => self.covered(repo, &revisions, verifier)?,
             None => HashSet::new(),
         };
-        Ok(self.examine_uncovered(repo, &revisions, &tips, covered, now, &mut |_| {})?)
+        Ok(self.examine_uncovered(
+            repo,
+            &revisions,
+            (&tips, &covered),
+            Told::Once,
+            now,
+            &mut |_| {},
+        )?)
     }
 }
 

@@ -7,6 +7,7 @@
 //! depends on the batch alone; a worker that fails ends the examination with its error.
 
 use std::{
+    collections::HashMap,
     num::NonZero,
     sync::{
         Arc, Mutex, PoisonError,
@@ -19,7 +20,7 @@ use carnet_core::{Content, GitOid, Origin, Timestamp};
 use carnet_git::Repo;
 
 use crate::{
-    examine::{BLOB_BYTES_MAX, ExamineError, Guard, Tally},
+    examine::{BLOB_BYTES_MAX, ExamineError, Guard, MetName, Tally, Told},
     history::{HistoryError, ObjectReader, Piece, Speaker, message_of},
     known::{PieceKey, UncleanPiece},
 };
@@ -45,9 +46,11 @@ pub(crate) struct Batch {
 pub(crate) struct Looked {
     /// The batch's number.
     pub(crate) idx: usize,
-    pub(crate) tally: Tally,
+    /// How much was looked at.
+    pub(crate) counts: Tally,
     pub(crate) clean: Vec<PieceKey>,
-    pub(crate) unclean: Vec<UncleanPiece>,
+    /// Pieces with something that no earlier piece of the batch has, and what that is.
+    pub(crate) unclean: Vec<(UncleanPiece, Tally)>,
     /// Tags that the tags of the batch name.
     pub(crate) inner_tags: Vec<GitOid>,
 }
@@ -59,6 +62,7 @@ pub(crate) struct Workers<'s, 'e> {
     guard: &'e Guard<'e>,
     repo: &'e Repo,
     now: Timestamp,
+    told: Told,
     scope: &'s Scope<'s, 'e>,
     /// Reads for this thread, while there is no other.
     own: Option<ObjectReader>,
@@ -76,9 +80,10 @@ impl<'s, 'e> Workers<'s, 'e> {
         guard: &'e Guard<'e>,
         repo: &'e Repo,
         now: Timestamp,
+        told: Told,
         scope: &'s Scope<'s, 'e>,
     ) -> Workers<'s, 'e> {
-        Workers { guard, repo, now, scope, own: None, started: None }
+        Workers { guard, repo, now, told, scope, own: None, started: None }
     }
 
     /// Takes a full batch and returns what is done meanwhile; waits while the queue is full.
@@ -109,7 +114,7 @@ impl<'s, 'e> Workers<'s, 'e> {
             Some(reader) => reader,
             none => none.insert(ObjectReader::start(self.repo, BLOB_BYTES_MAX)?),
         };
-        Ok(vec![look_at(self.guard, self.now, reader, batch)?])
+        Ok(vec![look_at(self.guard, self.now, self.told, reader, batch)?])
     }
 
     /// Ends the threads and makes sure that no reader had anything to complain of.
@@ -129,13 +134,13 @@ impl<'s, 'e> Workers<'s, 'e> {
         let given = Arc::new(Mutex::new(given));
         for _ in 0..n_workers {
             let mut reader = ObjectReader::start(self.repo, BLOB_BYTES_MAX)?;
-            let (guard, now) = (self.guard, self.now);
+            let (guard, now, told) = (self.guard, self.now, self.told);
             let (given, sender) = (Arc::clone(&given), sender.clone());
             self.scope.spawn(move || {
                 // The lock is held while waiting: the others wait for the same.
                 let next = || given.lock().unwrap_or_else(PoisonError::into_inner).recv();
                 while let Ok(batch) = next() {
-                    let outcome = look_at(guard, now, &mut reader, batch);
+                    let outcome = look_at(guard, now, told, &mut reader, batch);
                     let is_over = outcome.is_err();
                     if sender.send(outcome).is_err() || is_over {
                         return;
@@ -172,9 +177,16 @@ impl Started {
 }
 
 /// Reads and scans a batch.
-fn look_at(guard: &Guard<'_>, now: Timestamp, reader: &mut ObjectReader, batch: Batch) -> Outcome {
+fn look_at(
+    guard: &Guard<'_>,
+    now: Timestamp,
+    told: Told,
+    reader: &mut ObjectReader,
+    batch: Batch,
+) -> Outcome {
     let mut looked = Looked { idx: batch.idx, ..Looked::default() };
     let mut keys = batch.keys.into_iter();
+    let mut first: HashMap<MetName, usize> = HashMap::new();
     reader.read(batch.pieces, |piece, bytes| {
         let (content, commit_id) = match &piece {
             Piece::File(change) => {
@@ -192,11 +204,18 @@ fn look_at(guard: &Guard<'_>, now: Timestamp, reader: &mut ObjectReader, batch: 
                 (Content { origin, bytes: message.to_vec() }, commit_id)
             }
         };
-        if guard.look(&content, commit_id, now, &mut looked.tally) {
-            looked.clean.extend(keys.next());
+        let mut tally = Tally::default();
+        let is_clean = guard.look(&content, commit_id, now, &mut tally);
+        looked.counts.take_counts(&mut tally);
+        let key = keys.next();
+        if is_clean {
+            looked.clean.extend(key);
         } else {
-            keys.next();
-            looked.unclean.push(UncleanPiece::of(&piece));
+            let idx = looked.unclean.len();
+            tally.retain_told(told, |name| *first.entry(name).or_insert(idx) == idx);
+            if !tally.is_empty() {
+                looked.unclean.push((UncleanPiece::of(&piece), tally));
+            }
         }
         Ok::<(), ExamineError>(())
     })?;
