@@ -4,6 +4,8 @@
 //! Never the work tree's, and never the index's: an agent can edit both. A file that is wrong is an error, and nothing
 //! passes; [`staged_suppressions`] is there for the one commit that mends it.
 
+use std::fs;
+
 use carnet_core::{GitOid, RepoPath, Timestamp};
 use carnet_git::{Head, HeadError, ObjectError, Repo, StagedError};
 use carnet_policy::{Baseline, PolicyProblem, Suppressions};
@@ -69,11 +71,15 @@ pub fn suppressions_in_force(
 ///
 /// `git merge` writes `MERGE_HEAD` after it asked its hook, which it tells by a variable named after the commit.
 fn merged_commit(repo: &Repo) -> Option<GitOid> {
-    repo.resolve_commit("MERGE_HEAD").ok().or_else(|| {
+    // Read as the file it is in every format of refs: to ask git would cost each commit a process.
+    let file = fs::read_to_string(repo.git_dir().join("MERGE_HEAD")).ok();
+    let first = file.and_then(|text| Some(text.lines().next()?.to_owned()));
+    let told = || {
         let mut names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-        let id = names.find_map(|name| Some(name.strip_prefix("GITHEAD_")?.to_owned()))?;
-        repo.resolve_commit(&id).ok()
-    })
+        names.find_map(|name| Some(name.strip_prefix("GITHEAD_")?.to_owned()))
+    };
+    let id = GitOid::from_hex(&first.or_else(told)?).ok()?;
+    repo.has_object(&id).then_some(id)
 }
 
 /// Returns HEAD's commit, or `None` before the first one.
