@@ -35,6 +35,7 @@ mod schemas;
 mod signed_runs;
 mod support;
 mod sync;
+mod taken_away;
 mod tools;
 mod traps;
 mod traps_content;

@@ -63,6 +63,9 @@ pub enum CheckoutsError {
     /// It could not be given to the service account.
     #[error("give the checkout to the service account")]
     Owner(#[from] OwnershipError),
+    /// Where checkouts are kept is a link, and what it leads to can be changed under us.
+    #[error("keep a checkout: `{0}` is a link")]
+    Link(PathBuf),
     /// The system refused.
     #[error("keep a checkout at `{path}`")]
     Io {
@@ -102,6 +105,9 @@ pub fn check_out(wanted: &Wanted<'_>) -> Result<CheckedOut, CheckoutsError> {
         move |source| CheckoutsError::Io { path, source }
     };
     DirBuilder::new().recursive(true).mode(0o700).create(&parent).map_err(io_at(&parent))?;
+    if fs::symlink_metadata(&parent).map_err(io_at(&parent))?.is_symlink() {
+        return Err(CheckoutsError::Link(parent));
+    }
     let dir = parent.join(wanted.name());
     let boot_id = boot_id();
     for _ in 0..TRIES_MAX {

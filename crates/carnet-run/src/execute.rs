@@ -435,9 +435,7 @@ fn run_confined(
     let io = |doing| move |source| RunError::Io { doing, source };
     let request = &plan.request;
     // What cannot be confined is refused before anything is prepared for it.
-    let probe = carnet_sandbox::probe();
-    probe.bwrap.map_err(SandboxError::from)?;
-    probe.user_namespaces.map_err(SandboxError::from)?;
+    carnet_sandbox::can_confine()?;
     let parallel = plan.lane.quota().parallel;
     let on_wait = || (ctx.on_wait)(&request.lane, parallel);
     let _slot = take_slot(ctx.repo.state_dir(), &request.lane, parallel, ctx.interrupted, &on_wait)

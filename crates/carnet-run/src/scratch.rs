@@ -28,6 +28,9 @@ pub enum ScratchError {
     /// The parent belongs to someone else, who could swap what lies in it.
     #[error("scratch directory `{0}` belongs to another user")]
     Foreign(PathBuf),
+    /// The parent is a link, and what it leads to can be changed under us.
+    #[error("scratch directory `{0}` is a link: name the directory itself")]
+    Link(PathBuf),
     /// The system refused.
     #[error("prepare scratch directory `{path}`")]
     Io {
@@ -51,8 +54,11 @@ impl Scratch {
             move |source| ScratchError::Io { path, source }
         };
         DirBuilder::new().recursive(true).mode(0o711).create(parent).map_err(io(parent))?;
-        let owner = fs::symlink_metadata(parent).map_err(io(parent))?.uid();
-        if owner != rustix::process::geteuid().as_raw() {
+        let found = fs::symlink_metadata(parent).map_err(io(parent))?;
+        if found.is_symlink() {
+            return Err(ScratchError::Link(parent.to_owned()));
+        }
+        if found.uid() != rustix::process::geteuid().as_raw() {
             return Err(ScratchError::Foreign(parent.to_owned()));
         }
         sweep(parent).map_err(io(parent))?;

@@ -32,6 +32,15 @@ impl Executable {
     }
 }
 
+/// Refuses.
+///
+/// # Errors
+///
+/// Always [`SandboxError::Unsupported`].
+pub fn can_confine() -> Result<(), SandboxError> {
+    Err(SandboxError::Unsupported)
+}
+
 /// Returns a probe in which nothing was found.
 pub fn probe() -> Probe {
     Probe {

@@ -39,7 +39,8 @@ pub use error::SandboxError;
 pub use macos::{MacosProfile, MacosProfileError, macos_profile};
 pub use network::Network;
 pub use platform::{
-    Executable, OwnershipError, inner_main, prepare_workspace_owner, probe, run, run_attended,
+    Executable, OwnershipError, can_confine, inner_main, prepare_workspace_owner, probe, run,
+    run_attended,
 };
 pub use probe::{
     Bwrap, BwrapUnfit, CgroupMode, KernelRelease, Probe, ProbeItem, UserNamespacesUnfit, Version,

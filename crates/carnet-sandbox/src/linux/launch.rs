@@ -21,7 +21,7 @@ use rustix::{
 };
 
 use super::{
-    layers::{self, ETC_FILES, Numbers, Writable},
+    layers::{self, Numbers, Writable},
     overlay::Overlay,
     run::wait_readable,
     sys::{self, Reaped},
@@ -75,11 +75,13 @@ pub(super) fn launch(
 
     let mut passed = vec![pass_on(&spec.inner_exe)?, pass_on(&inner_info)?];
     drop(inner_info);
-    for (_, text) in ETC_FILES {
-        passed.push(pass_on(text_pipe(text).map_err(io("write the files of /etc"))?)?);
+    let mut etc_files = Vec::new();
+    for (path, text) in layers::etc_files() {
+        let read_end = pass_on(text_pipe(&text).map_err(io("write the files of /etc"))?)?;
+        etc_files.push((path, read_end.as_raw_fd()));
+        passed.push(read_end);
     }
     let number = |idx: usize| passed[idx].as_raw_fd();
-    let etc_files = (2..passed.len()).map(number).collect();
     let numbers = Numbers { inner_exe: number(0), info: number(1), etc_files };
 
     let mut command = Command::new(&bwrap.path);

@@ -6,6 +6,7 @@
 use std::{
     ffi::OsString,
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
 };
 
@@ -16,14 +17,22 @@ use crate::{CACHES, HOSTNAME, INNER_ARGUMENT, INNER_ID, WORKSPACE};
 /// Top-level names that hold programs and libraries, on hosts with a merged `/usr` and without.
 const SYSTEM_NAMES: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 /// What dynamic programs and Debian's alternatives need of `/etc`.
-const ETC_NAMES: [&str; 4] = ["ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives"];
+const ETC_NAMES: [&str; 2] = ["ld.so.cache", "alternatives"];
 
 /// Where systems keep the certificates that they trust.
 const CERTIFICATES: [&str; 3] =
     ["/etc/ssl/certs", "/etc/pki/tls/certs", "/etc/pki/ca-trust/extracted"];
 
+/// Where the linker's directories are written.
+const LOADER_CONFIGURATION: &str = "/etc/ld.so.conf";
+/// Files that it is made of, and bytes of each that are read, at most.
+const LOADER_FILES_MAX: usize = 64;
+const LOADER_BYTES_MAX: u64 = 16 << 10;
+/// Bytes of the whole: it goes through a pipe that no one reads yet.
+const LOADER_TEXT_BYTES_MAX: usize = 32 << 10;
+
 /// The made-up files of `/etc`: path and text.
-pub(super) const ETC_FILES: [(&str, &str); 4] = [
+const ETC_FILES: [(&str, &str); 4] = [
     (
         "/etc/passwd",
         "carnet:x:1000:1000:carnet:/tmp/home:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
@@ -32,6 +41,36 @@ pub(super) const ETC_FILES: [(&str, &str); 4] = [
     ("/etc/hosts", "127.0.0.1 localhost carnet\n::1 localhost\n"),
     ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
 ];
+
+/// Returns every file of `/etc` that is made anew: path and text.
+pub(super) fn etc_files() -> Vec<(&'static str, String)> {
+    let fixed = ETC_FILES.into_iter().map(|(path, text)| (path, text.to_owned()));
+    fixed.chain([(LOADER_CONFIGURATION, loader_configuration(Path::new("/etc")))]).collect()
+}
+
+/// Returns the directories of `ld.so.conf` and `ld.so.conf.d` as one text: a file costs less than two mounts. Other
+/// files that they include are not followed.
+fn loader_configuration(etc: &Path) -> String {
+    let entries = fs::read_dir(etc.join("ld.so.conf.d")).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "conf"));
+    paths.sort();
+    paths.push(etc.join("ld.so.conf"));
+    let mut directories = String::new();
+    for path in paths.iter().take(LOADER_FILES_MAX) {
+        let mut text = String::new();
+        let opened = fs::File::open(path).map(|file| file.take(LOADER_BYTES_MAX));
+        // What cannot be read, or is no text, names no directory.
+        let _ = opened.and_then(|mut file| file.read_to_string(&mut text));
+        for line in text.lines().map(str::trim).filter(|line| line.starts_with('/')) {
+            if directories.len() + line.len() < LOADER_TEXT_BYTES_MAX {
+                directories.push_str(line);
+                directories.push('\n');
+            }
+        }
+    }
+    directories
+}
 
 /// How one top-level name looks on the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,8 +88,8 @@ pub(super) struct Numbers {
     pub inner_exe: i32,
     /// Where bwrap writes the child's pid.
     pub info: i32,
-    /// Read ends holding the texts of [`ETC_FILES`], in order.
-    pub etc_files: Vec<i32>,
+    /// Made-up files of `/etc`: where, and a read end that holds the text.
+    pub etc_files: Vec<(&'static str, i32)>,
 }
 
 /// What of the host the command may write.
@@ -146,13 +185,13 @@ impl Arguments {
         }
     }
 
-    fn etc(&mut self, names: &[String], texts: &[i32]) {
+    fn etc(&mut self, names: &[String], files: &[(&'static str, i32)]) {
         self.add(["--dir", "/etc"]);
         for name in names {
             let path = format!("/etc/{name}");
             self.add(["--ro-bind-try", &path, &path]);
         }
-        for (number, (path, _)) in texts.iter().zip(ETC_FILES) {
+        for (path, number) in files {
             self.add(["--perms", "0444", "--file", &number.to_string(), path]);
         }
     }
@@ -250,7 +289,7 @@ mod tests {
             output_bytes: 1,
             parallel: 1,
         };
-        let numbers = Numbers { inner_exe: 20, info: 21, etc_files: vec![22, 23, 24, 25] };
+        let numbers = Numbers { inner_exe: 20, info: 21, etc_files: vec![("/etc/passwd", 22)] };
         let caches = vec![("cargo".to_owned(), None), ("npm".to_owned(), Some("/srv/npm".into()))];
         let writable = Writable { workspace: "/srv/work tree".into(), tmp: None, caches };
         let arguments =
@@ -260,6 +299,22 @@ mod tests {
 
     fn has(arguments: &[String], words: &[&str]) -> bool {
         arguments.windows(words.len()).any(|window| window == words)
+    }
+
+    #[test]
+    fn the_directories_of_the_linker_are_one_text() {
+        let etc = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| fs::write(etc.path().join(name), text).unwrap();
+        assert_eq!(loader_configuration(etc.path()), "");
+        fs::create_dir(etc.path().join("ld.so.conf.d")).unwrap();
+        put("ld.so.conf", "include /etc/ld.so.conf.d/*.conf\n/opt/lib\n");
+        put("ld.so.conf.d/b.conf", "# mine\n /usr/local/lib \n");
+        put("ld.so.conf.d/a.conf", "/usr/lib/x86_64-linux-gnu");
+        put("ld.so.conf.d/other", "/never");
+        let expect = "/usr/lib/x86_64-linux-gnu\n/usr/local/lib\n/opt/lib\n";
+        assert_eq!(loader_configuration(etc.path()), expect);
+        put("ld.so.conf", &"/0123456789\n".repeat(10_000));
+        assert!(loader_configuration(etc.path()).len() <= LOADER_TEXT_BYTES_MAX);
     }
 
     #[test]

@@ -47,6 +47,22 @@ pub use run::{run, run_attended};
 /// Returns what this machine offers for confinement. Costs a fraction of a millisecond of processor time; a
 /// whole one more where bwrap has to be started to say its version, once in a process.
 pub fn probe() -> crate::Probe {
+    crate::Probe { cgroups: limits::cgroup_mode(), ..probe_but_cgroups() }
+}
+
+/// Tells whether this machine can confine at all, at less cost than [`probe`].
+///
+/// # Errors
+///
+/// [`SandboxError::Bwrap`](crate::SandboxError::Bwrap) and
+/// [`SandboxError::UserNamespaces`](crate::SandboxError::UserNamespaces).
+pub fn can_confine() -> Result<(), crate::SandboxError> {
+    bwrap::find()?;
+    Ok(kernel::user_namespaces()?)
+}
+
+/// What a run needs to know beforehand: its groups are looked for where they are made.
+fn probe_but_cgroups() -> crate::Probe {
     let apparmor = kernel::sysctl("kernel/apparmor_restrict_unprivileged_userns");
     crate::Probe {
         bwrap: bwrap::find(),
@@ -54,7 +70,7 @@ pub fn probe() -> crate::Probe {
         apparmor_restricts_user_namespaces: apparmor.as_deref() == Some("1"),
         landlock_abi: sys::landlock_abi(),
         seccomp: sys::confine::has_seccomp() && seccomp::filter().is_some(),
-        cgroups: limits::cgroup_mode(),
+        cgroups: crate::CgroupMode::None,
         kernel: kernel::release(),
         uid: rustix::process::geteuid().as_raw(),
     }

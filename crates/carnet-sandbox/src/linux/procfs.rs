@@ -3,7 +3,7 @@
 //! Parsers take text and answer `None` for what they do not understand; nothing here trusts a process's name,
 //! which may hold spaces, parentheses and line breaks.
 
-use std::fs;
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 /// The kernel's USER_HZ is 100 on every architecture that carnet is built for.
 const TICK_MS: u64 = 10;
@@ -66,9 +66,34 @@ pub(super) fn children(pid: i32, n_threads: u32, into: &mut Vec<i32>) {
     }
 }
 
-/// Returns the proportional set size of `pid` in bytes, swapped pages included.
-pub(super) fn proportional_bytes(pid: i32) -> Option<u64> {
+/// The proportional set of a process, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Proportional {
+    /// All of it, swapped pages included.
+    pub total_bytes: u64,
+    /// Its part of files in memory.
+    pub shared_bytes: u64,
+}
+
+/// Returns the proportional set of `pid`.
+pub(super) fn proportional(pid: i32) -> Option<Proportional> {
     parse_rollup(&fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?)
+}
+
+/// Adds the files without a name that `pid` holds in memory (memfd_create(2)): bytes by inode. `None` where its
+/// descriptors cannot be seen.
+pub(super) fn memory_files(pid: i32, into: &mut BTreeMap<u64, u64>) -> Option<()> {
+    use std::os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _};
+    for entry in fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten() {
+        let path = entry.path();
+        let is_one = |target: PathBuf| target.as_os_str().as_bytes().starts_with(b"/memfd:");
+        if fs::read_link(&path).is_ok_and(is_one)
+            && let Ok(metadata) = fs::metadata(&path)
+        {
+            into.insert(metadata.ino(), metadata.blocks().saturating_mul(512));
+        }
+    }
+    Some(())
 }
 
 /// Returns the bytes that `pid`, with all that it has reaped, read from storage and wrote there.
@@ -116,13 +141,16 @@ fn parse_stat(text: &str) -> Option<Stat> {
     })
 }
 
-fn parse_rollup(text: &str) -> Option<u64> {
+fn parse_rollup(text: &str) -> Option<Proportional> {
     let kilobytes = |name: &str| -> Option<u64> {
         let line = text.lines().find_map(|line| line.strip_prefix(name))?;
         line.trim().strip_suffix(" kB")?.parse().ok()
     };
     let swapped = kilobytes("SwapPss:").unwrap_or(0);
-    Some(kilobytes("Pss:")?.saturating_add(swapped).saturating_mul(1024))
+    Some(Proportional {
+        total_bytes: kilobytes("Pss:")?.saturating_add(swapped).saturating_mul(1024),
+        shared_bytes: kilobytes("Pss_Shmem:").unwrap_or(0).saturating_mul(1024),
+    })
 }
 
 fn parse_io(text: &str) -> Option<(u64, u64)> {
@@ -174,7 +202,8 @@ mod tests {
     fn this_process_can_be_read() {
         let own = stat(i32::try_from(std::process::id()).unwrap()).unwrap();
         assert!(own.resident_pages > 0 && own.n_threads >= 1);
-        assert!(proportional_bytes(i32::try_from(std::process::id()).unwrap()).unwrap() > 0);
+        let set = proportional(i32::try_from(std::process::id()).unwrap()).unwrap();
+        assert!(set.total_bytes > 0 && set.shared_bytes <= set.total_bytes);
         assert_eq!(status("self").unwrap().uids.len(), 4);
         assert_eq!(stat(-1), None);
     }

@@ -1,11 +1,13 @@
 //! Limits without cgroups: rlimits on each process, and a look at the whole tree every few milliseconds.
 //!
 //! Memory is the sum of resident sets while that is below the quota, since it is never too low; above it the
-//! proportional sets decide, so that shared pages count once. Pages of `/tmp` and `/dev/shm` are added.
-//! Not seen: memory of unmapped memfds, of pipes and of sockets; the receipt says partial for that.
+//! proportional sets decide, so that shared pages count once. Pages of `/tmp` and `/dev/shm` are added, and once the
+//! machine's files in memory have grown by a quarter of the quota, those that processes hold without a name (memfds).
+//! Not seen: memory of pipes and of sockets, and files on their way through one; the receipt says partial for that.
 //! Above its share of the processors the tree is stopped for a moment: frozen where a group can be, else by signals.
 
 use std::{
+    collections::BTreeMap,
     io,
     os::fd::OwnedFd,
     path::PathBuf,
@@ -19,7 +21,12 @@ use rustix::{
 };
 
 use super::{Limits, TreeUsage, cgroup::Tree, disk::Disk, item, processors, throttle::Throttle};
-use crate::linux::{overlay, procfs, sys, wire::ProcessLimit};
+use crate::linux::{
+    overlay,
+    procfs::{self, Proportional},
+    sys,
+    wire::ProcessLimit,
+};
 
 /// Time between two looks while the tree is small.
 const INTERVAL_MIN: Duration = Duration::from_millis(20);
@@ -56,6 +63,8 @@ pub(super) struct Polling {
     init: i32,
     scratch: Vec<OwnedFd>,
     page_bytes: u64,
+    /// What the whole machine had in memory files before.
+    shared_before: u64,
     /// The watch over the workspace; `None` where that and `/tmp` share a bounded file system.
     disk: Option<Disk>,
     seen: TreeUsage,
@@ -86,6 +95,7 @@ impl Polling {
             init: 0,
             scratch: Vec::new(),
             page_bytes: sys::page_bytes(),
+            shared_before: machine_shared_bytes(),
             disk,
             seen: TreeUsage::default(),
             interval: INTERVAL_MIN,
@@ -146,20 +156,44 @@ impl Polling {
 
     fn memory_bytes(&self, tree: &[Process], scratch_bytes: u64) -> u64 {
         let resident = tree.iter().map(|process| process.stat.resident_pages * self.page_bytes);
-        let memory_bytes = resident.sum::<u64>() + scratch_bytes;
-        if !self.duties.memory || memory_bytes <= self.quota.memory_bytes {
-            return memory_bytes;
+        let resident = resident.sum::<u64>() + scratch_bytes;
+        let files = if self.duties.memory { self.memory_file_bytes(tree) } else { 0 };
+        if !self.duties.memory || resident + files <= self.quota.memory_bytes {
+            return resident;
         }
-        let proportional = || -> u64 {
-            tree.iter().map(|process| process.proportional_bytes(self.page_bytes)).sum()
+        // What is mapped of a memory file is in the sets as well: without it each page counts once.
+        let counted = || -> u64 {
+            let sets = tree.iter().map(|process| process.proportional(self.page_bytes));
+            let (total, shared) = sets.fold((0, 0), |(total, shared), set| {
+                (total + set.total_bytes, shared + set.shared_bytes)
+            });
+            (total + scratch_bytes).max(total.saturating_sub(shared) + scratch_bytes + files)
         };
-        let memory_bytes = proportional() + scratch_bytes;
+        let memory_bytes = counted();
         if memory_bytes <= self.quota.memory_bytes {
             return memory_bytes;
         }
         // The sets are read one after another, and what a process shares becomes the others' when it ends: a sum
         // that was above because of that is not above again.
-        memory_bytes.min(proportional() + scratch_bytes)
+        memory_bytes.min(counted())
+    }
+
+    /// Returns the memory of files without a name that the tree holds; 0 while the whole machine has no more of such
+    /// than would matter. Where a process does not show its descriptors, all that the machine has more of is taken for its.
+    fn memory_file_bytes(&self, tree: &[Process]) -> u64 {
+        let grown = machine_shared_bytes().saturating_sub(self.shared_before);
+        if grown < self.quota.memory_bytes / 4 {
+            return 0;
+        }
+        let mut files = BTreeMap::new();
+        // The first process is ours, and shows no one anything.
+        for process in tree.iter().skip(1) {
+            let is_seen = procfs::memory_files(process.pid, &mut files).is_some();
+            if !is_seen && process.is_alive() {
+                return grown;
+            }
+        }
+        files.values().sum()
     }
 
     /// Holds the share of the processors, where that is a duty.
@@ -352,7 +386,7 @@ impl Limits for Polling {
                 "memory",
                 Partial,
                 format!(
-                    "polling: resident and scratch memory every {every} ms; not unmapped memfds, pipes and sockets"
+                    "polling: resident and scratch memory and memfds every {every} ms; not pipes and sockets"
                 ),
             ),
             processes,
@@ -370,9 +404,16 @@ struct Process {
 
 impl Process {
     /// The proportional set; where that cannot be read, the whole resident set of now: nothing, once it has ended.
-    fn proportional_bytes(&self, page_bytes: u64) -> u64 {
-        let resident = || procfs::stat(self.pid).map_or(0, |stat| stat.resident_pages * page_bytes);
-        procfs::proportional_bytes(self.pid).unwrap_or_else(resident)
+    fn proportional(&self, page_bytes: u64) -> Proportional {
+        procfs::proportional(self.pid).unwrap_or_else(|| {
+            let resident_pages = procfs::stat(self.pid).map_or(0, |stat| stat.resident_pages);
+            Proportional { total_bytes: resident_pages * page_bytes, shared_bytes: 0 }
+        })
+    }
+
+    /// Tells whether it still runs; one that has ended and is not reaped has no memory.
+    fn is_alive(&self) -> bool {
+        procfs::stat(self.pid).is_some_and(|stat| stat.resident_pages > 0)
     }
 
     /// A handle of this very process; `None` where it has ended and its number may be another's.
@@ -381,6 +422,12 @@ impl Process {
         let is_same = procfs::stat(self.pid)?.begun_ticks == self.stat.begun_ticks;
         is_same.then_some(handle)
     }
+}
+
+/// Returns what the whole machine holds in memory files, mapped or not.
+fn machine_shared_bytes() -> u64 {
+    let info = rustix::system::sysinfo();
+    info.sharedram.saturating_mul(info.mem_unit.into())
 }
 
 fn used_bytes(stat: &StatVfs) -> u64 {
