@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use carnet_testkit::{Format, TestRepo, is_root, python_venv};
+use carnet_testkit::{Format, Ran, TestRepo, is_root, python_venv};
 
 use crate::support::{Walk, Who, aws_key, carnet_path, everyone, which};
 
@@ -239,21 +239,24 @@ impl Drop for Moto {
     }
 }
 
+/// Runs carnet with the credentials of a server that listens on a port of this machine.
+fn with_server(walk: &Walk, port: u16, args: &[&str]) -> Ran {
+    walk.runner(carnet_path())
+        .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"))
+        .env("AWS_ALLOW_HTTP", "true")
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .args(args)
+        .run()
+}
+
 #[test]
 fn an_s3_server_shares_contents_and_is_never_overwritten() {
     let Some(moto) = Moto::start() else { return };
     let walk = walk_of(Format::Plain, everyone()[0]);
     walk.git(&["config", "carnet.store", "s3://bucket/some/prefix"]).expect_code(0);
-    let carnet = |args: &[&str]| {
-        walk.runner(carnet_path())
-            .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", moto.port))
-            .env("AWS_ALLOW_HTTP", "true")
-            .env("AWS_REGION", "us-east-1")
-            .env("AWS_ACCESS_KEY_ID", "test")
-            .env("AWS_SECRET_ACCESS_KEY", "test")
-            .args(args)
-            .run()
-    };
+    let carnet = |args: &[&str]| with_server(&walk, moto.port, args);
     let ran = carnet(&["run", "--output", "out/*", "--", "make", "large"]).expect_code(0);
     assert!(!ran.stderr.contains("not in the shared store"), "{}", ran.stderr);
     let listed = moto.ask("GET", "/bucket?list-type=2&prefix=some/prefix/");
@@ -283,16 +286,7 @@ fn a_store_that_is_away_spoils_no_run_and_is_said() {
     // Nobody listens there.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     walk.git(&["config", "carnet.store", "s3://bucket"]).expect_code(0);
-    let carnet = |args: &[&str]| {
-        walk.runner(carnet_path())
-            .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"))
-            .env("AWS_ALLOW_HTTP", "true")
-            .env("AWS_REGION", "us-east-1")
-            .env("AWS_ACCESS_KEY_ID", "test")
-            .env("AWS_SECRET_ACCESS_KEY", "test")
-            .args(args)
-            .run()
-    };
+    let carnet = |args: &[&str]| with_server(&walk, port, args);
     let ran = carnet(&["run", "--output", "out/*", "--", "make", "large"]).expect_code(0);
     assert!(ran.stderr.contains("not in the shared store"), "{}", ran.stderr);
     let run = walk.newest_run();

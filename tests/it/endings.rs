@@ -14,7 +14,7 @@ use crate::support::{Walk, aws_key, carnet_path, everyone};
 const MAKEFILE: &str = "printf 'all:\\n\\techo made\\nslow:\\n\\twhile :; do :; done\\nbig:\\n\\techo made >out\\n' >Makefile";
 
 /// Starts carnet and returns once the journal holds its run whole: the command is started next.
-fn started(walk: &Walk, args: &[&str]) -> Child {
+pub fn started(walk: &Walk, args: &[&str]) -> Child {
     let mut command = walk.repo.command(carnet_path());
     command.args(args).env("CARNET_DAEMON", "off");
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

@@ -14,6 +14,7 @@ mod caches;
 mod command_line;
 mod endings;
 mod findings;
+mod full_disk;
 mod graph;
 mod hooks;
 mod licence;

@@ -140,3 +140,32 @@ fn sync_carries_receipts_to_a_guarded_server_and_to_other_clones() {
     let scanned = ["scan", "--commits", "refs/notes/carnet/guard"];
     walk.carnet(&scanned).expect_code(0);
 }
+
+#[test]
+fn verify_examines_the_signatures_of_receipts() {
+    let receipted = Receipted::new(Format::Plain);
+    let walk = &receipted.walk;
+    let report = walk.json(&["verify", "--json"]);
+    assert_eq!((&report["verdict"], &report["n_receipts"]), (&"holds".into(), &1.into()));
+    let note = walk.ask(&["notes", "--ref=carnet/guard", "show", "HEAD^{tree}"]);
+    let put = |text: &str, target: &str| {
+        let put = ["notes", "--ref=carnet/guard", "add", "-fm", text, target];
+        walk.git(&put).expect_code(0);
+    };
+    let tree = walk.ask(&["rev-parse", "HEAD^{tree}"]);
+    let base = walk.ask(&["rev-parse", "HEAD~1^{tree}"]);
+    put(&note.replace(&format!("\"{base}\""), ""), &tree);
+    let ran = walk.carnet(&["verify"]).expect_code(1);
+    assert!(ran.stdout.contains("does not fit: the payload was changed"), "{}", ran.stdout);
+    put(&note, &base);
+    put(&note, &tree);
+    let ran = walk.carnet(&["verify"]).expect_code(1);
+    assert!(ran.stdout.contains(&format!("it is the receipt of tree {tree}")), "{}", ran.stdout);
+    // A receipt of someone whom this clone does not know is no fault, and counts for nothing.
+    let other = Receipted::new(Format::Plain);
+    let foreign = other.walk.ask(&["notes", "--ref=carnet/guard", "show", "HEAD^{tree}"]);
+    walk.git(&["notes", "--ref=carnet/guard", "remove", &base]).expect_code(0);
+    put(&foreign, &tree);
+    let ran = walk.carnet(&["verify"]).expect_code(0);
+    assert!(ran.stdout.contains("1 by keys that are not trusted here"), "{}", ran.stdout);
+}

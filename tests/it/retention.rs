@@ -81,3 +81,30 @@ fn runs_beside_a_collection_lose_nothing() {
     walk.git(&["config", "carnet.graceDays", "soon"]).expect_code(0);
     walk.carnet(&["gc"]).expect_code(78);
 }
+
+#[test]
+fn runs_beside_gits_own_collection_lose_nothing() {
+    let walk = Walk::initialised(
+        "printf 'a:\\n\\tcat /proc/sys/kernel/random/uuid >out\\n' >Makefile",
+        everyone()[0],
+    );
+    let (n_threads, n_each) = (2, 4);
+    std::thread::scope(|scope| {
+        let run = || {
+            for _ in 0..n_each {
+                walk.carnet(&["run", "--output", "out", "--", "make", "a"]).expect_code(0);
+            }
+        };
+        let threads: Vec<_> = (0..n_threads).map(|_| scope.spawn(run)).collect();
+        while threads.iter().any(|thread| !thread.is_finished()) {
+            // A collection that gives up because of a ref that moved meanwhile is none of ours.
+            drop(walk.git(&["gc", "--quiet", "--prune=now"]));
+        }
+    });
+    assert_eq!(walk.json(&["runs", "--json"])["n_runs"], n_threads * n_each);
+    walk.assert_sound();
+    walk.git(&["gc", "--quiet", "--prune=now"]).expect_code(0);
+    walk.carnet(&["verify"]).expect_code(0);
+    let held = fs::read_dir(walk.repo.path().join(".git/carnet/held")).unwrap();
+    assert_eq!(held.count(), 0, "what was held is let go");
+}

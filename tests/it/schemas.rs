@@ -7,12 +7,17 @@ use crate::support::{Walk, everyone, root};
 
 const MAKEFILE: &str = "printf 'out:\\n\\techo made >out\\n' >Makefile";
 /// Schemas of `policy/schemas/`, each with a member that no instance may lack.
-const ALL: [(&str, &str); 7] = [
+const ALL: [(&str, &str); 12] = [
     ("passport-1", "predicate"),
     ("ledger-1", "previous"),
     ("checkpoint-1", "chains"),
     ("receipt-1", "usage"),
     ("note-1", "outcome"),
+    ("backup-1", "refs"),
+    ("artifact-1", "artifact"),
+    ("guard-receipt-1", "receipt"),
+    ("audit-1", "previous"),
+    ("journal-1", "passport"),
     ("signatures-1", "signatures"),
     ("slsa-provenance-1", "subject"),
 ];
@@ -100,4 +105,57 @@ fn every_schema_has_a_test_and_every_stored_form_fits_its_schema() {
     walk.repo.write("payload", envelope["payload"].as_str().unwrap());
     let output = walk.repo.command("base64").args(["-d", "payload"]).output().unwrap();
     fits("slsa-provenance-1", &parsed(&String::from_utf8(output.stdout).unwrap()));
+}
+
+#[test]
+fn what_else_is_stored_fits_its_schema() {
+    let walk =
+        Walk::initialised("printf 'slow:\\n\\twhile :; do :; done\\n' >Makefile", everyone()[0]);
+    let file = |path: &std::path::Path| parsed(&std::fs::read_to_string(path).unwrap());
+
+    walk.carnet(&["artifact", "put", "Makefile"]).expect_code(0);
+    let shelf = walk.ask(&["for-each-ref", "--format=%(refname)", "refs/carnet/artifacts"]);
+    let (event, signatures) = signed_line(&walk, &shelf);
+    fits("artifact-1", &event);
+    fits("signatures-1", &signatures);
+
+    let backups = walk.repo.root().join("backups");
+    let create = ["backup", "create", "--to", backups.to_str().unwrap()];
+    walk.carnet(&create).expect_code(0);
+    // A second one is refused within the second that names the first.
+    assert!((0..1_000).any(|_| walk.carnet(&create).code == Some(0)));
+    let made = walk.json(&["backup", "list", "--in", backups.to_str().unwrap(), "--json"]);
+    let made = made["backups"].as_array().unwrap();
+    assert_eq!(made.len(), 2);
+    for backup in made {
+        let dir = backups.join(backup["id"].as_str().unwrap());
+        fits("backup-1", &file(&dir.join("manifest.json")));
+        fits("signatures-1", &file(&dir.join("manifest.sig")));
+    }
+
+    walk.write("clean.txt", "clean\n");
+    walk.git(&["add", "-A"]).expect_code(0);
+    walk.git(&["commit", "-qm", "clean"]).expect_code(0);
+    walk.carnet(&["scan", "--unexamined"]).expect_code(0);
+    let receipt = walk.ask(&["notes", "--ref=carnet/guard", "show", "HEAD^{tree}"]);
+    receipt.lines().for_each(|line| fits("guard-receipt-1", &parsed(line)));
+
+    walk.write("bad.py", crate::support::key_line());
+    walk.git(&["add", "-A"]).expect_code(0);
+    walk.git(&["commit", "-qm", "bad"]).expect_code(1);
+    let audit = walk.ask(&["for-each-ref", "--format=%(refname)", "refs/carnet/audit"]);
+    let message = walk.ask(&["show", "-s", "--format=%B", &audit]);
+    let lines: Vec<&str> = message.lines().skip(2).collect();
+    let (signatures, entries) = lines.split_last().unwrap();
+    assert!(!entries.is_empty());
+    entries.iter().for_each(|line| fits("audit-1", &parsed(line)));
+    fits("signatures-1", &parsed(signatures));
+
+    let mut child = crate::endings::started(&walk, &["run", "--", "make", "slow"]);
+    let journal = walk.repo.path().join(".git/carnet/journal");
+    let entry = std::fs::read_dir(journal).unwrap().next().unwrap().unwrap().path();
+    let text = std::fs::read_to_string(entry).unwrap();
+    fits("journal-1", &parsed(text.lines().next().unwrap()));
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

@@ -6,7 +6,7 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use crate::{
@@ -255,7 +255,8 @@ fn kill(plan: &Plan) -> Result<(), String> {
     let dir = repository(&plan.scratch("kill")?, "one", Some(&plan.carnet))?;
     let begun = Instant::now();
     plan.carnet(&dir, &["run", "--", "true"]).read()?;
-    let whole = begun.elapsed();
+    // How long a run lives is learnt while they are killed: a machine that is busy makes it longer.
+    let mut life = begun.elapsed();
     let mut acknowledged = vec![];
     let mut n_killed = 0;
     for idx in 0..plan.n_kills {
@@ -263,11 +264,12 @@ fn kill(plan: &Plan) -> Result<(), String> {
         command.args(["run", "--json", "--", "true"]).current_dir(&dir).env("CARNET_DAEMON", "off");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().map_err(|error| error.to_string())?;
-        // Moments spread over one and a half lives, in an order that hits each part early and late.
+        // Moments spread over the whole life, in an order that hits each part early and late.
         let part = (idx * 61 % plan.n_kills) as f64 / plan.n_kills as f64;
-        let until = Instant::now() + Duration::from_secs_f64(whole.as_secs_f64() * 1.5 * part);
-        std::thread::sleep(until.saturating_duration_since(Instant::now()));
-        n_killed += usize::from(matches!(child.try_wait(), Ok(None)));
+        std::thread::sleep(life.mul_f64(part));
+        let killed = matches!(child.try_wait(), Ok(None));
+        n_killed += usize::from(killed);
+        life = life.mul_f64(if killed { 1.02 } else { 0.9 });
         let _ = child.kill();
         let output = child.wait_with_output().map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -31,17 +31,20 @@ pub enum Normaliser {
     Durations,
     /// Memory addresses in text, such as `0x7f21c0`.
     Addresses,
+    /// Names that programs give to temporary files, in text, such as `/tmp/tmpx1y2z3w4` and `tmp.Ab3dE5fG7h`.
+    TempNames,
     /// The order of lines in text.
     LineOrder,
 }
 
 impl Normaliser {
     /// Every normaliser, in the order in which they are applied and recorded.
-    pub const ALL: [Normaliser; 5] = [
+    pub const ALL: [Normaliser; 6] = [
         Normaliser::Archive,
         Normaliser::Dates,
         Normaliser::Durations,
         Normaliser::Addresses,
+        Normaliser::TempNames,
         Normaliser::LineOrder,
     ];
     /// What `normalised` alone means.
@@ -55,6 +58,7 @@ impl Normaliser {
             Normaliser::Dates => "dates",
             Normaliser::Durations => "durations",
             Normaliser::Addresses => "addresses",
+            Normaliser::TempNames => "temp-names",
             Normaliser::LineOrder => "line-order",
         }
     }
@@ -85,7 +89,7 @@ pub enum OutputRuleError {
     )]
     Class(String),
     /// The normaliser is unknown.
-    #[error("`{0}` is no rule: archive, dates, durations, addresses, line-order")]
+    #[error("`{0}` is no rule: archive, dates, durations, addresses, temp-names, line-order")]
     Normaliser(String),
 }
 
@@ -161,6 +165,7 @@ mod tests {
             "dist/*.whl=normalised",
             "a=b=exact",
             "stdout=normalised:line-order",
+            "stderr=normalised:temp-names+line-order",
             "db=structural",
             "x=nondeterministic",
         ] {

@@ -21,6 +21,7 @@ mod objects;
 mod staged;
 
 mod checkout;
+mod held;
 mod signed;
 mod tree;
 mod work_tree;

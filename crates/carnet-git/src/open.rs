@@ -22,6 +22,8 @@ pub struct Repo {
     pub(crate) env_objects: Vec<gix::odb::Handle>,
     /// Loose objects written here and not yet flushed to the disk.
     pub(crate) unsynced: RefCell<Vec<GitOid>>,
+    /// Second names of what was written and is not yet named by a ref.
+    pub(crate) held: RefCell<Option<crate::held::Hold>>,
     /// Where new loose objects go.
     pub(crate) objects_dir: PathBuf,
     pub(crate) index_path: PathBuf,
@@ -138,6 +140,7 @@ impl Repo {
             gix,
             env_objects,
             unsynced: RefCell::default(),
+            held: RefCell::default(),
             objects_dir,
             index_path,
             start,

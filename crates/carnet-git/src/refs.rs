@@ -140,10 +140,11 @@ impl Repo {
         self.sync_objects()?;
         let message = message.replace(['\n', '\0'], " ");
         if self.is_reftable() {
-            self.update_ref_by_program(&name, Some(new), expected_old, &message)
+            self.update_ref_by_program(&name, Some(new), expected_old, &message)?;
         } else {
-            self.update_ref_by_gix(&name, Some(new), expected_old, &message)
+            self.update_ref_by_gix(&name, Some(new), expected_old, &message)?;
         }
+        Ok(self.settle()?)
     }
 
     /// Deletes a ref if it still names `expected_old`.

@@ -59,6 +59,7 @@ impl Repo {
             sign(ProgramError::Answer { command: "commit-tree".to_owned(), answer: answer.clone() })
         })?;
         self.unsynced.borrow_mut().push(id);
+        self.hold(id);
         Ok(id)
     }
 

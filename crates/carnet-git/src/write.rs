@@ -8,6 +8,7 @@ use std::{
     fs::File,
     io,
     path::PathBuf,
+    time::SystemTime,
 };
 
 use carnet_core::{GitOid, RepoPath, Timestamp};
@@ -114,7 +115,7 @@ pub struct CommitSpec {
 }
 
 impl Repo {
-    /// Writes a blob and returns its name; a blob that exists is not written again.
+    /// Writes a blob and returns its name; a blob that lies here loose is not written again.
     ///
     /// # Errors
     ///
@@ -188,9 +189,12 @@ impl Repo {
             let path = self.loose_path(id);
             let file = match File::open(&path) {
                 Ok(file) => file,
-                // Someone packed it meanwhile, and git flushes packs itself; or took it for garbage, and it is gone.
-                Err(err) if err.kind() == io::ErrorKind::NotFound && self.has_object(id) => {
-                    continue;
+                // Someone took it for garbage, or packed it meanwhile, and git flushes packs itself.
+                Err(err) if err.kind() == io::ErrorKind::NotFound => {
+                    if self.put_back(id) || self.has_object(id) {
+                        continue;
+                    }
+                    return Err(WriteError::Sync { path, source: err });
                 }
                 Err(source) => return Err(WriteError::Sync { path, source }),
             };
@@ -214,20 +218,21 @@ impl Repo {
         let gix_id =
             gix::objs::compute_hash(self.gix.object_hash(), kind, bytes).map_err(failed)?;
         let id = convert::from_gix(&gix_id);
-        // gix takes the empty tree for present in every repository; git does not.
-        if !gix_id.is_empty_tree() && self.gix.objects.exists_without_refresh(&gix_id) {
-            return Ok(id);
+        // What lies in a pack alone is written all the same: the pack may be thrown away before a ref names the object.
+        let path = self.loose_path(&id);
+        if path.exists() {
+            // As git does: what is found is young again.
+            drop(File::open(&path).and_then(|file| file.set_modified(SystemTime::now())));
+        } else {
+            let store = gix::odb::loose::Store::at(&self.objects_dir, self.gix.object_hash());
+            store.write_buf(kind, bytes).map_err(failed)?;
+            self.unsynced.borrow_mut().push(id);
         }
-        if self.loose_path(&id).exists() {
-            return Ok(id);
-        }
-        let store = gix::odb::loose::Store::at(&self.objects_dir, self.gix.object_hash());
-        store.write_buf(kind, bytes).map_err(failed)?;
-        self.unsynced.borrow_mut().push(id);
+        self.hold(id);
         Ok(id)
     }
 
-    fn loose_path(&self, id: &GitOid) -> PathBuf {
+    pub(crate) fn loose_path(&self, id: &GitOid) -> PathBuf {
         let hex = id.to_string();
         self.objects_dir.join(&hex[..2]).join(&hex[2..])
     }

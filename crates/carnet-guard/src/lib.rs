@@ -49,7 +49,10 @@ pub use policy::{
 };
 pub use protected::{ProtectError, Refused, parse_transaction, refused_change};
 pub use push::{PushError, PushGate, RefChange, pushed_suppressions};
-pub use receipts::{GUARD_NOTES, GuardReceipt, RECEIPT_TYPE, Verifier, write_receipts};
+pub use receipts::{
+    GUARD_NOTES, GuardReceipt, RECEIPT_TYPE, StoredReceipt, Verifier, stored_receipts,
+    write_receipts,
+};
 pub use suppressions::{
     BASELINE_FILE, FINDINGS_FILE, SuppressionsError, staged_suppressions, suppressions_in_force,
     suppressions_of,

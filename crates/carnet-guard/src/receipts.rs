@@ -22,6 +22,8 @@ use crate::{
 pub const GUARD_NOTES: &str = "refs/notes/carnet/guard";
 /// What a receipt's signature says that it is of.
 pub const RECEIPT_TYPE: &str = "application/vnd.carnet.guard-receipt+json";
+/// Largest note that is read, in bytes.
+const NOTE_BYTES_MAX: u64 = 64 << 20;
 const FORMAT: &str = "carnet/guard-receipt/1";
 
 /// One receipt. Its JSON is canonical (RFC 8785): the fields stand in order of their names.
@@ -121,6 +123,41 @@ impl Guard<'_> {
         tracing::debug!(target: "carnet_guard", n_covered = covered.len(), "receipts were read");
         Ok(covered)
     }
+}
+
+/// A receipt as it lies in the notes.
+pub struct StoredReceipt {
+    /// What the note is on, as the notes' tree spells it.
+    pub target: String,
+    /// What it says.
+    pub receipt: GuardReceipt,
+    /// The JSON of its signatures.
+    pub signatures: Vec<u8>,
+}
+
+/// Returns every receipt of this format in the notes, and how many lines are of another or none.
+///
+/// # Errors
+///
+/// [`NoteError`] when the notes cannot be read.
+pub fn stored_receipts(repo: &Repo) -> Result<(Vec<StoredReceipt>, usize), NoteError> {
+    let Some(tip) = repo.read_ref(GUARD_NOTES)? else { return Ok((vec![], 0)) };
+    let (mut found, mut n_others) = (vec![], 0);
+    for file in repo.tree_files(&tip)? {
+        let target = file.path.to_text().replace('/', "");
+        let note = repo.read_blob(&file.id, NOTE_BYTES_MAX)?;
+        for line in note.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            match serde_json::from_slice::<Line>(line) {
+                Ok(line) if line.receipt.format == FORMAT => found.push(StoredReceipt {
+                    target: target.clone(),
+                    signatures: serde_json::to_vec(&line.signatures).unwrap_or_default(),
+                    receipt: line.receipt,
+                }),
+                _ => n_others += 1,
+            }
+        }
+    }
+    Ok((found, n_others))
 }
 
 fn verified_receipts(repo: &Repo, tree: &GitOid, verifier: Verifier<'_>) -> Vec<GuardReceipt> {

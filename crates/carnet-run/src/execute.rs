@@ -27,7 +27,7 @@ use carnet_sandbox::{
 };
 
 use crate::{
-    artifact::{ArtifactError, Keeper, Kept},
+    artifact::{ArtifactError, Keeper, Kept, KeptOutput},
     caches::{self, Keeping, OpenCache},
     changes::PatchError,
     checkouts::{CheckoutsError, Wanted, check_out},
@@ -249,62 +249,25 @@ pub fn plan(
     policy: &PolicyInForce,
     mut request: RunRequest,
 ) -> Result<RunPlan, RunError> {
-    let commit = request.commit;
-    let repeats = request.repeats.as_ref();
-    let read = repo.read_commit(&commit);
-    let committed = read.as_ref().map_or_else(|_| environment::pinned_mtime(), |it| it.time);
-    let (tree, dirty) = match repeats.and_then(|it| it.source.as_ref()) {
-        Some(source) => (source.tree, source.dirty),
-        None => (read.map_err(|source| RunError::Commit { commit, source })?.tree, false),
-    };
+    let (tree, dirty, variables_at) = source_of(repo, &request)?;
     let lane = lanes::load(policy, &request.lane, Some(repo.state_dir()))
         .map_err(|source| RunError::Lane { lane: request.lane.clone(), source })?;
-    let recorded = repeats.and_then(|it| it.variables.clone());
-    let named = || {
-        let mut named = lane.environment().clone();
-        let caches = lane.caches().iter();
-        named.extend(
-            caches.flat_map(|it| it.variables.iter().map(|name| (name.clone(), it.inside()))),
-        );
-        named
-    };
-    let variables = recorded.unwrap_or_else(|| environment::variables(committed, &named()));
+    let recorded = request.repeats.as_ref().and_then(|it| it.variables.clone());
+    let variables =
+        recorded.unwrap_or_else(|| environment::variables(variables_at, &named_variables(&lane)));
     let outputs = Outputs::compile(&request.outputs)?;
     // A repeat is compared as its record says.
     if request.repeats.is_none() {
         request.classes.extend_from_slice(lane.classes());
     }
     Classes::compile(&request.classes)?;
-    let admission = if request.kind == RunKind::Sandbox {
-        confine::unasked(&lane)
-    } else {
-        lane.admit(&request.argv)
-    };
-    let decided = [format!("{}.toml", request.lane), "deny.toml".to_owned()];
-    let mut policy_files = policy.allowlists.clone();
-    policy_files.retain(|(name, _)| decided.iter().any(|decided| name.ends_with(decided.as_str())));
-    for (name, _) in &mut policy_files {
-        *name = name.rsplit('/').next().unwrap_or(name).to_owned();
-    }
-    let tightening = lanes::tightening_files(policy, &request.lane);
-    policy_files.extend(tightening.iter().map(|(name, text)| {
-        let name = name.rsplit('/').next().unwrap_or(name);
-        (format!("work-tree/{name}"), text.clone())
-    }));
     // A try of the confinement asks neither the allowlist nor what its names mean.
     let is_asked = request.kind != RunKind::Sandbox;
-    let locks: &[_] = if is_asked { &policy.tool_locks } else { &[] };
-    let tool_locks = lanes::tool_locks(locks).map_err(RunError::ToolLock)?;
-    policy_files.extend(locks.iter().map(|(name, text)| {
-        let dir = if name.starts_with("work-tree:") { "work-tree/" } else { "" };
-        (format!("{dir}tools.lock"), text.clone())
-    }));
-    let own = tightening.iter().chain(locks).filter_map(|(name, text)| {
-        let path = name.strip_prefix("work-tree:")?.to_owned();
-        Some(PolicyFile { path, sha256: Digest::of(text.as_bytes()) })
-    });
-    let tightened_by = own.collect();
-    let policy_origin = policy.origin.clone();
+    let admission = if is_asked { lane.admit(&request.argv) } else { confine::unasked(&lane) };
+    let tool_lock_files: &[_] = if is_asked { &policy.tool_locks } else { &[] };
+    let tool_locks = lanes::tool_locks(tool_lock_files).map_err(RunError::ToolLock)?;
+    let (policy_files, tightened_by) =
+        lanes::deciding_files(policy, &request.lane, tool_lock_files);
     Ok(RunPlan {
         request,
         tree,
@@ -313,11 +276,35 @@ pub fn plan(
         lane,
         admission,
         tool_locks,
-        policy_origin,
+        policy_origin: policy.origin.clone(),
         policy_files,
         tightened_by,
         outputs,
     })
+}
+
+/// The variables that a lane names: its own, and those that tell where its caches lie.
+fn named_variables(lane: &Lane) -> BTreeMap<String, String> {
+    let mut named = lane.environment().clone();
+    for cache in lane.caches() {
+        named.extend(cache.variables.iter().map(|name| (name.clone(), cache.inside())));
+    }
+    named
+}
+
+/// The tree that will run, whether it holds uncommitted changes, and the time that its variables speak of: the commit's, which a
+/// repeat may have to do without.
+fn source_of(repo: &Repo, request: &RunRequest) -> Result<(GitOid, bool, Timestamp), RunError> {
+    let commit = request.commit;
+    let read = repo.read_commit(&commit);
+    let at = read.as_ref().map_or_else(|_| environment::pinned_mtime(), |it| it.time);
+    match request.repeats.as_ref().and_then(|it| it.source.as_ref()) {
+        Some(source) => Ok((source.tree, source.dirty, at)),
+        None => {
+            let read = read.map_err(|source| RunError::Commit { commit, source })?;
+            Ok((read.tree, false, at))
+        }
+    }
 }
 
 fn lines(problems: &[PolicyProblem]) -> String {
@@ -604,83 +591,104 @@ fn finish(
     open: Option<OpenRun>,
 ) -> Result<ExecutedRun, RunError> {
     let finished_at = (ctx.now)();
-    let mut n_findings = 0;
-    let mut logs = vec![];
-    let mut stored_logs = vec![];
-    let redactor = handed::redactor(ctx.guard, ctx.secrets);
-    for (name, captured) in [("stdout", &draft.confined.stdout), ("stderr", &draft.confined.stderr)]
-    {
-        let (bytes, replaced) = redactor.redact(&captured.bytes);
-        let n_redactions = replaced.n();
-        n_findings += n_redactions;
-        logs.push(Log {
-            name: name.to_owned(),
-            sha256: Digest::of(&bytes),
-            size_bytes: bytes.len() as u64,
-            n_redactions: u32::try_from(n_redactions).unwrap_or(u32::MAX),
-            truncated: captured.truncated,
-        });
-        stored_logs.push((name, bytes));
-    }
+    let logs = examined_logs(ctx, &draft.confined);
     let mut keeper = Keeper::new(ctx.repo, ctx.stores, ctx.guard, ctx.blob_bytes_max);
-    let mut outputs = vec![];
-    for output in std::mem::take(&mut draft.outputs) {
-        let name = output.path.to_text();
-        let kept = keeper.keep(&output.path, &output.file, output.executable, finished_at);
-        match kept {
-            Ok(Kept::Stored(stored)) => outputs.push(stored),
-            Ok(Kept::Withheld { rule }) => {
-                n_findings += 1;
-                let reason = format!("holds a finding of rule {rule}");
-                draft.withheld.push(Withheld { name, reason });
-            }
-            Err(error) => {
-                let reason = match &error {
-                    ArtifactError::Name { .. } => error.to_string(),
-                    other => format!("could not be stored: {}", kind_of(other)),
-                };
-                draft.withheld.push(Withheld { name, reason });
-            }
-        }
-    }
-    draft.withheld.sort_by(|a, b| a.name.cmp(&b.name));
-    let artifacts = outputs.iter().map(|output| output.artifact.clone()).collect();
-    let succeeded = draft.confined.outcome.is_success() && draft.withheld.is_empty();
-    let passport = Passport {
-        enforcement: draft.confined.enforcement,
-        usage: draft.confined.usage,
-        artifacts,
-        withheld: draft.withheld,
-        logs,
-        // The clock may have gone backwards meanwhile.
-        finished_at: finished_at.max(draft.passport.started_at),
-        outcome: draft.confined.outcome,
-        validation_pass: plan.request.validate && succeeded,
-        incomplete: None,
-        ..draft.passport
-    };
-    let policy_files = plan.policy_files.clone();
+    let (outputs, n_kept_back) = keep_outputs(&mut keeper, &mut draft, finished_at);
+    let n_redacted: usize = logs.iter().map(|(log, _)| log.n_redactions as usize).sum();
+    let passport = passport_of_the_end(plan, &draft, &logs, &outputs, finished_at);
+    let logs: Vec<_> = logs.into_iter().map(|(_, stored)| stored).collect();
     let run = FinishedRun {
         passport: passport.clone(),
         stands_in: plan.request.repeats.as_ref().map(|it| it.run_commit),
-        logs: stored_logs.clone(),
+        logs: logs.clone(),
         outputs,
-        policy_files,
+        policy_files: plan.policy_files.clone(),
     };
     match record(ctx.repo, ctx.key, run) {
         Ok(recorded) => {
             open.into_iter().for_each(|open| open.close(ctx.repo));
             let not_shared = keeper.finish();
-            let patch = draft.patch;
-            Ok(ExecutedRun { recorded, logs: stored_logs, patch, n_findings, not_shared })
+            let n_findings = n_redacted + n_kept_back;
+            Ok(ExecutedRun { recorded, logs, patch: draft.patch, n_findings, not_shared })
         }
         Err(source) => {
             if let Some(open) = open {
                 // When even this fails, the journal says that the run crashed.
                 drop(open.note_unrecorded(&passport, &kind_of(&source)));
             }
-            let run = Box::new(UnrecordedRun { passport, logs: stored_logs });
-            Err(RunError::Record { run, source })
+            Err(RunError::Record { run: Box::new(UnrecordedRun { passport, logs }), source })
         }
+    }
+}
+
+/// A log as the passport names it, and as it is stored.
+type ExaminedLog = (Log, (&'static str, Vec<u8>));
+
+/// Standard output and standard error without secrets.
+fn examined_logs(ctx: &RunContext<'_>, confined: &Confined) -> Vec<ExaminedLog> {
+    let redactor = handed::redactor(ctx.guard, ctx.secrets);
+    let examined = |(name, captured): (&'static str, &Captured)| {
+        let (bytes, replaced) = redactor.redact(&captured.bytes);
+        let n_redactions = replaced.n();
+        let log = Log {
+            name: name.to_owned(),
+            sha256: Digest::of(&bytes),
+            size_bytes: bytes.len() as u64,
+            n_redactions: u32::try_from(n_redactions).unwrap_or(u32::MAX),
+            truncated: captured.truncated,
+        };
+        (log, (name, bytes))
+    };
+    [("stdout", &confined.stdout), ("stderr", &confined.stderr)].map(examined).into()
+}
+
+/// Stores the outputs that the guard lets pass, notes the others as withheld, and returns how many held a finding.
+fn keep_outputs(
+    keeper: &mut Keeper<'_>,
+    draft: &mut Draft,
+    now: Timestamp,
+) -> (Vec<KeptOutput>, usize) {
+    let (mut kept, mut n_kept_back) = (vec![], 0);
+    for output in std::mem::take(&mut draft.outputs) {
+        let reason = match keeper.keep(&output.path, &output.file, output.executable, now) {
+            Ok(Kept::Stored(stored)) => {
+                kept.push(stored);
+                continue;
+            }
+            Ok(Kept::Withheld { rule }) => {
+                n_kept_back += 1;
+                format!("holds a finding of rule {rule}")
+            }
+            Err(error @ ArtifactError::Name { .. }) => error.to_string(),
+            Err(other) => format!("could not be stored: {}", kind_of(&other)),
+        };
+        draft.withheld.push(Withheld { name: output.path.to_text(), reason });
+    }
+    draft.withheld.sort_by(|a, b| a.name.cmp(&b.name));
+    (kept, n_kept_back)
+}
+
+/// The passport of a crash, with what came of the run instead.
+fn passport_of_the_end(
+    plan: &RunPlan,
+    draft: &Draft,
+    logs: &[ExaminedLog],
+    outputs: &[KeptOutput],
+    finished_at: Timestamp,
+) -> Passport {
+    let confined = &draft.confined;
+    let succeeded = confined.outcome.is_success() && draft.withheld.is_empty();
+    Passport {
+        enforcement: confined.enforcement.clone(),
+        usage: confined.usage,
+        artifacts: outputs.iter().map(|output| output.artifact.clone()).collect(),
+        withheld: draft.withheld.clone(),
+        logs: logs.iter().map(|(log, _)| log.clone()).collect(),
+        // The clock may have gone backwards meanwhile.
+        finished_at: finished_at.max(draft.passport.started_at),
+        outcome: confined.outcome.clone(),
+        validation_pass: plan.request.validate && succeeded,
+        incomplete: None,
+        ..draft.passport.clone()
     }
 }

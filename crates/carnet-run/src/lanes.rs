@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use carnet_core::{Digest, LaneName};
+use carnet_core::{Digest, LaneName, passport};
 use carnet_guard::PolicyInForce;
 use carnet_policy::{Lane, LoadLaneError, PolicyProblem, ToolLock};
 
@@ -61,6 +61,34 @@ pub fn tool_locks(files: &[(String, String)]) -> Result<Vec<ToolLock>, Vec<Polic
         }
     }
     if problems.is_empty() { Ok(locks) } else { Err(problems) }
+}
+
+/// Returns the policy files that decide about a lane's commands, under the names that a run commit has for them, and those of them
+/// by which the work tree tightened it.
+pub(crate) fn deciding_files(
+    policy: &PolicyInForce,
+    lane: &LaneName,
+    tool_locks: &[PolicyFile],
+) -> (Vec<PolicyFile>, Vec<passport::PolicyFile>) {
+    let base_of = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
+    let decides = [format!("{lane}.toml"), "deny.toml".to_owned()];
+    let in_force = policy.allowlists.iter().map(|(name, text)| (base_of(name), text.clone()));
+    let mut files: Vec<_> = in_force.filter(|(name, _)| decides.contains(name)).collect();
+    let tightening = tightening_files(policy, lane);
+    files.extend(
+        tightening
+            .iter()
+            .map(|(name, text)| (format!("work-tree/{}", base_of(name)), text.clone())),
+    );
+    files.extend(tool_locks.iter().map(|(name, text)| {
+        let dir = if name.starts_with("work-tree:") { "work-tree/" } else { "" };
+        (format!("{dir}tools.lock"), text.clone())
+    }));
+    let own = tightening.iter().chain(tool_locks).filter_map(|(name, text)| {
+        let path = name.strip_prefix("work-tree:")?.to_owned();
+        Some(passport::PolicyFile { path, sha256: Digest::of(text.as_bytes()) })
+    });
+    (files, own.collect())
 }
 
 /// Returns the two files by which a work tree tightens a lane, under their names; none where it changes nothing.

@@ -335,8 +335,53 @@ pub(crate) fn kind_of(error: &(dyn std::error::Error + 'static)) -> String {
 mod tests {
     use std::io;
 
+    use carnet_core::RunId;
+    use carnet_testkit::TestRepo;
+
     use super::*;
-    use crate::artifact::ArtifactError;
+    use crate::{
+        artifact::ArtifactError, checkpoint, index, stored_forms::tests::statement,
+        verify_all::verify_all,
+    };
+
+    #[test]
+    fn a_clock_that_goes_backwards_breaks_no_chain_and_loses_no_run() {
+        let kit = TestRepo::init();
+        kit.script("echo one >file");
+        let source = GitOid::from_hex(&kit.commit_all("first")).unwrap();
+        let repo = Repo::discover(kit.path()).unwrap();
+        let key = SigningKey::from_seed([1; 32]);
+        let begin = statement().predicate.started_at.as_millis();
+        let hour = 3_600_000;
+        // Forward, an hour back, ten days back, before 1970, and where it began.
+        for (n, at) in [0, -hour, -240 * hour, -begin - hour, 1].into_iter().enumerate() {
+            let mut passport = statement().predicate;
+            passport.run.id = RunId::from_random([u8::try_from(n).unwrap(); 16]);
+            passport.run.writer = key.public().writer();
+            passport.source.commit = source;
+            passport.source.tree = repo.read_commit(&source).unwrap().tree;
+            passport.source.tree_sha256 = repo.tree_digest(&passport.source.tree).unwrap();
+            passport.artifacts.clear();
+            passport.started_at = Timestamp::from_millis(begin + at);
+            passport.finished_at = Timestamp::from_millis(begin + at + 5);
+            let run = FinishedRun {
+                passport,
+                stands_in: None,
+                logs: vec![("stdout", vec![]), ("stderr", vec![])],
+                outputs: vec![],
+                policy_files: vec![],
+            };
+            let recorded = record(&repo, &key, run).unwrap();
+            assert_eq!(recorded.note_problem, None);
+            checkpoint::write(&repo, &key, Timestamp::from_millis(begin + at)).unwrap();
+        }
+        assert_eq!(index::open(&repo).unwrap().runs().count(), 5);
+        let writer = key.public().writer();
+        let report = verify_all(&repo, &[key.public()], Some(&writer), &|_, _| {}).unwrap();
+        assert_eq!(report.problems, []);
+        assert_eq!((report.n_runs, report.n_chains), (5, 3));
+        kit.git(&["fsck", "--full", "--strict", "--no-dangling"]);
+    }
 
     #[test]
     fn a_passport_is_told_the_kind_of_an_error_and_no_path() {

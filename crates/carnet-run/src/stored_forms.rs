@@ -37,7 +37,7 @@ pub fn read_them_all(bytes: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use carnet_access::keys::SigningKey;
     use carnet_core::{
         Digest, GitOid, LaneName, ObjectFormat, Outcome, Quota, RunId, Timestamp, Usage,
@@ -50,7 +50,7 @@ mod tests {
 
     use super::*;
 
-    fn statement() -> Statement {
+    pub(crate) fn statement() -> Statement {
         let at = Timestamp::from_millis(1_795_000_000_000);
         let id = GitOid::from_bytes(&[3; 20]).unwrap();
         Statement::new(Passport {

@@ -365,7 +365,7 @@ pub struct RunArgs {
     #[arg(long = "output", value_name = "GLOB")]
     pub outputs: Vec<String>,
     /// How a replay compares what GLOB names: exact (what everything is that is not declared), normalised[:RULE+RULE…]
-    /// (archive, dates, durations; also addresses, line-order), structural (JSON, SQLite), nondeterministic. `stdout` and
+    /// (archive, dates, durations; also addresses, temp-names, line-order), structural (JSON, SQLite), nondeterministic. `stdout` and
     /// `stderr` are the streams. May be repeated; the first that fits decides.
     #[arg(long = "class", value_name = "GLOB=CLASS", value_parser = carnet_core::OutputRule::parse)]
     pub classes: Vec<carnet_core::OutputRule>,

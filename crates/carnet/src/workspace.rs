@@ -35,7 +35,9 @@ pub fn carnet_exe() -> Result<PathBuf, CommandError> {
 impl Workspace {
     /// Finds the repository of the current directory, or the one that a hook's environment names.
     pub fn discover() -> Result<Workspace, CommandError> {
-        Ok(Workspace { repo: Repo::discover(".".as_ref())? })
+        let repo = Repo::discover(".".as_ref())?;
+        repo.heal();
+        Ok(Workspace { repo })
     }
 
     /// The same, and refuses a bare repository.

@@ -7,6 +7,7 @@
 mod chain;
 mod checkout;
 mod config;
+mod held;
 mod notes;
 mod objects;
 mod open;

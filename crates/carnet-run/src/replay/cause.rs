@@ -23,6 +23,7 @@ pub(super) fn likely_cause(recorded: &[u8], replayed: &[u8]) -> Option<Cause> {
         (Normaliser::Dates, "a date or a time of day"),
         (Normaliser::Durations, "a length of time"),
         (Normaliser::Addresses, "memory addresses"),
+        (Normaliser::TempNames, "the name of a temporary file"),
         (
             Normaliser::LineOrder,
             "the order of lines, as parallel work or an unsorted listing makes it",

@@ -35,6 +35,7 @@ fn normalise_within(bytes: &[u8], normalisers: &[Normaliser], budget: &mut Budge
             Normaliser::Dates => replace_words(&text, date_len, "<date>").into(),
             Normaliser::Durations => replace_words(&text, duration_len, "<duration>").into(),
             Normaliser::Addresses => replace_words(&text, address_len, "<address>").into(),
+            Normaliser::TempNames => replace_words(&text, temp_len, "<temporary>").into(),
             Normaliser::LineOrder => sorted_lines(&text).into(),
         };
     }
@@ -204,6 +205,27 @@ fn duration_len(bytes: &[u8]) -> Option<usize> {
 fn address_len(bytes: &[u8]) -> Option<usize> {
     let hex = bytes.strip_prefix(b"0x")?.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     (hex >= 4).then_some(hex + 2)
+}
+
+/// `/tmp/ccAb12Cd.o`, `/var/tmp/x`, mktemp's `tmp.Ab3dE5fG7h`, Python's `tmpx1y2z3w4`.
+fn temp_len(bytes: &[u8]) -> Option<usize> {
+    let run = |from: usize, is_part: fn(&u8) -> bool| {
+        bytes[from..].iter().take_while(|byte| is_part(byte)).count()
+    };
+    for dir in [&b"/tmp/"[..], b"/var/tmp/"] {
+        if bytes.starts_with(dir) {
+            let name = run(dir.len(), |it| it.is_ascii_alphanumeric() || b"._-".contains(it));
+            // The point that ends a sentence is none of the name.
+            let dots = bytes[dir.len()..dir.len() + name].iter().rev();
+            let name = name - dots.take_while(|byte| **byte == b'.').count();
+            return (name > 0).then_some(dir.len() + name);
+        }
+    }
+    if bytes.starts_with(b"tmp.") {
+        return Some(4 + run(4, u8::is_ascii_alphanumeric)).filter(|len| (10..=16).contains(len));
+    }
+    let python = |it: &u8| it.is_ascii_lowercase() || it.is_ascii_digit() || *it == b'_';
+    (bytes.starts_with(b"tmp") && run(3, python) == 8).then_some(11)
 }
 
 #[cfg(test)]

@@ -8,6 +8,25 @@ fn check(normaliser: Normaliser, text: &str, expect: &str) {
 }
 
 #[test]
+fn names_of_temporary_files_are_replaced_and_other_names_stay() {
+    for (name, rest) in [
+        ("/tmp/tmpx1y2z3w4", "/out.o"),
+        ("/tmp/ccAb12Cd.o", ": file not found"),
+        ("/var/tmp/portage-1", "."),
+        ("tmp.Ab3dE5fG7h", ""),
+        ("tmp_x1y2z3_", ".py"),
+    ] {
+        let replaced = format!("in <temporary>{rest}");
+        check(Normaliser::TempNames, &format!("in {name}{rest}"), &replaced);
+    }
+    for text in
+        ["/tmp", "/tmp/", "x/tmp", "tmp", "tmpfile", "tmpx1y2z3w45", "tmp.c", "atmpx1y2z3w4"]
+    {
+        check(Normaliser::TempNames, text, text);
+    }
+}
+
+#[test]
 fn dates_are_replaced_and_other_numbers_stay() {
     for date in [
         "2026-11-22",

@@ -47,6 +47,16 @@ pub struct Place {
     pub json: bool,
 }
 
+/// Backups as they are read back.
+#[derive(Debug, Args)]
+pub struct Trusted {
+    #[command(flatten)]
+    pub place: Place,
+    /// Refuse backups that another key signed; may be repeated.
+    #[arg(long = "trust", value_name = "KEY")]
+    pub trust: Vec<String>,
+}
+
 /// Options of `backup create`.
 #[derive(Debug, Args)]
 pub struct CreateArgs {
@@ -74,10 +84,7 @@ pub struct VerifyArgs {
     #[arg(value_name = "ID")]
     pub id: Option<String>,
     #[command(flatten)]
-    pub place: Place,
-    /// Refuse backups that another key signed; may be repeated.
-    #[arg(long = "trust", value_name = "KEY")]
-    pub trust: Vec<String>,
+    pub from: Trusted,
 }
 
 /// Options of `backup restore`.
@@ -90,10 +97,7 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
     #[command(flatten)]
-    pub place: Place,
-    /// Refuse a backup that another key signed; may be repeated.
-    #[arg(long = "trust", value_name = "KEY")]
-    pub trust: Vec<String>,
+    pub from: Trusted,
 }
 
 /// Options of `backup prune`.
@@ -257,12 +261,12 @@ fn list(ui: &Ui, place: &Place) -> CommandResult {
 }
 
 fn verify(ui: &Ui, args: &VerifyArgs) -> CommandResult {
-    let dir = directory(&args.place)?;
-    let trusted = trusted(&args.trust)?;
+    let dir = directory(&args.from.place)?;
+    let trusted = trusted(&args.from.trust)?;
     let scratch = Scratch::new()?;
     ui.progress("carnet: restoring into a scratch repository …\n");
     let verified = backup::verify(&dir, args.id.as_deref(), &trusted, &scratch.0)?;
-    if args.place.json {
+    if args.from.place.json {
         let problems = verified
             .problems
             .iter()
@@ -288,10 +292,11 @@ fn verify(ui: &Ui, args: &VerifyArgs) -> CommandResult {
 }
 
 fn restore(ui: &Ui, args: &RestoreArgs) -> CommandResult {
-    let dir = directory(&args.place)?;
-    let restored = backup::restore(&dir, args.id.as_deref(), &args.target, &trusted(&args.trust)?)?;
+    let dir = directory(&args.from.place)?;
+    let restored =
+        backup::restore(&dir, args.id.as_deref(), &args.target, &trusted(&args.from.trust)?)?;
     let manifest = &restored.manifest;
-    if args.place.json {
+    if args.from.place.json {
         ui.json(&serde_json::json!({
             "format": "carnet/backup-restore/1", "backup": Row::of(manifest), "target": args.target,
             "n_steps": restored.n_steps, "is_trusted": restored.is_trusted, "public_key": manifest.public_key,
@@ -365,6 +370,9 @@ impl Drop for Scratch {
 impl From<BackupError> for CommandError {
     fn from(error: BackupError) -> CommandError {
         match error {
+            error if is_full_disk(&error) => CommandError::of(ExitCode::Io, &error).hint(
+                "Make room on that disk and try again; what was begun is not read as a backup.",
+            ),
             BackupError::Artifact(error) => error.into(),
             BackupError::None { .. } => CommandError::of(ExitCode::NothingToLookAt, &error)
                 .hint("Look what there is: `carnet backup list --in DIR`."),
@@ -382,4 +390,10 @@ impl From<BackupError> for CommandError {
             BackupError::Io { .. } => CommandError::of(ExitCode::Io, &error),
         }
     }
+}
+
+/// Tells whether the disk had no room, whoever wrote: git says it in words alone.
+fn is_full_disk(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|cause| cause.to_string().contains("No space left on device"))
 }

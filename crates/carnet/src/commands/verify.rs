@@ -1,11 +1,17 @@
-//! `carnet verify`: the whole ledger, on any clone. `carnet checkpoint`: signs where it stands.
+//! `carnet verify`: the whole ledger, on any clone, and the signatures of the guard's receipts. `carnet checkpoint`: signs where it stands.
 
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
 };
 
+use carnet_access::{
+    dsse::{Signatures, VerifyError},
+    keys::PublicKey,
+};
 use carnet_core::ExitCode;
+use carnet_git::Repo;
+use carnet_guard::{GUARD_NOTES, RECEIPT_TYPE, stored_receipts};
 use carnet_run::{
     checkpoint::{self, CheckpointError},
     verify_all::{Problem, Report, Severity, verify_all},
@@ -33,6 +39,7 @@ struct VerifyReport {
     n_locked: usize,
     n_signed: usize,
     n_checkpoints: usize,
+    n_receipts: usize,
     problems: Vec<ProblemLine>,
 }
 
@@ -64,7 +71,8 @@ pub fn verify(ui: &Ui, args: &JsonArgs) -> CommandResult {
             ui.progress(&format!("\rcarnet: verified {run_idx} of {n_runs} runs …"));
         }
     };
-    let report = verify_all(&workspace.repo, &trusted, own_writer.as_deref(), &on_run)?;
+    let mut report = verify_all(&workspace.repo, &trusted, own_writer.as_deref(), &on_run)?;
+    let n_receipts = receipts(&workspace.repo, &trusted, &mut report.problems);
     if begun.elapsed() > QUIET {
         ui.progress("\r\x1b[K");
     }
@@ -75,10 +83,10 @@ pub fn verify(ui: &Ui, args: &JsonArgs) -> CommandResult {
         Some(Severity::Note) | None => ("holds", ExitCode::Done),
     };
     if args.json {
-        ui.json(&json(&report, verdict));
+        ui.json(&json(&report, n_receipts, verdict));
         return Ok(code);
     }
-    ui.out(&text(ui, &report));
+    ui.out(&text(ui, &report, n_receipts));
     match worst {
         Some(Severity::Wrong) => Err(CommandError::new(code, "the ledger does not verify").hint(
             "Compare with another clone or the server: `git fetch`, then `carnet verify` again.",
@@ -113,7 +121,48 @@ pub fn checkpoint(ui: &Ui, args: &JsonArgs) -> CommandResult {
     Ok(ExitCode::Done)
 }
 
-fn json(report: &Report, verdict: &'static str) -> VerifyReport {
+/// Examines the signatures of the guard's receipts, and returns how many there are.
+fn receipts(repo: &Repo, trusted: &[PublicKey], problems: &mut Vec<Problem>) -> usize {
+    let mut add = |severity, subject: &str, message: String| {
+        problems.push(Problem { severity, subject: subject.to_owned(), message });
+    };
+    let (stored, n_others) = match stored_receipts(repo) {
+        Ok(stored) => stored,
+        Err(error) => {
+            add(Severity::Wrong, GUARD_NOTES, format!("not examined: {error}"));
+            return 0;
+        }
+    };
+    let mut n_unknown = 0;
+    for line in &stored {
+        let subject = format!("{GUARD_NOTES} on {}", line.target);
+        if line.receipt.tree.to_string() != line.target {
+            let message = format!("it is the receipt of tree {}", line.receipt.tree);
+            add(Severity::Wrong, &subject, message);
+        }
+        let said = Signatures::from_json(&line.signatures)
+            .map(|signatures| signatures.verify(RECEIPT_TYPE, &line.receipt.payload(), trusted));
+        match said {
+            Ok(Ok(_)) => {}
+            Ok(Err(VerifyError::UnknownKey(keys))) if !keys.is_empty() => n_unknown += 1,
+            Ok(Err(error)) => add(Severity::Wrong, &subject, error.to_string()),
+            Err(_) => add(Severity::Wrong, &subject, "its signatures are malformed".to_owned()),
+        }
+    }
+    if n_unknown > 0 {
+        let message =
+            format!("{n_unknown} by keys that are not trusted here: they count for nothing");
+        add(Severity::Note, GUARD_NOTES, message);
+    }
+    if n_others > 0 {
+        let message = format!("{n_others} lines are no receipts that this version reads");
+        add(Severity::Note, GUARD_NOTES, message);
+    }
+    problems.sort();
+    stored.len()
+}
+
+fn json(report: &Report, n_receipts: usize, verdict: &'static str) -> VerifyReport {
     VerifyReport {
         format: "carnet/verify/1",
         verdict,
@@ -122,6 +171,7 @@ fn json(report: &Report, verdict: &'static str) -> VerifyReport {
         n_locked: report.n_locked,
         n_signed: report.n_signed,
         n_checkpoints: report.n_checkpoints,
+        n_receipts,
         problems: problem_lines(&report.problems),
     }
 }
@@ -169,15 +219,16 @@ pub fn problem_text(ui: &Ui, problems: &[Problem]) -> String {
     text
 }
 
-fn text(ui: &Ui, report: &Report) -> String {
+fn text(ui: &Ui, report: &Report, n_receipts: usize) -> String {
     let mut text = problem_text(ui, &report.problems);
     text += &format!(
-        "{} in {}, {} locked, {} signed by a key that git knows, {}\n",
+        "{} in {}, {} locked, {} signed by a key that git knows, {}, {}\n",
         count(report.n_runs, "run"),
         count(report.n_chains, "chain"),
         report.n_locked,
         report.n_signed,
-        count(report.n_checkpoints, "checkpoint")
+        count(report.n_checkpoints, "checkpoint"),
+        count(n_receipts, "guard receipt")
     );
     text
 }

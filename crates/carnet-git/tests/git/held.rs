@@ -1,0 +1,100 @@
+//! Collections by someone else, at the worst moments: what a moved ref names is there.
+
+use std::{fs, path::Path};
+
+use carnet_core::GitOid;
+use carnet_git::{CommitSpec, EntryMode, Repo, TreeSpec};
+use carnet_testkit::TestRepo;
+
+use crate::{assert_sound, author, open, path, time};
+
+const CHAIN: &str = "refs/carnet/ledger/writer/2026-01-02";
+
+/// Appends a commit of one file; `meanwhile` happens between the writing of the file and that of the commit.
+fn append(opened: &Repo, text: &[u8], meanwhile: &dyn Fn()) -> GitOid {
+    let make = |previous: Option<GitOid>| {
+        let blob_id = opened.write_blob(text)?;
+        let tree =
+            opened.write_tree(&TreeSpec::new().file(path("file"), EntryMode::File, blob_id))?;
+        meanwhile();
+        let parents = previous.into_iter().collect();
+        Ok(CommitSpec { tree, parents, message: "m".to_owned(), author: author(), time: time() })
+    };
+    opened.append_chain(CHAIN, &make).unwrap()
+}
+
+fn held(repo: &TestRepo) -> usize {
+    fs::read_dir(repo.path().join(".git/carnet/held")).map_or(0, Iterator::count)
+}
+
+fn loose(repo: &TestRepo, id: &GitOid) -> std::path::PathBuf {
+    let hex = id.to_string();
+    repo.path().join(".git/objects").join(&hex[..2]).join(&hex[2..])
+}
+
+#[test]
+fn what_is_collected_before_its_ref_is_moved_is_put_back() {
+    let repo = TestRepo::init();
+    repo.commit_all("first");
+    let opened = open(&repo);
+    append(&opened, b"new", &|| {
+        repo.git(&["prune", "--expire=now"]);
+        assert_eq!(repo.git(&["count-objects"]).split(' ').next(), Some("2"), "nothing was pruned");
+    });
+    assert_sound(&repo);
+    assert_eq!(repo.git(&["show", &format!("{CHAIN}:file")]), "new");
+    drop(opened);
+    assert_eq!(held(&repo), 0);
+}
+
+#[test]
+fn what_was_found_in_a_pack_that_is_thrown_away_is_there() {
+    let repo = TestRepo::init();
+    repo.commit_all("first");
+    repo.write("forgotten", "forgotten");
+    let id = repo.git(&["hash-object", "-w", "forgotten"]);
+    fs::write(repo.path().join("ids"), format!("{id}\n")).unwrap();
+    repo.script("git pack-objects -q .git/objects/pack/pack <ids >/dev/null && git prune-packed");
+    assert!(!loose(&repo, &GitOid::from_hex(&id).unwrap()).exists());
+    let opened = open(&repo);
+    append(&opened, b"forgotten", &|| drop(repo.git(&["gc", "--quiet", "--prune=now"])));
+    assert_sound(&repo);
+    assert_eq!(repo.git(&["show", &format!("{CHAIN}:file")]), "forgotten");
+}
+
+#[test]
+fn what_a_collection_takes_after_the_ref_was_moved_is_healed_at_the_next_opening() {
+    let repo = TestRepo::init();
+    repo.commit_all("first");
+    let gc_pid = repo.path().join(".git/gc.pid");
+    fs::write(&gc_pid, format!("{} somewhere", std::process::id())).unwrap();
+    let opened = open(&repo);
+    let commit = append(&opened, b"new", &|| {});
+    drop(opened);
+    assert_eq!(held(&repo), 1, "a collection goes on: the second names stay");
+    // It had looked before the ref was moved.
+    fs::remove_file(loose(&repo, &commit)).unwrap();
+    let opened = open(&repo);
+    opened.heal();
+    assert!(opened.has_object(&commit));
+    assert_sound(&repo);
+    assert_eq!(held(&repo), 1, "it still goes on");
+    fs::remove_file(&gc_pid).unwrap();
+    opened.heal();
+    assert_eq!(held(&repo), 0);
+    assert_sound(&repo);
+}
+
+#[test]
+fn a_gc_pid_that_a_dead_process_left_is_no_collection() {
+    let repo = TestRepo::init();
+    repo.commit_all("first");
+    // The largest process id that Linux ever gives is below this.
+    fs::write(repo.path().join(".git/gc.pid"), "99999999 somewhere").unwrap();
+    if Path::new("/proc/self").exists() {
+        let opened = open(&repo);
+        append(&opened, b"new", &|| {});
+        drop(opened);
+        assert_eq!(held(&repo), 0);
+    }
+}
