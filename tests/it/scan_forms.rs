@@ -205,3 +205,39 @@ fn what_sarif_is_written_for_secrets_licences_and_personal_data_fits_the_schema(
     let clean = walk.carnet(&["scan", "--staged", "--format", "sarif"]).expect_code(0).stdout;
     is_valid(&walk, &clean).unwrap();
 }
+
+/// What `docs/ci.md` has services run, word for word.
+#[test]
+fn the_scripts_of_the_ci_page_let_clean_files_pass_and_write_their_reports_else() {
+    let page = std::fs::read_to_string(root().join("docs/ci.md")).unwrap();
+    let scripts: Vec<&str> = page
+        .lines()
+        .filter_map(|line| {
+            line.trim().trim_start_matches("- ").strip_prefix("run: ").or_else(|| {
+                line.trim().strip_prefix("- ").filter(|line| line.starts_with("carnet scan"))
+            })
+        })
+        .collect();
+    assert!(scripts.len() >= 4, "{scripts:?}");
+    let walk = Walk::initialised("echo hello >README", everyone()[0]);
+    let run = |script: &str| {
+        let dir = crate::support::carnet_path().parent().unwrap().display();
+        let script = format!("PATH={dir}:$PATH\n{script}");
+        walk.runner(&which("sh")).args(["-ec", &script]).run()
+    };
+    for script in &scripts {
+        run(script).expect_code(0);
+    }
+    walk.write("src/a.py", format!("key = '{}'\n", aws_key()));
+    for script in &scripts {
+        let writes_a_report = script.contains('>');
+        let ran = run(script).expect_code(i32::from(!writes_a_report));
+        if script.contains("github") {
+            assert!(ran.stdout.contains("::error file=src/a.py,line=1,"), "{}", ran.stdout);
+        }
+    }
+    for report in ["carnet.sarif", "carnet.xml"] {
+        let text = std::fs::read_to_string(walk.repo.path().join(report)).unwrap();
+        assert!(text.contains("src/a.py") && !text.contains("./src"), "{text}");
+    }
+}

@@ -148,7 +148,11 @@ fn scan_paths(paths: &[PathBuf]) -> Result<Examination, CommandError> {
     }
     let mut failure = None;
     let contents = files.iter().map_while(|path| match std::fs::read(path) {
-        Ok(bytes) => Some(Content { origin: Origin::File(path.display().to_string()), bytes }),
+        Ok(bytes) => {
+            // Services match `src/a.py` with the lines of a change, and `./src/a.py` with nothing.
+            let shown = path.strip_prefix(".").unwrap_or(path);
+            Some(Content { origin: Origin::File(shown.display().to_string()), bytes })
+        }
         Err(error) => {
             failure = Some(unreadable(path, &error));
             None
