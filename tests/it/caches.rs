@@ -29,6 +29,27 @@ replace:
 END
 echo A=1 >.env; mkdir secrets; echo x >secrets/a; echo x >k.pem"#;
 
+/// `npm` puts a package into its cache and lists that; `pip` builds a wheel of a package from an index on the run's own loopback.
+const TOOLS: &str = r#"mkdir -p site/simple/p src; echo 'x = 1' >src/p.py; echo '{"name":"pk","version":"1.0.0"}' >package.json
+echo 'from setuptools import setup; setup(name="p", version="1.0", py_modules=["p"])' >src/setup.py
+cat >serve.py <<'END'
+import functools, http.server, subprocess, sys, threading
+handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory="site")
+# The loopback is the run's own, so no one else can have the port.
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 8123), handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+index = f"http://127.0.0.1:{server.server_port}/simple"
+pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "/tmp/w", "--index-url", index, "p"]
+sys.exit(subprocess.run(pip).returncode)
+END
+cat >Makefile <<'END'
+npm:
+	@npm cache ls; npm pack --silent && npm cache add ./pk-1.0.0.tgz
+pip:
+	@cd src && python3 setup.py -q sdist --formats=gztar -d ../site/simple/p
+	@python3 serve.py
+END"#;
+
 /// A repository whose main branch decides, with two lanes of the same cache.
 fn walk_with_caches(who: Who) -> Walk {
     let repo = TestRepo::init();
@@ -124,6 +145,31 @@ fn what_could_have_been_planted_is_found_by_no_other_run() {
         // Another lane has a cache of its own, though it has the same name.
         let other = walk.carnet(&["run", "--lane", "narrative", "--", "make", "look"]);
         assert_eq!(other.expect_code(0).stdout, "0\n");
+    }
+}
+
+/// With the lane that carnet ships, and nothing that decides but what carnet ships.
+#[test]
+fn npm_and_pip_find_again_what_they_had_before() {
+    for (tool, needs, cold, warm) in [
+        ("npm", "/usr/bin/npm", "", "pacote:tarball:file:pk-1.0.0.tgz"),
+        ("pip", "/usr/lib/python3/dist-packages/setuptools", "Downloading", "Using cached p-1.0"),
+    ] {
+        if !std::path::Path::new(needs).exists() {
+            eprintln!("not tried here: there is no {needs}");
+            continue;
+        }
+        let walk = Walk::initialised(TOOLS, everyone()[0]);
+        let first = make(&walk, tool);
+        assert!(first.contains(cold), "{first}");
+        let listed = walk.json(&["cache", "list", "--json"]);
+        assert_eq!(listed["caches"][0]["name"], tool, "{listed}");
+        let second = make(&walk, tool);
+        assert!(second.contains(warm), "{second}");
+        let found = walk.json(&["show", &walk.newest_run(), "--json"]);
+        let caches = found["predicate"]["caches"].as_array().unwrap();
+        let found = caches.iter().find(|cache| cache["name"] == tool).unwrap();
+        assert_eq!(found["foundOf"], listed["caches"][0]["run"]);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::support::{Walk, carnet_path, everyone, root};
 /// `count` prints the machine's clock at its beginning and at its end; `slow` never ends.
 const MAKEFILE: &str = r#"cat >Makefile <<'END'
 count:
-	@read begin rest </proc/uptime; i=0; while [ $$i -lt 2000 ]; do i=$$((i+1)); done; read end rest </proc/uptime; echo $$begin $$end
+	@read begin rest </proc/uptime; i=0; while [ $$i -lt 20000 ]; do i=$$((i+1)); done; read end rest </proc/uptime; echo $$begin $$end
 slow:
 	@sleep 100000
 hog:
@@ -205,9 +205,53 @@ fn whichever_part_is_killed_nothing_is_left_and_the_next_run_has_its_place() {
             );
             std::thread::yield_now();
         }
+        if part == 0 {
+            // Nobody but the warden is there to clear up.
+            while !left_in(&scratch).is_empty() {
+                assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", left_in(&scratch));
+                std::thread::yield_now();
+            }
+        }
         // The lane has one place: had it not been given back, this would wait for ever.
         let runner = walk.runner(carnet_path()).env("CARNET_SCRATCH_DIR", &scratch);
         runner.args(["run", "--lane", "narrative", "--", "make", "count"]).run().expect_code(0);
         assert_eq!(left_in(&scratch), Vec::<PathBuf>::new(), "part {part}");
+    }
+}
+
+/// The processes that have `word` among their arguments.
+fn processes_with(word: &str) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let has_word = |pid: &u32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(word)
+    };
+    pids.filter(has_word).collect()
+}
+
+#[test]
+fn a_carnet_killed_while_bwrap_begins_leaves_no_bwrap_that_waits() {
+    let walk = Walk::initialised("echo hello >README", everyone()[0]);
+    let scratch = walk.repo.root().join("scratch");
+    let word = scratch.display().to_string();
+    for _ in 0..20 {
+        let mut command = walk.repo.command(carnet_path());
+        command.args(["run", "--", "true"]).env("CARNET_DAEMON", "off");
+        command.env("CARNET_SCRATCH_DIR", &scratch);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // The moment that matters is between bwrap's fork and the end of its set-up.
+        while !descendants(child.id()).iter().any(|pid| name_of(*pid) == "bwrap")
+            && child.try_wait().unwrap().is_none()
+        {
+            std::hint::spin_loop();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let begun = Instant::now();
+    while !processes_with(&word).is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", processes_with(&word));
+        std::thread::yield_now();
     }
 }

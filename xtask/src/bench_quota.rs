@@ -14,7 +14,7 @@ use std::{
 use crate::{bench::repository, shell::Cmd, system};
 
 /// The shares that are granted, in percent of all processors; what ran, and the limit of the wall clock in seconds.
-const SHARES: [u64; 3] = [10, 25, 80];
+const SHARES: [u64; 4] = [5, 10, 25, 80];
 const BURN_SECONDS: u64 = 6;
 const N_WALL_KILLS: usize = 30;
 const N_MEMORY_KILLS: usize = 30;
@@ -108,9 +108,9 @@ impl Bench {
         );
         for share in SHARES {
             let (passport, _) = self.run(&format!("cpu{share}"), "burn")?;
-            let used = (number(&passport, "userMs")? + number(&passport, "systemMs")?) as f64;
-            let wall = number(&passport, "wallMs")? as f64;
-            let got = used / wall / n_cpus * 100.0;
+            let cpu_ms = (used(&passport, "userMs")? + used(&passport, "systemMs")?) as f64;
+            let wall = used(&passport, "wallMs")? as f64;
+            let got = cpu_ms / wall / n_cpus * 100.0;
             let by = held(&passport, "cpu");
             println!(
                 "granted {share:>3} %, got {got:>5.1} % ({:+.1} points), by {by}",
@@ -125,7 +125,7 @@ impl Bench {
         let mut late = vec![];
         for _ in 0..N_WALL_KILLS {
             let (passport, _) = self.run("brief", "slow")?;
-            late.push(number(&passport, "wallMs")?.saturating_sub(1000));
+            late.push(used(&passport, "wallMs")?.saturating_sub(1000));
         }
         tell("late by ms until nothing was left", late);
         Ok(())
@@ -156,7 +156,7 @@ impl Bench {
             let begin = Instant::now();
             // Whoever started carnet reaps it; the others are reaped by whom they fall to.
             child.wait().map_err(|error| error.to_string())?;
-            println!("{part}: {}", self.left(begin, &pids));
+            println!("{part}: {}", self.left(begin, child.id(), &pids));
         }
         let started = self.carnet(&["daemon", "start"]).env("CARNET_DAEMON", "on").answer()?;
         let status = self.carnet(&["daemon", "status", "--json"]).answer()?;
@@ -167,7 +167,7 @@ impl Bench {
         };
         let pids: Vec<u32> = std::iter::once(pid).chain(descendants(pid)).collect();
         kill(pid)?;
-        println!("the daemon: {}", self.left(Instant::now(), &pids));
+        println!("the daemon: {}", self.left(Instant::now(), pid, &pids));
         Ok(())
     }
 
@@ -191,7 +191,7 @@ impl Bench {
     }
 
     /// Says when the last of `pids` was gone, and what lies about after [`LEFT_MAX`].
-    fn left(&self, begin: Instant, pids: &[u32]) -> String {
+    fn left(&self, begin: Instant, supervisor: u32, pids: &[u32]) -> String {
         let mut gone = None;
         while begin.elapsed() < LEFT_MAX {
             if gone.is_none() && pids.iter().all(|pid| is_gone(*pid)) {
@@ -209,7 +209,7 @@ impl Bench {
         let scratch = fs::read_dir(&self.scratch).into_iter().flatten().flatten();
         let mut left: Vec<String> =
             scratch.map(|entry| entry.path().display().to_string()).collect();
-        left.extend(groups(Path::new("/sys/fs/cgroup"), 6));
+        left.extend(groups(Path::new("/sys/fs/cgroup"), &format!("run-{supervisor}-"), 6));
         if left.is_empty() {
             format!("{processes}; no directory, no group")
         } else {
@@ -227,10 +227,15 @@ fn lane(name: &str, cpu_pct: u64, mem_mib: u64, seconds: u64) -> String {
     )
 }
 
-/// Reads a number of a passport by its member's name, which stands there once.
-fn number(passport: &str, member: &str) -> Result<u64, String> {
-    let (_, rest) =
-        passport.split_once(&format!("\"{member}\"")).ok_or(format!("no `{member}`"))?;
+/// Reads a number of what a passport says was used, by its member's name.
+fn used(passport: &str, member: &str) -> Result<u64, String> {
+    let (_, usage) = passport.split_once("\"usage\"").ok_or("no `usage`")?;
+    number(usage, member)
+}
+
+/// Reads the first number of that name.
+fn number(json: &str, member: &str) -> Result<u64, String> {
+    let (_, rest) = json.split_once(&format!("\"{member}\"")).ok_or(format!("no `{member}`"))?;
     let digits: String =
         rest.trim_start_matches([':', ' ']).chars().take_while(char::is_ascii_digit).collect();
     digits.parse().map_err(|_| format!("`{member}` is no number"))
@@ -241,16 +246,14 @@ fn held(passport: &str, mechanism: &str) -> String {
     let at = passport.find(&format!("\"mechanism\": \"{mechanism}\""));
     let at = at.or_else(|| passport.find(&format!("\"mechanism\":\"{mechanism}\"")));
     let Some(at) = at else { return "nothing".to_owned() };
-    // Members are sorted: detail and level stand before.
-    let before = &passport[..at];
-    let detail = before.rfind("\"detail\"").map_or("", |from| &before[from..]);
-    detail.split('"').nth(3).unwrap_or("").split(':').next().unwrap_or("").to_owned()
+    let detail = passport[at..].split_once("\"detail\"").map_or("", |(_, rest)| rest);
+    detail.split('"').nth(1).unwrap_or("").split(':').next().unwrap_or("").to_owned()
 }
 
 fn tell(what: &str, mut values: Vec<u64>) {
     values.sort_unstable();
     let at = |share: usize| values.get((values.len() - 1) * share / 100).copied().unwrap_or(0);
-    println!("{what}: median {}, most {}, of {}", at(50), at(100), values.len());
+    println!("{what}: median {}, p95 {}, most {}, of {}", at(50), at(95), at(100), values.len());
 }
 
 fn kill(pid: u32) -> Result<(), String> {
@@ -276,16 +279,16 @@ fn is_gone(pid: u32) -> bool {
     stat.map_or(true, |stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')))
 }
 
-/// Groups of runs that are there.
-fn groups(dir: &Path, depth: usize) -> Vec<String> {
+/// Groups of a supervisor's runs that are there.
+fn groups(dir: &Path, prefix: &str, depth: usize) -> Vec<String> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     let found = dirs.flat_map(|entry| {
         let path = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
-        let is_run = name.starts_with("run-") && dir.ends_with("carnet");
+        let is_run = name.starts_with(prefix) && dir.ends_with("carnet");
         let own = is_run.then(|| path.display().to_string());
-        let below = if depth == 0 { vec![] } else { groups(&path, depth - 1) };
+        let below = if depth == 0 { vec![] } else { groups(&path, prefix, depth - 1) };
         own.into_iter().chain(below).collect::<Vec<_>>()
     });
     found.collect()
