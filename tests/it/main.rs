@@ -7,6 +7,7 @@ mod artifacts;
 mod attacks;
 mod attest;
 mod audit;
+mod auth;
 mod backup;
 mod bad_input;
 mod baseline;

@@ -53,6 +53,14 @@ pub fn policy(carnet: Option<&str>) -> Result<(), String> {
     Ok(())
 }
 
+/// Prints what tokens and the audit log cost. The work is done by an example of `carnet-guard`.
+pub fn access() -> Result<(), String> {
+    Cmd::new("cargo")
+        .args(&["run", "--release", "--quiet", "-p", "carnet-guard", "--example", "access_time"])
+        .dir(&crate::shell::repository_root())
+        .run()
+}
+
 /// Prints the table.
 pub fn whole_commands() -> Result<(), String> {
     system::ensure_packages(system::FOR_USE)?;

@@ -37,6 +37,7 @@ Chores of carnet. Usage: cargo xtask <verb>
                   that an old Landlock, or none, is refused; skipped aloud where qemu or the kernel is missing
   bench           whole-command figures: hook, run, start-up
   bench scan DIR… scan DIR with carnet and each peer on PATH (kingfisher, gitleaks, ripsecrets): processor time, memory
+  bench access    tokens verified a second, what an audit entry costs, and verifying 100,000 of them
   bench policy    how long a decision takes in a lane of 500 rules, what loading a lane costs, a refusal of 2 MiB; --carnet FILE
   bench quota     how exactly limits hold for this user, and what a killed part leaves; --dir DIR, --carnet FILE
   bench runs      what recording costs and survives, beside DataLad and DVC; --only append|parallel|clones|many|kill|peers
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         ["measure-one", program, args @ ..] => scanner::measure_one(program, args),
         ["bench", "policy"] => bench::policy(None),
         ["bench", "policy", "--carnet", carnet] => bench::policy(Some(carnet)),
+        ["bench", "access"] => bench::access(),
         ["bench", "quota", rest @ ..] => bench_quota::bench_quota(rest),
         ["bench", "runs", rest @ ..] => bench_runs::bench_runs(rest),
         ["eval", "scan", file, rest @ ..] => scanner::eval(file, rest),

@@ -6,7 +6,9 @@
 //! about code: readers open the snapshot themselves (`carnet_index::Snapshot::open_current` on
 //! [`index_dir`]), so that answers do not depend on a process being alive.
 //!
-//! This is the only crate that names `tokio` and `notify`; the client half ([`Client`], [`ensure_running`],
+//! [`http`] serves what others ask over HTTP; it knows nothing of the loop.
+//!
+//! This is the only crate that names `notify` and `hyper`; the client half ([`Client`], [`ensure_running`],
 //! [`status()`], [`refresh_once`]) is plain blocking code and starts no runtime.
 //!
 //! It refuses to serve another user, to follow a symbolic link to its socket or lock, to take a lock that
@@ -37,6 +39,8 @@ mod connection;
 mod run;
 mod watch;
 mod work;
+
+pub mod http;
 
 mod client;
 mod once;

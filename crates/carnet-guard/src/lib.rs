@@ -45,7 +45,7 @@ pub use install::{
 pub use known::KnownHistory;
 pub use newcomers::{LookedOver, Newcomers};
 pub use policy::{
-    PolicyError, PolicyInForce, RULES_DIR, TOOL_LOCK_FILE, content_policy, rule_files,
+    PolicyError, PolicyInForce, RULES_DIR, TOOL_LOCK_FILE, content_policy, policy_file, rule_files,
 };
 pub use protected::{ProtectError, Refused, parse_transaction, refused_change};
 pub use push::{PushError, PushGate, RefChange, pushed_suppressions};

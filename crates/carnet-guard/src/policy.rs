@@ -209,17 +209,28 @@ fn work_tree_file(work_tree: &Path, name: &str) -> Result<Option<String>, Policy
 ///
 /// [`PolicyError`].
 pub fn content_policy(repo: &Repo) -> Result<ContentPolicy, PolicyError> {
-    let Some(name) = repo.config_get(POLICY_REF_KEY) else { return Ok(ContentPolicy::built_in()) };
+    let path = "policy/content.toml";
+    match policy_file(repo, path)? {
+        None => Ok(ContentPolicy::built_in()),
+        Some(text) => ContentPolicy::parse(path, &text).map_err(PolicyError::Content),
+    }
+}
+
+/// Reads a file of the policy ref's commit; `None` where it has none, or no policy ref is configured.
+///
+/// # Errors
+///
+/// [`PolicyError`].
+pub fn policy_file(repo: &Repo, path: &str) -> Result<Option<String>, PolicyError> {
+    let Some(name) = repo.config_get(POLICY_REF_KEY) else { return Ok(None) };
     let commit_id = repo
         .resolve_commit(&name)
         .map_err(|source| PolicyError::Ref { name: name.clone(), source })?;
-    let path = well_formed("policy/content.toml");
     let bytes = repo
-        .read_path(&commit_id, &path, FILE_BYTES_MAX)
-        .map_err(|source| PolicyError::Object { name: name.clone(), source })?;
-    let Some(bytes) = bytes else { return Ok(ContentPolicy::built_in()) };
-    let text = String::from_utf8(bytes).map_err(|_| PolicyError::NotUtf8(path.to_text()))?;
-    ContentPolicy::parse("policy/content.toml", &text).map_err(PolicyError::Content)
+        .read_path(&commit_id, &well_formed(path), FILE_BYTES_MAX)
+        .map_err(|source| PolicyError::Object { name, source })?;
+    let text = bytes.map(String::from_utf8).transpose();
+    text.map_err(|_| PolicyError::NotUtf8(path.to_owned()))
 }
 
 /// Where rules of a repository's own stand in the policy ref's commit.

@@ -70,6 +70,8 @@ pub struct RunContext<'a> {
     pub service_account: Option<ServiceAccount>,
     /// Set when the person asks to stop.
     pub interrupted: &'a AtomicBool,
+    /// The service account that acts, if one does.
+    pub account: Option<&'a str>,
     /// What the command reads as its standard input.
     pub stdin: Option<&'a File>,
     /// Secrets that it is handed by descriptor; the record has their names.
@@ -541,6 +543,7 @@ fn passport_of_a_crash(
             kind: request.kind,
             writer: ctx.key.public().writer(),
             replay_of: request.repeats.as_ref().map(|it| it.run),
+            account: ctx.account.map(str::to_owned),
             idempotency_key: request.repeats.as_ref().map(Repeat::idempotency_key),
             carnet_version: env!("CARGO_PKG_VERSION").to_owned(),
         },

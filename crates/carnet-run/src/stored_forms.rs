@@ -59,6 +59,7 @@ pub(crate) mod tests {
                 kind: RunKind::Baseline,
                 writer: "0123456789abcdef".to_owned(),
                 replay_of: None,
+                account: None,
                 idempotency_key: None,
                 carnet_version: "0.1.0".to_owned(),
             },

@@ -35,6 +35,9 @@ pub struct Cli {
     /// Run as if started in DIR.
     #[arg(short = 'C', global = true, value_name = "DIR")]
     pub directory: Option<PathBuf>,
+    /// Act as the service account whose token FILE holds, within its scopes (default: $CARNET_TOKEN_FILE).
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -116,6 +119,12 @@ pub enum Command {
         after_help = "Examples:\n  carnet verify          on any clone that has the refs\n  carnet verify --json\n\nExit code 0 when all holds, 1 when something is wrong, 4 when someone's key is not trusted here."
     )]
     Verify(JsonArgs),
+    /// Work with service accounts: their keys, their tokens, what each may do.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  carnet auth account add ci --scope pex.start && carnet auth keygen\n  git add policy && git commit -m 'an account for ci'      counts where `carnet.policyRef` says so\n  carnet auth issue ci -o ci.token\n  carnet --token-file ci.token run -- make test\n\nAccounts, keys, tokens and refusals are described in docs/format/accounts.md."
+    )]
+    Auth(crate::commands::auth::AuthCommand),
     /// Read, verify, review and export the audit log.
     #[command(
         subcommand,

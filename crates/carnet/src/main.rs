@@ -37,7 +37,9 @@ fn main() -> ExitCode {
         }),
         None => Ok(()),
     };
-    match result.and_then(|()| commands::dispatch(&ui, cli.command)) {
+    let token_file = cli.token_file.as_deref();
+    let admitted = result.and_then(|()| commands::presented::admit(token_file, &cli.command));
+    match admitted.and_then(|()| commands::dispatch(&ui, cli.command)) {
         Ok(code) => code,
         Err(error) => {
             error.print(&ui);

@@ -5,6 +5,7 @@ pub mod approve;
 pub mod artifact;
 mod attest;
 pub mod audit;
+pub mod auth;
 pub mod backup;
 pub mod baseline;
 pub mod cache;
@@ -21,6 +22,7 @@ pub mod licence;
 mod log;
 mod passport;
 pub mod policy;
+pub mod presented;
 mod progress;
 mod query;
 pub mod redact;
@@ -69,6 +71,7 @@ pub fn dispatch(ui: &Ui, command: Command) -> CommandResult {
         Command::Sandbox(args) => sandbox::sandbox(ui, args),
         Command::Runs(args) => runs::runs(ui, &args),
         Command::Show(args) => show::show(ui, &args),
+        Command::Auth(command) => auth::auth(ui, &command),
         Command::Audit(command) => audit::audit(ui, &command),
         Command::Verify(args) => verify::verify(ui, &args),
         Command::Checkpoint(args) => verify::checkpoint(ui, &args),

@@ -280,6 +280,7 @@ impl World {
             interrupted: &self.interrupted,
             stores: &self.stores,
             blob_bytes_max: self.blob_bytes_max,
+            account: super::presented::account(),
             stdin: None,
             secrets: &[],
             on_output: None,

@@ -38,6 +38,9 @@ fn page(ui: &Ui, entry: &LedgerEntry, passport: &Passport) -> String {
     for file in &passport.policy.tightened_by {
         row("tightened by", format!("{} of the work tree", file.path));
     }
+    if let Some(account) = &passport.run.account {
+        row("started by", format!("account {account}"));
+    }
     if let Some(original) = passport.run.replay_of {
         row("replay of", original.short());
     }
