@@ -263,19 +263,13 @@ fn dial(shared: &Shared, id: u64, to: &HostPort) -> Result<TcpStream, Refused> {
         return Err(forbidden("not named by the lane"));
     }
     let unreachable = |error: io::Error| Refused("502 Bad Gateway", format!("{to}: {error}"));
-    let addresses: Vec<IpAddr> = match &to.host {
-        Host::Address(address) => vec![*address],
-        Host::Name(name) => (name.as_str(), to.port)
-            .to_socket_addrs()
-            .map_err(unreachable)?
-            .map(|address| address.ip())
-            .collect(),
+    let resolve = |name: &str| -> io::Result<Vec<IpAddr>> {
+        Ok((name, to.port).to_socket_addrs()?.map(|address| address.ip()).collect())
     };
-    let allowed = addresses.iter().filter(|address| shared.network.allows_address(**address));
+    let allowed = allowed_addresses(&shared.network, &to.host, resolve).map_err(unreachable)?;
     let mut failure = forbidden("its address is not a public one");
-    for address in allowed.take(ADDRESSES_MAX) {
-        let dialled =
-            TcpStream::connect_timeout(&SocketAddr::new(*address, to.port), DIAL_TIME_MAX);
+    for address in allowed.into_iter().take(ADDRESSES_MAX) {
+        let dialled = TcpStream::connect_timeout(&SocketAddr::new(address, to.port), DIAL_TIME_MAX);
         match dialled.and_then(|server| Ok((server.try_clone()?, server))) {
             Ok((kept, server)) => {
                 let mut state = shared.state();
@@ -290,6 +284,21 @@ fn dial(shared: &Shared, id: u64, to: &HostPort) -> Result<TcpStream, Refused> {
         }
     }
     Err(failure)
+}
+
+/// Returns the addresses of `host` that may be dialled. A name is asked for once, as the type of `resolve` has it: what
+/// it answers the next time is never heard.
+fn allowed_addresses(
+    network: &Network,
+    host: &Host,
+    resolve: impl FnOnce(&str) -> io::Result<Vec<IpAddr>>,
+) -> io::Result<Vec<IpAddr>> {
+    let mut addresses = match host {
+        Host::Address(address) => vec![*address],
+        Host::Name(name) => resolve(name.as_str())?,
+    };
+    addresses.retain(|address| network.allows_address(*address));
+    Ok(addresses)
 }
 
 /// Reads until `is_enough`; false at the end of the stream, of the time or of the room.
@@ -501,6 +510,27 @@ mod tests {
         }
         assert_eq!(proxy.finish().n_refused, 3);
         assert!(told.try_recv().is_err());
+    }
+
+    #[test]
+    fn of_the_addresses_of_a_name_only_public_ones_are_dialled() {
+        let network = Network::new(named(443));
+        let check = |host: &str, answered: &[&str], expect: &[&str]| {
+            let parse = |texts: &[&str]| -> Vec<IpAddr> {
+                texts.iter().map(|text| text.parse().unwrap()).collect()
+            };
+            let HostPort { host, .. } = format!("{host}:443").parse().unwrap();
+            let found = allowed_addresses(&network, &host, |_| Ok(parse(answered))).unwrap();
+            assert_eq!(found, parse(expect), "{answered:?}");
+        };
+        // A name that is led elsewhere: to this machine, the metadata of a cloud, a neighbour, the same in IPv6.
+        let private = ["127.0.0.1", "169.254.169.254", "10.0.0.1", "192.168.1.1", "::1", "fd00::1"];
+        check("registry.example", &private, &[]);
+        check("registry.example", &["10.0.0.1", "93.184.215.14"], &["93.184.215.14"]);
+        check("registry.example", &["::ffff:10.0.0.1", "64:ff9b::a00:1"], &[]);
+        // An address names itself; no one is asked.
+        check("93.184.215.14", &["10.0.0.1"], &["93.184.215.14"]);
+        check("10.0.0.1", &["93.184.215.14"], &[]);
     }
 
     #[test]
