@@ -228,14 +228,17 @@ impl Held {
     fn set(&self, quota: &Quota) -> io::Result<()> {
         let group = &self.group;
         let memory = quota.memory_bytes.to_string();
-        let share_us = share_us(quota.cpu_pct, processors());
+        // All of the processors is no share: the kernel would still hold back whoever is early in a period.
+        let share =
+            (quota.cpu_pct < 100).then(|| share_us(quota.cpu_pct, processors()).to_string());
         match (self.controller, self.version) {
             (Controller::Cpu, Version::V2) => {
-                group.write("cpu.max", &format!("{share_us} {PERIOD_US}"))
+                let share = share.as_deref().unwrap_or("max");
+                group.write("cpu.max", &format!("{share} {PERIOD_US}"))
             }
             (Controller::Cpu, Version::V1) => {
                 group.write("cpu.cfs_period_us", &PERIOD_US.to_string())?;
-                group.write("cpu.cfs_quota_us", &share_us.to_string())
+                group.write("cpu.cfs_quota_us", share.as_deref().unwrap_or("-1"))
             }
             (Controller::Memory, Version::V2) => {
                 group.write("memory.max", &memory)?;
