@@ -273,8 +273,9 @@ fn kill(plan: &Plan) -> Result<(), String> {
         let _ = child.kill();
         let output = child.wait_with_output().map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        acknowledged
-            .extend(text.split('"').skip_while(|it| *it != "run").nth(2).map(str::to_owned));
+        // `"run": {"id": "…"`: what carnet said is recorded.
+        let id = text.split('"').skip_while(|it| *it != "run").nth(4);
+        acknowledged.extend(id.filter(|id| id.len() == 32).map(str::to_owned));
     }
     plan.carnet(&dir, &["run", "--", "true"]).read()?;
     let listed = plan.carnet(&dir, &["runs", "--json", "-n", "1000000"]).read()?;
@@ -287,6 +288,9 @@ fn kill(plan: &Plan) -> Result<(), String> {
         acknowledged.len(),
         plan.n_runs(&dir)?
     );
+    if acknowledged.is_empty() {
+        return Err("no run was acknowledged before it was killed: nothing was shown".to_owned());
+    }
     if n_lost == 0 { Ok(()) } else { Err("acknowledged runs were lost".to_owned()) }
 }
 

@@ -3,6 +3,11 @@
 //! Each writer pushes its own ledger refs and no other's, so two clones never contend for one; the notes are joined line by line and pushed
 //! again until the other side has stood still.
 
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    time::Duration,
+};
+
 use carnet_core::{GitOid, Timestamp};
 use carnet_git::{
     Author, NoteError, NotesJoined, ProgramError, PushError, RefError, Repo, fetch_refspecs,
@@ -146,9 +151,15 @@ pub fn sync(repo: &Repo, remote: &str, writer: &str, now: Timestamp) -> Result<S
                     n_rounds: round,
                 });
             }
-            Err(PushError::Rejected { .. }) if round < ROUNDS_MAX => {}
+            Err(PushError::Rejected { .. }) if round < ROUNDS_MAX => give_way(round),
             Err(source) => return Err(SyncError::Push { remote: remote.to_owned(), source }),
         }
     }
     unreachable!("because the last round returns")
+}
+
+/// Lets others push: longer with each round, up to a quarter of a second, and never the same for two clones.
+fn give_way(round: u32) {
+    let draw = RandomState::new().hash_one(round) % (u64::from(round) * 12 + 12);
+    std::thread::sleep(Duration::from_millis(draw));
 }
