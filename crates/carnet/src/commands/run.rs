@@ -51,7 +51,11 @@ const INDEX_BYTES_MAX: u64 = 1 << 20;
 
 /// Runs a command in a lane.
 pub fn run(ui: &Ui, args: RunArgs) -> CommandResult {
-    // First of all: later a number could be one of our own descriptors.
+    // Before anything is read for it.
+    if let Some(message) = carnet_policy::too_long(&args.argv) {
+        return Err(RunError::TooLong(message).into());
+    }
+    // Later a number could be one of our own descriptors.
     let secrets = read_secrets(&args.secrets)?;
     let workspace = Workspace::with_work_tree()?;
     let repo = &workspace.repo;
