@@ -20,6 +20,7 @@ mod graph;
 mod hooks;
 mod licence;
 mod messages;
+mod personal;
 mod policy;
 mod push;
 mod quota;

@@ -38,6 +38,8 @@ Chores of carnet. Usage: cargo xtask <verb>
   bench           whole-command figures: hook, run, start-up
   bench scan DIR… scan DIR with carnet and each peer on PATH (kingfisher, gitleaks, ripsecrets): processor time, memory
   bench access    tokens verified a second, what an audit entry costs, and verifying 100,000 of them
+  bench redact [DIR…] [--mb N] [--every BYTES]
+                  speed of redaction with 1,000 known values in eight encodings, planted every so many bytes
   bench policy    how long a decision takes in a lane of 500 rules, what loading a lane costs, a refusal of 2 MiB; --carnet FILE
   bench quota     how exactly limits hold for this user, and what a killed part leaves; --dir DIR, --carnet FILE
   bench runs      what recording costs and survives, beside DataLad and DVC; --only append|parallel|clones|many|kill|peers
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         ["bench"] => bench::whole_commands(),
         ["bench", "scan", dirs @ ..] if !dirs.is_empty() => scanner::bench(dirs),
         ["measure-one", program, args @ ..] => scanner::measure_one(program, args),
+        ["bench", "redact", args @ ..] => scanner::bench_redact(args),
         ["bench", "policy"] => bench::policy(None),
         ["bench", "policy", "--carnet", carnet] => bench::policy(Some(carnet)),
         ["bench", "access"] => bench::access(),

@@ -28,14 +28,28 @@ pub fn eval(file: &str, rest: &[&str]) -> Result<(), String> {
 /// Looks for planted personal data, and for false alarms in the sources of cargo's registry or in DIR….
 pub fn eval_personal(dirs: &[&str]) -> Result<(), String> {
     example("personal", &["planted"], &[])?.run()?;
+    over_sources("personal", &["clean"], dirs)
+}
+
+/// Measures redaction of sources in which known values are planted; see `crates/carnet-scan/examples/redaction.rs`.
+pub fn bench_redact(args: &[&str]) -> Result<(), String> {
+    let (dirs, options) = match args.iter().position(|arg| arg.starts_with("--")) {
+        Some(at) => args.split_at(at),
+        None => (args, &[][..]),
+    };
+    over_sources("redaction", options, dirs)
+}
+
+/// Runs an example over DIR…, or over the sources of cargo's registry.
+fn over_sources(name: &str, before: &[&str], dirs: &[&str]) -> Result<(), String> {
     if !dirs.is_empty() {
-        return example("personal", &["clean"], dirs)?.run();
+        return example(name, before, dirs)?.run();
     }
     let home = std::env::var_os("CARGO_HOME").map(std::path::PathBuf::from);
     let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
     let sources = home.ok_or("no home directory")?.join("registry/src");
     let sources = sources.to_str().ok_or("the registry's path is not UTF-8")?;
-    example("personal", &["clean"], &[sources])?.run()
+    example(name, before, &[sources])?.run()
 }
 
 /// Trains the model for values without a mark: `LABELLED SOURCE…`, see `docs/design/generic-model.md`.

@@ -217,8 +217,10 @@ pub(crate) struct Pass {
     has_given_up: bool,
     /// How far the text is put out or replaced.
     done_to: usize,
-    /// Where the first secret was.
-    clean_to: usize,
+    /// Bytes handed on to the next pass.
+    n_out: usize,
+    /// Where tokens begin in what is put out now, counted from the beginning of all that is.
+    touched: Vec<usize>,
     /// Where the rest of a text goes that was given up, when all is to be kept.
     rest: Option<usize>,
 }
@@ -230,17 +232,19 @@ impl Pass {
             idx: pass_idx as u8,
             has_given_up: false,
             done_to: 0,
-            clean_to: usize::MAX,
+            n_out: 0,
+            touched: vec![],
             rest: None,
         }
     }
 
-    /// Returns up to where the text was put out as it is; no bound while it all was.
-    pub(crate) fn clean_to(&self) -> usize {
-        self.clean_to
+    /// Notes that what a frame gave is handed on, and returns where tokens begin in it.
+    pub(crate) fn hand_on(&mut self, passed: &[u8]) -> Vec<usize> {
+        self.n_out += passed.len();
+        std::mem::take(&mut self.touched)
     }
 
-    /// Puts out the core of `frame`, redacted; what begins in it is replaced whole.
+    /// Puts out the core of `frame`, redacted, to `out`, which is empty; what begins in it is replaced whole.
     ///
     /// `is_clean` tells that the bytes of the frame hold nothing to find.
     pub(crate) fn redact_frame(
@@ -260,7 +264,6 @@ impl Pass {
         let beside = redactor.beside();
         let readings = reading::read(redactor.rules, beside, frame.bytes, frame.place());
         if !readings.unread.is_empty() || frame.is_cut_archive() {
-            self.clean_to = self.clean_to.min(self.done_to.max(frame.offset + frame.core.start));
             return self.give_up(frame, UNEXAMINED, tokens, out);
         }
         let mut named = redactor.named(&readings);
@@ -272,11 +275,11 @@ impl Pass {
             if end <= self.done_to || region.start >= frame.core.end {
                 continue;
             }
-            self.clean_to = self.clean_to.min(start.max(self.done_to));
             if self.is_last {
                 return self.give_up(frame, UNSETTLED, tokens, out);
             }
             self.put_out(frame, start, out);
+            self.touched.push(self.n_out + out.len());
             let value = &frame.bytes[self.done_to - frame.offset..region.end];
             tokens.put(name, value, self.idx, out);
             self.done_to = end;
@@ -287,6 +290,7 @@ impl Pass {
     /// Replaces all that was not put out yet.
     fn give_up(&mut self, frame: &Frame<'_>, name: &str, tokens: &mut Tokens, out: &mut Vec<u8>) {
         self.has_given_up = true;
+        self.touched.push(self.n_out + out.len());
         self.rest = tokens.put_rest(name, self.idx, out);
         self.put_away(frame, tokens);
     }

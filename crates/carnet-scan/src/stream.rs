@@ -5,6 +5,8 @@
 //! (4.5 MiB; 16.5 MiB when the text begins as an archive), a redactor one for each of its passes. A text that
 //! fits into one frame is answered when it ends.
 
+use std::collections::VecDeque;
+
 use carnet_core::Origin;
 
 use crate::{
@@ -100,8 +102,8 @@ struct Stage {
     pass: Pass,
     /// The first pass: it looks at every frame.
     sees_all: bool,
-    /// The bytes before this one are those that the pass before saw, and found nothing in.
-    clean_to: usize,
+    /// Where the pass before put tokens, and this one has not been yet.
+    touched: VecDeque<usize>,
 }
 
 impl<'r> StreamRedactor<'r> {
@@ -114,7 +116,7 @@ impl<'r> StreamRedactor<'r> {
             window: Window::new(layout),
             pass: Pass::new(pass_idx),
             sees_all: pass_idx == 0,
-            clean_to: usize::MAX,
+            touched: VecDeque::new(),
         };
         let stages = (0..PASSES_MAX).map(stage).collect();
         StreamRedactor { redactor, stages, tokens: Tokens::new(map) }
@@ -155,11 +157,16 @@ fn feed(
         let is_end = is_ended && rest.is_empty();
         while let Some(frame) = stage.window.next(is_end) {
             let mut passed = Vec::new();
-            let is_clean = !stage.sees_all && frame.offset + frame.bytes.len() <= stage.clean_to;
+            while stage.touched.front().is_some_and(|at| *at < frame.offset) {
+                stage.touched.pop_front();
+            }
+            // The pass before saw these bytes too, and whatever is new has to do with a token.
+            let end = frame.offset + frame.bytes.len();
+            let is_clean = !stage.sees_all && stage.touched.front().is_none_or(|at| *at >= end);
             stage.pass.redact_frame(redactor, &frame, is_clean, tokens, &mut passed);
+            let touched = stage.pass.hand_on(&passed);
             if let Some(next) = later.first_mut() {
-                let untouched_to = if stage.sees_all { usize::MAX } else { stage.clean_to };
-                next.clean_to = untouched_to.min(stage.pass.clean_to());
+                next.touched.extend(touched);
             }
             feed(redactor, later, &passed, false, tokens, out);
         }

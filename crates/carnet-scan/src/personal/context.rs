@@ -15,6 +15,8 @@ const AFTER: usize = 18;
 const LINE_MAX: usize = 4096;
 /// Bytes before a candidate that tell what kind of text it stands in.
 const AROUND: usize = 160;
+/// Longest word that speaks of something, in bytes.
+const WORD_MAX: usize = 32;
 /// What an office has in its letterhead, and a person does not.
 const OFFICES: &[&str] = &[
     " inc.",
@@ -145,8 +147,21 @@ fn header(bytes: &[u8]) -> Option<Header<'_>> {
 /// Returns the end of the last place in `text` where `word` (in small letters) stands as a word of its own.
 ///
 /// A capital after a small letter begins a word, and so does what follows `_`. Words of five bytes and more may go on.
+/// What a blank parts may also stand as one word: `socialSecurity`.
 pub(crate) fn last_place(text: &[u8], word: &str) -> Option<usize> {
-    let word = word.as_bytes();
+    let apart = last_place_as_it_is(text, word.as_bytes());
+    if apart.is_some() || !word.contains(' ') {
+        return apart;
+    }
+    let (mut joined, mut len) = ([0; WORD_MAX], 0);
+    for (slot, byte) in joined.iter_mut().zip(word.bytes().filter(|byte| *byte != b' ')) {
+        *slot = byte;
+        len += 1;
+    }
+    last_place_as_it_is(text, &joined[..len])
+}
+
+fn last_place_as_it_is(text: &[u8], word: &[u8]) -> Option<usize> {
     let is_at = |at: &usize| {
         let here = &text[*at..*at + word.len()];
         let begins = match at.checked_sub(1).map(|before| text[before]) {
@@ -168,6 +183,11 @@ pub(crate) fn last_place(text: &[u8], word: &str) -> Option<usize> {
         .filter(|at| first.contains(&text[*at]) && is_same(&text[*at..][..word.len()], word))
         .find(is_at)
         .map(|at| at + word.len())
+}
+
+/// Whether a text holds a word, letters counted without their case.
+pub(crate) fn contains(text: &[u8], word: &str) -> bool {
+    text.windows(word.len()).any(|it| it.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// Letters count without their case, and a blank of the word is also `_` or `-`.
@@ -193,6 +213,8 @@ mod tests {
         check("employeeSsn: ", "ssn", true);
         check("SSN=", "ssn", true);
         check("social_security_number", "social security", true);
+        check("socialSecurityNumber", "social security", true);
+        check("antisocialsecurity", "social security", false);
         check("CLASSNAME", "ssn", false);
         check("ssnx", "ssn", false);
         check("phonenumber", "phone", true);

@@ -10,9 +10,16 @@
 //! - No byte of a value leaves this room: findings hold places, masked forms and keyed fingerprints.
 mod checks;
 mod context;
+
 mod national;
 mod numbers;
-mod words;
+
+mod account;
+mod address;
+mod birth;
+mod machine;
+mod mail;
+mod passport;
 
 use std::ops::Range;
 
@@ -163,8 +170,8 @@ pub(crate) fn find(bytes: &[u8], is_beginning: bool, profile: Profile, tier: Tie
         }
     };
     at_digits(&text, profile, &mut add);
-    words::emails(&text, profile, &mut add);
-    words::machine_readable(&text, &mut add);
+    mail::emails(&text, profile, &mut add);
+    passport::machine_readable(&text, &mut add);
     survivors(met)
 }
 
@@ -190,35 +197,35 @@ fn at_digits(text: &Text<'_>, profile: Profile, add: &mut impl FnMut(Met)) {
         }
         if word < start {
             if bytes[word..start].iter().all(u8::is_ascii_uppercase) {
-                words::iban(text, word, profile, add);
+                account::iban(text, word, profile, add);
                 numbers::identifiers(text, word, start - word, profile, add);
             }
-            words::passport(text, word, add);
-            words::ipv6(text, word, profile, add);
+            passport::passport(text, word, add);
+            machine::ipv6(text, word, profile, add);
             continue;
         }
         let next = |n: usize| bytes.get(run.end + n).copied().unwrap_or(b'\n');
         if run.len() <= 5 && next(0) == b' ' && next(1).is_ascii_alphabetic() {
-            words::address(text, &run, profile, add);
+            address::address(text, &run, profile, add);
         }
-        words::german_address(text, &run, profile, add);
+        address::german_address(text, &run, profile, add);
         if run.len() <= 4
             && matches!(next(0), b'-' | b'/' | b'.' | b' ' | b',' | b't' | b's' | b'n' | b'r')
         {
-            words::birth(text, start, profile, add);
+            birth::birth(text, start, profile, add);
         }
         if run.len() <= 4 && (next(0) == b':' || next(0).is_ascii_hexdigit()) {
-            words::ipv6(text, start, profile, add);
+            machine::ipv6(text, start, profile, add);
         }
         if run.len() <= 3 && next(0) == b'.' && next(1).is_ascii_digit() {
-            words::ipv4(text, start, profile, add);
+            machine::ipv4(text, start, profile, add);
         }
         let could_be_long = run.len() >= 7
             || (matches!(next(0), b' ' | b'-' | b'.' | b'/' | b')' | b'(' | b'+')
                 && (next(1).is_ascii_digit() || matches!(next(1), b' ' | b'-' | b'(')));
         if could_be_long {
             numbers::identifiers(text, start, run.len(), profile, add);
-            words::passport(text, start, add);
+            passport::passport(text, start, add);
             let groups = numbers::Groups::read(bytes, start);
             if let Some(card) = numbers::card(text, &groups, profile) {
                 add(card);
