@@ -19,6 +19,7 @@ mod full_disk;
 mod graph;
 mod hooks;
 mod licence;
+mod mcp;
 mod messages;
 mod personal;
 mod policy;

@@ -205,6 +205,11 @@ pub enum Command {
         after_help = "Examples:\n  carnet outline src/config.rs\n  carnet outline src/config.rs --json"
     )]
     Outline(crate::commands::graph::OutlineArgs),
+    /// Answer agents' questions to the index: an MCP server on standard input and output.
+    #[command(
+        after_help = "An agent starts this. For Claude Code, for example:\n  claude mcp add carnet -- carnet mcp\n\nOther agents: docs/agents.md."
+    )]
+    Mcp,
     /// Show how fresh the index is, and what carnet knows of this repository.
     Status(JsonArgs),
     /// Control the daemon that keeps the index fresh (it starts by itself).

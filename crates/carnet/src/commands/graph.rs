@@ -57,9 +57,9 @@ pub struct OutlineArgs {
 
 /// `carnet who-calls --json` and `carnet calls --json`.
 #[derive(Serialize)]
-struct CallList<'a> {
+pub(super) struct CallList {
     format: &'static str,
-    name: &'a str,
+    name: String,
     index: IndexLine,
     resolved: Vec<CallLine>,
     candidates: Vec<CallLine>,
@@ -78,9 +78,9 @@ struct CallLine {
 
 /// `carnet who-calls --depth N --json` and `carnet impact-set --json`.
 #[derive(Serialize)]
-struct ReachedList<'a> {
+pub(super) struct ReachedList {
     format: &'static str,
-    target: &'a str,
+    target: String,
     index: IndexLine,
     depth: u32,
     /// Always `lower_bound`: only resolved calls are followed.
@@ -101,9 +101,9 @@ struct ReachedLine {
 
 /// `carnet implementations --json`.
 #[derive(Serialize)]
-struct ImplementationList<'a> {
+pub(super) struct ImplementationList {
     format: &'static str,
-    name: &'a str,
+    name: String,
     index: IndexLine,
     implementations: Vec<ImplementationLine>,
 }
@@ -121,7 +121,7 @@ struct ImplementationLine {
 
 /// `carnet outline --json`.
 #[derive(Serialize)]
-struct Outline {
+pub(super) struct Outline {
     format: &'static str,
     path: String,
     index: IndexLine,
@@ -172,13 +172,7 @@ fn print_calls(
     let is_empty = calls.resolved.is_empty() && calls.candidates.is_empty();
     let found = !is_empty || !asked.snapshot.where_defined(&args.name)?.is_empty();
     if args.json {
-        ui.json(&CallList {
-            format,
-            name: &args.name,
-            index: asked.line(),
-            resolved: calls.resolved.iter().map(call_line).collect(),
-            candidates: calls.candidates.iter().map(call_line).collect(),
-        });
+        ui.json(&call_list(asked, format, &args.name, calls));
         return asked.ending(found, &args.name);
     }
     let is_outgoing = format == "carnet/calls/1";
@@ -199,15 +193,99 @@ fn print_calls(
 pub fn impact_set(ui: &Ui, args: &ImpactArgs) -> CommandResult {
     let asked = Asked::open(ui, args.no_wait)?;
     let target = args.target.as_str();
-    let (reached, found) = match changes(&asked, target)? {
-        Some(changes) => (asked.snapshot.impact(&changes, args.depth)?, true),
-        None => {
-            let found = !asked.snapshot.where_defined(target)?.is_empty();
-            (asked.snapshot.who_reaches(target, args.depth)?, found)
-        }
-    };
+    let (reached, found) = impact_of(&asked, target, args.depth)?;
     print_reached(ui, &asked, ("carnet/impact-set/1", target), args.depth, &reached, args.json);
     asked.ending(found, target)
+}
+
+/// Returns what reaches a target, and whether there is such a target.
+pub(super) fn impact_of(
+    asked: &Asked,
+    target: &str,
+    depth: u32,
+) -> Result<(Vec<Reached>, bool), CommandError> {
+    if let Some(changes) = changes(asked, target)? {
+        return Ok((asked.snapshot.impact(&changes, depth)?, true));
+    }
+    let found = !asked.snapshot.where_defined(target)?.is_empty();
+    Ok((asked.snapshot.who_reaches(target, depth)?, found))
+}
+
+/// Returns the path and the definitions of an indexed file.
+pub(super) fn outlined(
+    asked: &Asked,
+    file: &str,
+) -> Result<(RepoPath, Vec<Definition>), CommandError> {
+    let Some(path) = indexed_path(asked, file)? else {
+        let message = format!("`{file}` is not in the index");
+        return Err(CommandError::new(ExitCode::NothingToLookAt, message)
+            .hint("Only committed files in a known language are: see `carnet status`."));
+    };
+    let definitions = asked.snapshot.outline(&path)?.unwrap_or_default();
+    Ok((path, definitions))
+}
+
+/// Returns a type's name without what stands before it.
+pub(super) fn own_name(name: &str) -> &str {
+    name.rsplit(['.', ':']).next().unwrap_or(name)
+}
+
+/// What `who-calls --json` and `calls --json` print.
+pub(super) fn call_list(
+    asked: &Asked,
+    format: &'static str,
+    name: &str,
+    calls: &Callers,
+) -> CallList {
+    CallList {
+        format,
+        name: name.to_owned(),
+        index: asked.line(),
+        resolved: calls.resolved.iter().map(call_line).collect(),
+        candidates: calls.candidates.iter().map(call_line).collect(),
+    }
+}
+
+/// What `who-calls --depth --json` and `impact-set --json` print.
+pub(super) fn reached_list(
+    asked: &Asked,
+    format: &'static str,
+    target: &str,
+    depth: u32,
+    reached: &[Reached],
+) -> ReachedList {
+    ReachedList {
+        format,
+        target: target.to_owned(),
+        index: asked.line(),
+        depth,
+        completeness: "lower_bound",
+        reached: reached.iter().map(reached_line).collect(),
+    }
+}
+
+/// What `implementations --json` prints.
+pub(super) fn implementation_list(
+    asked: &Asked,
+    name: &str,
+    found: &[Implementation],
+) -> ImplementationList {
+    ImplementationList {
+        format: "carnet/implementations/1",
+        name: name.to_owned(),
+        index: asked.line(),
+        implementations: found.iter().map(implementation_line).collect(),
+    }
+}
+
+/// What `outline --json` prints.
+pub(super) fn outline_list(asked: &Asked, path: &RepoPath, definitions: &[Definition]) -> Outline {
+    Outline {
+        format: "carnet/outline/1",
+        path: path.to_text(),
+        index: asked.line(),
+        definitions: definitions.iter().map(definition_line).collect(),
+    }
 }
 
 /// Returns what a file or a range of commits changes; `None` where the target is neither.
@@ -256,16 +334,10 @@ fn indexed_path(asked: &Asked, name: &str) -> Result<Option<RepoPath>, CommandEr
 /// Prints which types extend or implement a type.
 pub fn implementations(ui: &Ui, args: &QueryArgs) -> CommandResult {
     let asked = Asked::open(ui, args.no_wait)?;
-    let own_name = args.name.rsplit(['.', ':']).next().unwrap_or(&args.name);
-    let found = asked.snapshot.implementations(own_name)?;
+    let found = asked.snapshot.implementations(own_name(&args.name))?;
     let is_known = !found.is_empty() || !asked.snapshot.where_defined(&args.name)?.is_empty();
     if args.json {
-        ui.json(&ImplementationList {
-            format: "carnet/implementations/1",
-            name: &args.name,
-            index: asked.line(),
-            implementations: found.iter().map(implementation_line).collect(),
-        });
+        ui.json(&implementation_list(&asked, &args.name, &found));
         return asked.ending(is_known, &args.name);
     }
     ui.out(&list(found.iter().map(|it| implementation_row(ui, it))));
@@ -279,19 +351,9 @@ pub fn implementations(ui: &Ui, args: &QueryArgs) -> CommandResult {
 /// Prints what a file defines.
 pub fn outline(ui: &Ui, args: &OutlineArgs) -> CommandResult {
     let asked = Asked::open(ui, args.no_wait)?;
-    let Some(path) = indexed_path(&asked, &args.file)? else {
-        let message = format!("`{}` is not in the index", args.file);
-        return Err(CommandError::new(ExitCode::NothingToLookAt, message)
-            .hint("Only committed files in a known language are: see `carnet status`."));
-    };
-    let definitions = asked.snapshot.outline(&path)?.unwrap_or_default();
+    let (path, definitions) = outlined(&asked, &args.file)?;
     if args.json {
-        ui.json(&Outline {
-            format: "carnet/outline/1",
-            path: path.to_text(),
-            index: asked.line(),
-            definitions: definitions.iter().map(definition_line).collect(),
-        });
+        ui.json(&outline_list(&asked, &path, &definitions));
         return asked.ending(true, &args.file);
     }
     for definition in &definitions {
@@ -310,14 +372,7 @@ fn print_reached(
     json: bool,
 ) {
     if json {
-        return ui.json(&ReachedList {
-            format,
-            target,
-            index: asked.line(),
-            depth,
-            completeness: "lower_bound",
-            reached: reached.iter().map(reached_line).collect(),
-        });
+        return ui.json(&reached_list(asked, format, target, depth, reached));
     }
     ui.out(&list(reached.iter().map(|it| reached_row(ui, reached, it))));
     if reached.is_empty() {

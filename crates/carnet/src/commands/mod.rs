@@ -20,6 +20,7 @@ mod junit;
 mod known_values;
 pub mod licence;
 mod log;
+mod mcp;
 mod passport;
 pub mod policy;
 pub mod presented;
@@ -92,6 +93,7 @@ pub fn dispatch(ui: &Ui, command: Command) -> CommandResult {
         Command::ImpactSet(args) => graph::impact_set(ui, &args),
         Command::Implementations(args) => graph::implementations(ui, &args),
         Command::Outline(args) => graph::outline(ui, &args),
+        Command::Mcp => mcp::mcp(ui),
         Command::Status(args) => status::status(ui, &args),
         Command::Daemon(args) => daemon::daemon(ui, &args),
         Command::Completions { shell } => {

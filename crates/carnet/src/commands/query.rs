@@ -65,20 +65,27 @@ pub fn where_defined(ui: &Ui, args: &QueryArgs) -> CommandResult {
     let definitions = asked.snapshot.where_defined(&args.name)?;
     let found = !definitions.is_empty();
     if args.json {
-        let definitions = definitions.iter().map(definition_line).collect();
-        let name = args.name.clone();
-        ui.json(&Definitions {
-            format: "carnet/definitions/1",
-            name,
-            index: asked.line(),
-            definitions,
-        });
+        ui.json(&definition_list(&asked, &args.name, &definitions));
     } else {
         let rows = definitions.iter().map(|definition| definition_row(ui, definition));
         ui.out(&list(rows));
         ui.err(&asked.footer());
     }
     asked.ending(found, &args.name)
+}
+
+/// What `where-defined --json` prints.
+pub(super) fn definition_list(
+    asked: &Asked,
+    name: &str,
+    definitions: &[Definition],
+) -> impl Serialize + use<> {
+    Definitions {
+        format: "carnet/definitions/1",
+        name: name.to_owned(),
+        index: asked.line(),
+        definitions: definitions.iter().map(definition_line).collect(),
+    }
 }
 
 /// A snapshot that is as fresh as it could be made, and how far it is behind.

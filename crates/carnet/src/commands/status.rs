@@ -19,7 +19,7 @@ const FRESH_WITHIN_SECS: u64 = 120;
 
 /// `carnet status --json`.
 #[derive(Serialize)]
-struct StatusReport {
+pub(super) struct StatusReport {
     format: &'static str,
     head: Option<String>,
     index: Option<IndexReport>,
@@ -57,11 +57,7 @@ struct DaemonReport {
 
 /// Shows how things stand. Starts nothing.
 pub fn status(ui: &Ui, args: &JsonArgs) -> CommandResult {
-    let workspace = Workspace::discover()?;
-    let status = carnet_daemon::status(&workspace.repo, now())?;
-    let n_runs = index::open(&workspace.repo)?.len();
-    let looked_over = LookedOver::load(&workspace.repo);
-    let report = report(&status, n_runs, looked_over.flagged());
+    let (status, report) = look()?;
     let stale = report.behind_seconds.is_none_or(|seconds| seconds > FRESH_WITHIN_SECS);
     if args.json {
         ui.json(&report)
@@ -69,6 +65,16 @@ pub fn status(ui: &Ui, args: &JsonArgs) -> CommandResult {
         ui.out(&page(ui, &status, &report, stale))
     }
     Ok(if stale && report.head.is_some() { ExitCode::Incomplete } else { ExitCode::Done })
+}
+
+/// Returns how things stand, and what `status --json` prints of it.
+pub(super) fn look() -> Result<(Status, StatusReport), CommandError> {
+    let workspace = Workspace::discover()?;
+    let status = carnet_daemon::status(&workspace.repo, now())?;
+    let n_runs = index::open(&workspace.repo)?.len();
+    let looked_over = LookedOver::load(&workspace.repo);
+    let report = report(&status, n_runs, looked_over.flagged());
+    Ok((status, report))
 }
 
 fn report(status: &Status, n_runs: usize, flagged: &[GitOid]) -> StatusReport {
