@@ -308,6 +308,7 @@ fn lane_text(lane: &str) -> String {
     )
 }
 
+#[expect(clippy::print_stderr, reason = "what is not checked is said aloud")]
 fn of(class: &str) {
     if std::env::var_os("CARNET_ALLOW_NO_SANDBOX").is_some() {
         let probe = carnet_sandbox::probe();

@@ -273,6 +273,7 @@ fn walk(who: Who) -> Walk {
 }
 
 /// Tries a run, and returns how it ended and which programs were executed; `None` of them where strace is not here.
+#[expect(clippy::print_stderr, reason = "what is not checked is said aloud")]
 fn tried(walk: &Walk, it: &Without) -> (Ran, Option<Vec<String>>) {
     let carnet = carnet_path().display();
     let shell = |script: &str| {
