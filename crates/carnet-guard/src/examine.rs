@@ -7,14 +7,14 @@ use carnet_core::{
 use carnet_git::{EntryMode, Head, ObjectError, Repo, StagedError};
 use carnet_policy::{ContentPolicy, Suppression, Suppressions, judge};
 use carnet_scan::{
-    FingerprintKey, KnownValues, LICENCE_BYTES_MAX, Redactor, RuleSet, Scan, StreamScanner,
-    UNEXAMINED, scan,
+    FingerprintKey, KnownValues, LicenceReader, Redactor, RuleSet, Scan, StreamScanner, UNEXAMINED,
+    scan,
 };
 
 use crate::{
     columns::TextColumns,
     history::HistoryError,
-    licence::licence_findings,
+    licence::{findings_of, licence_findings},
     suppressions::{self, SuppressionsError},
 };
 
@@ -307,8 +307,9 @@ impl<'a> Guard<'a> {
     pub fn examine_artifact(&self, name: &str, now: Timestamp) -> ArtifactScan<'_> {
         let origin = Origin::Artifact(name.to_owned());
         let scanner = StreamScanner::new(self.rules, &self.key, origin);
-        let head = Content { origin: Origin::Artifact(name.to_owned()), bytes: vec![] };
-        ArtifactScan { guard: self, scanner, now, refused_by: None, head }
+        let licences = (!self.policy.licences().is_empty())
+            .then(|| (name.to_owned(), LicenceReader::new(name.as_bytes())));
+        ArtifactScan { guard: self, scanner, now, refused_by: None, licences }
     }
 
     /// Returns the rule that keeps a command-line argument from being recorded.
@@ -477,16 +478,15 @@ pub struct ArtifactScan<'g> {
     scanner: StreamScanner<'g>,
     now: Timestamp,
     refused_by: Option<String>,
-    /// What is looked at for licences, where the policy speaks of them.
-    head: Content,
+    /// Its name, and what looks for licences, where the policy speaks of them.
+    licences: Option<(String, LicenceReader)>,
 }
 
 impl ArtifactScan<'_> {
     /// Takes the next piece, of any length.
     pub fn push(&mut self, bytes: &[u8]) {
-        if !self.guard.policy.licences().is_empty() {
-            let n_left = LICENCE_BYTES_MAX - self.head.bytes.len().min(LICENCE_BYTES_MAX);
-            self.head.bytes.extend_from_slice(&bytes[..bytes.len().min(n_left)]);
+        if let Some((_, licences)) = &mut self.licences {
+            licences.push(bytes);
         }
         let scan = self.scanner.push(bytes);
         if self.refused_by.is_none() {
@@ -496,14 +496,16 @@ impl ArtifactScan<'_> {
 
     /// Ends the artifact and returns the rule that keeps it back, or `None` when it may be stored.
     pub fn finish(self) -> Option<String> {
-        let ArtifactScan { guard, scanner, now, refused_by, head } = self;
-        let licences = || {
-            let findings = licence_findings(guard.policy.licences(), &guard.key, &head, now);
-            Scan { findings, ..Scan::default() }
+        let ArtifactScan { guard, scanner, now, refused_by, licences } = self;
+        let by_licence = || {
+            let (name, licences) = licences?;
+            let origin = Origin::Artifact(name);
+            let policy = guard.policy.licences();
+            let findings =
+                findings_of(policy, &guard.key, &origin, &licences.finish(), &|_| None, now);
+            guard.refusing_rule(&Scan { findings, ..Scan::default() }, now)
         };
-        refused_by
-            .or_else(|| guard.refusing_rule(&scanner.finish(), now))
-            .or_else(|| guard.refusing_rule(&licences(), now))
+        refused_by.or_else(|| guard.refusing_rule(&scanner.finish(), now)).or_else(by_licence)
     }
 }
 

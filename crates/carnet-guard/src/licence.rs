@@ -3,7 +3,11 @@
 //! Nothing is looked for unless the policy speaks of licences. A mention is not judged: only what puts something under a
 //! licence is.
 
-use carnet_core::{Confidence, Content, Decision, Finding, LineIndex, Origin, Severity, Timestamp};
+use std::ops::Range;
+
+use carnet_core::{
+    Confidence, Content, Decision, Finding, LineIndex, Origin, Region, Severity, Timestamp,
+};
 use carnet_policy::{LicenceClaim, LicencePolicy};
 use carnet_scan::{Detection, FingerprintKey, LicenceKind, Licences, licences};
 
@@ -20,16 +24,30 @@ pub(crate) fn licence_findings(
     if policy.is_empty() || matches!(content.origin, Origin::Message(_) | Origin::Log(_)) {
         return Vec::new();
     }
-    let path = content.origin.name();
-    let Licences { detections, unknown, .. } = licences(path.as_bytes(), &content.bytes);
+    let found = licences(content.origin.name().as_bytes(), &content.bytes);
+    let lines = std::cell::OnceCell::new();
+    let region = |span: &Range<usize>| {
+        let lines = lines.get_or_init(|| LineIndex::new(&content.bytes));
+        Some(lines.region(span.start, span.end))
+    };
+    findings_of(policy, key, &content.origin, &found, &region, now)
+}
+
+/// Returns what is at fault with the licences found in a content; `region` says where a span stands.
+pub(crate) fn findings_of(
+    policy: &LicencePolicy,
+    key: &FingerprintKey,
+    origin: &Origin,
+    found: &Licences,
+    region: &dyn Fn(&Range<usize>) -> Option<Region>,
+    now: Timestamp,
+) -> Vec<Finding> {
+    let Licences { detections, unknown } = found;
+    let path = origin.name();
     let judged: Vec<&Detection> =
         detections.iter().filter(|met| met.kind != LicenceKind::Mention).collect();
     let claims: Vec<LicenceClaim<'_>> = judged.iter().map(|met| claim(met)).collect();
     let faults = policy.judge(&path, &claims, unknown.len(), now);
-    if faults.is_empty() {
-        return Vec::new();
-    }
-    let lines = LineIndex::new(&content.bytes);
     let mut findings: Vec<Finding> = Vec::new();
     for fault in faults {
         let met = fault.claim_idx.map(|idx| judged[idx]);
@@ -41,8 +59,8 @@ pub(crate) fn licence_findings(
         let finding = Finding {
             rule_id: fault.rule.to_owned(),
             description: fault.message + &words(met),
-            origin: content.origin.clone(),
-            region: met.map(|met| lines.region(met.span.start, met.span.end)),
+            origin: origin.clone(),
+            region: met.and_then(|met| region(&met.span)),
             severity,
             confidence,
             fingerprint: key.fingerprint(FAMILY, format!("{}\0{shown}", fault.rule).as_bytes()),

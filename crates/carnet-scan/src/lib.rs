@@ -65,7 +65,7 @@ pub use built_in::BUILT_IN_FILES;
 pub use fingerprint::FingerprintKey;
 pub use known::{KnownError, KnownValue, KnownValues};
 pub use licence::{
-    Detection, Deviation, HeaderError, LICENCE_BYTES_MAX, LicenceHeader, LicenceKind, Licences,
+    Detection, Deviation, HeaderError, LicenceHeader, LicenceKind, LicenceReader, Licences,
     Unknown, licences, with_licence_header,
 };
 pub use pattern::PatternError;

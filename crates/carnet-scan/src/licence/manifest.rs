@@ -9,9 +9,6 @@ use toml::{
 
 use super::{Detection, LicenceKind};
 
-/// Longest manifest that is read, in bytes; lock files are not read.
-const BYTES_MAX: usize = 4 * 1024 * 1024;
-
 /// A declaration that names no licence of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unknown {
@@ -28,9 +25,23 @@ pub(super) struct Declared {
     pub(super) unknown: Vec<Unknown>,
 }
 
-/// Reads a manifest; `None` when the file is none, or cannot be read as one.
+/// Reads a manifest; `None` when the file is none.
 pub(super) fn declared(file_name: &[u8], bytes: &[u8]) -> Option<Declared> {
-    let read: fn(&str) -> Option<Declared> = match file_name {
+    let read = reader(file_name)?;
+    let declared = std::str::from_utf8(bytes).ok().and_then(read);
+    Some(declared.unwrap_or_else(|| nothing("the manifest is not of the form that its name says")))
+}
+
+/// What is said of a manifest that is too long to be read.
+pub(super) fn too_long(file_name: &[u8]) -> Vec<Unknown> {
+    match reader(file_name) {
+        Some(_) => nothing("the manifest is too long to be read").unknown,
+        None => Vec::new(),
+    }
+}
+
+fn reader(file_name: &[u8]) -> Option<fn(&str) -> Option<Declared>> {
+    Some(match file_name {
         b"Cargo.toml" => cargo,
         b"pyproject.toml" => python,
         b"package.json" => npm,
@@ -43,11 +54,7 @@ pub(super) fn declared(file_name: &[u8], bytes: &[u8]) -> Option<Declared> {
         b"go.mod" => |_| Some(nothing("the licences of the required modules: go.mod names none")),
         b"go.sum" => |_| Some(nothing("the licences of the required modules: go.sum names none")),
         _ => return None,
-    };
-    if bytes.len() > BYTES_MAX {
-        return None;
-    }
-    read(std::str::from_utf8(bytes).ok()?)
+    })
 }
 
 fn nothing(what: &str) -> Declared {

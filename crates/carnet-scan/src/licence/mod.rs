@@ -12,6 +12,7 @@ mod index;
 mod layout;
 mod manifest;
 mod names;
+mod stream;
 mod tag;
 mod words;
 
@@ -23,15 +24,16 @@ use align::Alignment;
 pub use header::{HeaderError, LicenceHeader, with_licence_header};
 use index::Index;
 pub use manifest::Unknown;
-
-/// Longest content that is looked at whole, in bytes.
-pub const LICENCE_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub use stream::LicenceReader;
 
 /// A text of more fixed words than this stands alone: licences that it names are not the content's.
 const LONG_WORDS: usize = 400;
 
 /// Words around a text that are looked at for further conditions.
 const AROUND_WORDS: usize = 120;
+
+/// Families that put a work into the public domain: the words beside their name are no licence of their own.
+const GIVEN_UP: [&str; 4] = ["CC0", "PDDL", "Unlicense", "WTFPL"];
 
 /// How a licence is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -115,8 +117,6 @@ pub struct Licences {
     pub detections: Vec<Detection>,
     /// What a manifest leaves open.
     pub unknown: Vec<Unknown>,
-    /// The content is longer than [`LICENCE_BYTES_MAX`]: what stands after that was not looked at.
-    pub is_cut: bool,
 }
 
 /// Finds the licences of a content.
@@ -124,23 +124,34 @@ pub struct Licences {
 /// - `path`: by its last part manifests are known; their declarations count there, and names in them do not.
 /// - Any bytes are fine. Time grows with the length, and has a bound for each length.
 pub fn licences(path: &[u8], bytes: &[u8]) -> Licences {
-    let file_name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
-    let declared = manifest::declared(file_name, bytes);
-    let is_cut = bytes.len() > LICENCE_BYTES_MAX;
-    match declared {
-        None => Licences { detections: detections(bytes, true), unknown: Vec::new(), is_cut },
+    if bytes.len() <= stream::WINDOW_BYTES {
+        return whole(path, bytes);
+    }
+    let mut reader = LicenceReader::new(path);
+    reader.push(bytes);
+    reader.finish()
+}
+
+/// Finds the licences of a content of at most one window.
+fn whole(path: &[u8], bytes: &[u8]) -> Licences {
+    match manifest::declared(name(path), bytes) {
+        None => Licences { detections: detections(bytes, true), unknown: Vec::new() },
         Some(declared) => {
             let mut detections = detections(bytes, false);
             detections.extend(declared.detections);
             detections.sort_by_key(|met| (met.span.start, met.span.end, met.kind));
-            Licences { detections, unknown: declared.unknown, is_cut }
+            Licences { detections, unknown: declared.unknown }
         }
     }
 }
 
+/// The last part of a path.
+fn name(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
+}
+
 /// Finds tags and texts, and names where they count.
 fn detections(bytes: &[u8], names_count: bool) -> Vec<Detection> {
-    let bytes = &bytes[..bytes.len().min(LICENCE_BYTES_MAX)];
     let index = Index::built_in();
     let words = Words::of(index, bytes);
     let mut found: Vec<(Range<usize>, Detection)> = Vec::new();
@@ -163,8 +174,15 @@ fn detections(bytes: &[u8], names_count: bool) -> Vec<Detection> {
         named.iter().filter(|named| !named.is_loose).map(|named| &named.detection.expression);
     let firm: BTreeSet<String> =
         told.chain(firm).map(|expression| license_family(expression).to_owned()).collect();
+    let gives_up = found
+        .iter()
+        .map(|(_, met)| met)
+        .chain(named.iter().map(|named| &named.detection))
+        .any(|met| GIVEN_UP.contains(&license_family(&met.expression)));
     let adds = |named: &names::Named| {
-        !named.is_loose || !is_said(&firm, license_family(&named.detection.expression))
+        let expression = named.detection.expression.as_str();
+        (!named.is_loose || !is_said(&firm, license_family(expression)))
+            && !(gives_up && expression == "LicenseRef-public-domain")
     };
     let named = named.into_iter().filter(adds);
     found.extend(named.map(|named| (named.words, named.detection)));
@@ -339,6 +357,10 @@ fn is_another_header(index: Index, text: &Alignment) -> bool {
 
 fn is_enough(text: &Alignment) -> bool {
     let coverage = text.coverage();
+    // Little of a text, and that in pieces, is some other text.
+    if coverage < 0.8 && text.gaps.len() > 1 {
+        return false;
+    }
     let added = text.n_added as f64 / (text.n_matched.max(1)) as f64;
     if text.doc.kind == 1 || text.doc.kind == 2 {
         return coverage >= 0.8 && added < 0.3;

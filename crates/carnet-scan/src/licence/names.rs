@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, ops::Range};
 use super::{Detection, LicenceKind, Words, index::Index};
 
 /// Families that may stand side by side before they are a list.
-const LIST_FAMILIES: usize = 6;
+const LIST_FAMILIES: usize = 4;
 /// Words before a name in which something is put under it.
 const GRANT_WORDS: usize = 8;
 /// Words between the names of a list.
@@ -216,6 +216,16 @@ impl Reader<'_> {
         self.words.ids.get(at).map_or("", |id| self.index.word(*id))
     }
 
+    /// Bytes between a word and the next.
+    fn between(&self, at: usize) -> &[u8] {
+        let (Some((_, end)), Some((start, _))) =
+            (self.words.spans.get(at), self.words.spans.get(at + 1))
+        else {
+            return &[];
+        };
+        self.bytes.get(*end as usize..*start as usize).unwrap_or_default()
+    }
+
     fn name(&self, at: usize, last_end: usize) -> Option<Named> {
         if let Some(commons) = self.commons(at) {
             return Some(commons);
@@ -232,6 +242,12 @@ impl Reader<'_> {
             self.speaks_of_licensing(at, at + n)
         };
         if weak && !is_named && !is_joined || self.is_denied(at, at + n) {
+            return None;
+        }
+        // `doc/LICENSE` and `COPYING.gplv3` are paths.
+        let is_path = n == 2 && self.between(at) == b"/"
+            || n == 1 && at > 0 && self.between(at - 1) == b"." && self.word(at - 1) == "copying";
+        if weak && is_path {
             return None;
         }
         let meaning = bare;
@@ -448,9 +464,7 @@ impl Reader<'_> {
     fn is_labelled(&self, at: usize) -> bool {
         let back = |n: usize| at.checked_sub(n).map_or("", |at| self.word(at));
         if back(1) == "license" {
-            let (_, end) = self.words.spans[at - 1];
-            let (start, _) = self.words.spans[at];
-            let between = self.bytes.get(end as usize..start as usize).unwrap_or_default();
+            let between = self.between(at - 1);
             return between.iter().any(|byte| b":=>(\"'".contains(byte))
                 && !between.iter().any(|byte| b"./".contains(byte))
                 && memchr::memmem::find(between, b"-->").is_none();
@@ -473,6 +487,8 @@ impl Reader<'_> {
             || is_said(&["not", "available", "under"], &far)
             || is_said(&["use", "the", "same", "license", "as"], &(start.saturating_sub(6)..start))
             || is_said(&["based", "upon"], &(start.saturating_sub(2)..start))
+            || is_said(&["with", "other", "software"], &far)
+            || is_said(&["style", "open", "source", "licenses"], &(end - 1..end + 1))
         {
             return true;
         }

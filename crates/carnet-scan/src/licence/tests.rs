@@ -277,3 +277,49 @@ proptest! {
         }
     }
 }
+
+/// MIT's text `at` bytes behind the beginning of a content of spaces.
+fn far(at: usize) -> Vec<u8> {
+    let mut bytes = vec![b' '; at];
+    bytes.extend_from_slice(MIT.as_bytes());
+    bytes.extend_from_slice(&[b' '; 4096]);
+    bytes
+}
+
+#[test]
+fn a_text_is_met_whole_wherever_it_stands() {
+    let window = super::stream::WINDOW_BYTES;
+    for at in [
+        0,
+        window - 300 * 1024,
+        window - 256 * 1024 - 100,
+        window - 100,
+        2 * window,
+        3 * window - 700,
+    ] {
+        let found = licences(b"notices.txt", &far(at)).detections;
+        assert_eq!(found.len(), 1, "{at}: {found:?}");
+        assert_eq!((found[0].expression.as_str(), found[0].is_modified()), ("MIT", false), "{at}");
+        assert!(found[0].span.start >= at && found[0].span.end <= at + MIT.len(), "{at}");
+    }
+}
+
+#[test]
+fn pieces_give_what_the_whole_gives() {
+    let content = far(super::stream::WINDOW_BYTES + 77);
+    let mut reader = super::LicenceReader::new(b"a.txt");
+    content.chunks(99_991).for_each(|piece| reader.push(piece));
+    assert_eq!(reader.finish(), licences(b"a.txt", &content));
+}
+
+#[test]
+fn a_manifest_that_cannot_be_read_is_said() {
+    for (name, text) in
+        [("Cargo.toml", "[package"), ("package.json", "{\"license\":"), ("pyproject.toml", "\u{1}")]
+    {
+        let found = licences(name.as_bytes(), text.as_bytes());
+        assert_eq!(found.unknown.len(), 1, "{name}");
+    }
+    let long = licences(b"package.json", &vec![b' '; super::stream::WINDOW_BYTES + 1]);
+    assert_eq!(long.unknown[0].what, "the manifest is too long to be read");
+}

@@ -124,8 +124,6 @@ struct FileLine {
     detections: Vec<DetectionLine>,
     /// What a manifest leaves open.
     unknown: Vec<String>,
-    /// The file is longer than what was looked at.
-    cut: bool,
 }
 
 #[derive(Serialize)]
@@ -171,7 +169,7 @@ fn list(ui: &Ui, args: &ListArgs) -> CommandResult {
 
 fn file_line(content: &Content) -> FileLine {
     let path = content.origin.name();
-    let Licences { detections, unknown, is_cut } = licences(path.as_bytes(), &content.bytes);
+    let Licences { detections, unknown } = licences(path.as_bytes(), &content.bytes);
     let expressions = detections.iter().map(|met| met.expression.clone()).collect();
     let lines = LineIndex::new(&content.bytes);
     FileLine {
@@ -179,7 +177,6 @@ fn file_line(content: &Content) -> FileLine {
         expressions,
         detections: detections.into_iter().map(|met| detection_line(met, &lines)).collect(),
         unknown: unknown.into_iter().map(|open| open.what).collect(),
-        cut: is_cut,
     }
 }
 
@@ -240,9 +237,6 @@ fn list_text(ui: &Ui, report: &ListReport) -> String {
         }
         for open in &file.unknown {
             text += &format!("{path}: unknown: {}\n", open.escape_debug());
-        }
-        if file.cut {
-            text += &format!("{path}: only its beginning was looked at\n");
         }
     }
     if report.files.is_empty() {
