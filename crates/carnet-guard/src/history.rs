@@ -508,7 +508,9 @@ const READER_MEMORY: [&str; 3] =
 impl ObjectReader {
     pub(crate) fn start(repo: &Repo, bytes_max: u64) -> Result<ObjectReader, HistoryError> {
         let mut command = git(repo)?;
-        READER_MEMORY.iter().for_each(|setting| drop(command.args(["-c", setting])));
+        for setting in READER_MEMORY {
+            command.args(["-c", setting]);
+        }
         let mut child = Running::start("cat-file", command.args(["cat-file", "--batch"]))?;
         let stdin = child.child.stdin.take().ok_or(HistoryError::Answer { command: "cat-file" })?;
         let stdout = BufReader::with_capacity(1 << 16, child.take_stdout()?);

@@ -181,8 +181,9 @@ fn detections(bytes: &[u8], names_count: bool) -> Vec<Detection> {
         .any(|met| GIVEN_UP.contains(&license_family(&met.expression)));
     let adds = |named: &names::Named| {
         let expression = named.detection.expression.as_str();
-        (!named.is_loose || !is_said(&firm, license_family(expression)))
-            && !(gives_up && expression == "LicenseRef-public-domain")
+        let is_repeated = named.is_loose && is_said(&firm, license_family(expression));
+        let is_given_up = gives_up && expression == "LicenseRef-public-domain";
+        !is_repeated && !is_given_up
     };
     let named = named.into_iter().filter(adds);
     found.extend(named.map(|named| (named.words, named.detection)));
