@@ -128,5 +128,7 @@ fn wrong_calls_are_answered_and_the_session_goes_on() {
         assert_eq!(answers[at]["error"]["code"], -32602, "{}", answers[at]);
     }
     assert_eq!(answers[4]["result"]["isError"], true, "{}", answers[4]);
-    assert_eq!(answers[5]["result"]["structuredContent"]["resolved"][0]["callee"], "mid");
+    // The first questions come at once and all find no index: one makes it, the others wait for it.
+    let called = &answers[5]["result"]["structuredContent"]["resolved"];
+    assert_eq!(called[0]["callee"], "mid", "{}", answers[5]);
 }

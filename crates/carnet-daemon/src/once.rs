@@ -1,6 +1,9 @@
 //! `carnet daemon --once`: one refresh, for cron and for places where nothing may stay running.
 
-use std::time::Duration;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use carnet_core::{GitOid, Timestamp};
 use carnet_git::{Head, OpenError, Repo};
@@ -15,6 +18,10 @@ use crate::{
 
 /// How long a daemon is given to bring the index to HEAD.
 const DAEMON_TIME: Duration = Duration::from_secs(600);
+
+/// How long another single refresh is waited for, and how often it is asked whether it has ended.
+const TURN_PATIENCE: Duration = Duration::from_secs(120);
+const TURN_PAUSE: Duration = Duration::from_millis(10);
 
 /// What a single refresh came to. In every case but the last the current snapshot is of `commit`.
 #[derive(Debug)]
@@ -65,7 +72,8 @@ impl From<OpenError> for OnceError {
 
 /// Brings the index to the HEAD of the worktree that `repo` was opened in.
 ///
-/// Does it here when no daemon keeps the repository, else asks the daemon and waits, ten minutes at most.
+/// Does it here when no daemon keeps the repository, else asks the daemon and waits, ten minutes at most. Of several that do it at
+/// once, one works and the others wait for it.
 ///
 /// - `now`: the time that the snapshot is made at.
 ///
@@ -78,10 +86,17 @@ pub fn refresh_once(repo: &Repo, now: Timestamp) -> Result<Once, OnceError> {
     };
     let paths = Paths::of(repo);
     let holder = Holder { pid: std::process::id(), started_at: now, socket: None };
-    let held = match FileLock::take(&paths.lock(), &holder) {
-        Ok(lock) => lock,
-        Err(held @ LockError::Held { .. }) => return ask_daemon(repo, &commit_id, held),
-        Err(err) => return Err(err.into()),
+    let begun = Instant::now();
+    let held = loop {
+        match FileLock::take(&paths.lock(), &holder) {
+            Ok(lock) => break lock,
+            Err(held @ LockError::Held { .. }) => match Client::connect(repo)? {
+                Some(daemon) => return ask_daemon(daemon, &commit_id),
+                None if begun.elapsed() > TURN_PATIENCE => return Err(held.into()),
+                None => thread::sleep(TURN_PAUSE),
+            },
+            Err(err) => return Err(err.into()),
+        }
     };
     let current = Snapshot::open_current(&paths.index_dir).ok().flatten();
     if current.is_some_and(|snapshot| snapshot.commit() == commit_id) {
@@ -92,8 +107,7 @@ pub fn refresh_once(repo: &Repo, now: Timestamp) -> Result<Once, OnceError> {
     Ok(Once::Refreshed { commit: commit_id, report: Box::new(report) })
 }
 
-fn ask_daemon(repo: &Repo, commit: &GitOid, held: LockError) -> Result<Once, OnceError> {
-    let Some(mut client) = Client::connect(repo)? else { return Err(held.into()) };
+fn ask_daemon(mut client: Client, commit: &GitOid) -> Result<Once, OnceError> {
     client.refresh()?;
     match client.wait_fresh(commit, DAEMON_TIME)? {
         Waited::Fresh { commit } => Ok(Once::ByDaemon { commit }),
