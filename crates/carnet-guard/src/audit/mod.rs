@@ -4,7 +4,7 @@
 //! put in, moved or cut off shows. Events name rules, places, accounts, secrets' and keys' names, never values. The form is
 //! `docs/format/audit.md`, which also says what cannot be found.
 //!
-//! [`append`] writes, [`chain`] reads and verifies, [`review`] looks for what is unusual, by a function of entries alone.
+//! `append` writes, `chain` reads and verifies, `review` looks for what is unusual, by a function of entries alone.
 
 mod append;
 mod chain;
