@@ -5,13 +5,13 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
 
 use rustix::{
-    fs::{Mode, OFlags, mkdirat, openat},
+    fs::{AtFlags, Dir, Mode, OFlags, mkdirat, openat, unlinkat},
     io::Errno,
     process::{Pid, Signal, kill_process},
 };
@@ -26,6 +26,9 @@ const TRIES_MAX: usize = 64;
 const LEFT_MAX: usize = 1 << 16;
 /// Abandoned groups that one beginning removes.
 const SWEPT_MAX: usize = 1024;
+/// How a group is opened: itself, never what a link names.
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// A group with the tree of one run in it.
 #[derive(Debug)]
@@ -60,7 +63,7 @@ impl Group {
         }
         let gate = File::open(own)?;
         gate.lock()?;
-        sweep(own);
+        sweep(&gate);
         let made = enable(own, controllers).and_then(|()| add(own, &gate));
         if made.is_err() {
             let _ = fs::remove_dir(own);
@@ -116,7 +119,6 @@ impl Drop for Group {
 
 /// Writes without ever making a file: the files of a group are the kernel's.
 fn write(dir: &Path, file: &str, value: &str) -> io::Result<()> {
-    use io::Write as _;
     fs::OpenOptions::new().write(true).open(dir.join(file))?.write_all(value.as_bytes())
 }
 
@@ -136,8 +138,7 @@ fn add(own: &Path, gate: &File) -> io::Result<Group> {
         let name = format!("run-{}-{}", std::process::id(), N_MADE.fetch_add(1, Ordering::Relaxed));
         match mkdirat(gate, &name, Mode::from_raw_mode(0o755)) {
             Ok(()) => {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let lock = File::from(openat(gate, &name, flags, Mode::empty())?);
+                let lock = File::from(openat(gate, &name, DIRECTORY, Mode::empty())?);
                 lock.lock()?;
                 return Ok(Group { dir: own.join(name), _lock: lock });
             }
@@ -150,29 +151,41 @@ fn add(own: &Path, gate: &File) -> io::Result<Group> {
 }
 
 /// Removes every group whose supervisor has died.
-fn sweep(own: &Path) {
-    for entry in fs::read_dir(own).into_iter().flatten().flatten().take(SWEPT_MAX) {
-        let dir = entry.path();
-        let is_run = entry.file_name().to_string_lossy().starts_with("run-");
-        if !is_run || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+///
+/// - `gate`: `carnet`, opened and locked. Nothing is looked up by path: where that directory was taken away meanwhile,
+///   its successor has a lock of its own, and a group that is just being made there.
+fn sweep(gate: &File) {
+    let Ok(entries) = Dir::read_from(gate) else { return };
+    for entry in entries.flatten().take(SWEPT_MAX) {
+        let name = entry.file_name();
+        if !name.to_bytes().starts_with(b"run-") {
             continue;
         }
-        let Ok(lock) = File::open(&dir) else { continue };
-        if lock.try_lock().is_err() {
+        let Ok(dir) = openat(gate, name, DIRECTORY, Mode::empty()).map(File::from) else {
+            continue;
+        };
+        if dir.try_lock().is_err() {
             continue;
         }
-        if write(&dir, "cgroup.kill", "1").is_err() {
+        if write_at(&dir, "cgroup.kill", "1").is_err() {
             for pid in processes(&dir) {
                 let _ = kill_process(pid, Signal::KILL);
             }
         }
         // Where something is still ending, the next run removes it.
-        let _ = fs::remove_dir(&dir);
+        let _ = unlinkat(gate, name, AtFlags::REMOVEDIR);
     }
 }
 
-fn processes(dir: &Path) -> Vec<Pid> {
-    let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+fn write_at(dir: &File, file: &str, value: &str) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    File::from(openat(dir, file, flags, Mode::empty())?).write_all(value.as_bytes())
+}
+
+fn processes(dir: &File) -> Vec<Pid> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let Ok(file) = openat(dir, "cgroup.procs", flags, Mode::empty()) else { return Vec::new() };
+    let text = io::read_to_string(File::from(file)).unwrap_or_default();
     let pids = text.lines().filter_map(|line| Pid::from_raw(line.trim().parse().ok()?));
     pids.filter(|pid| pid.as_raw_nonzero().get() > 1).take(LEFT_MAX).collect()
 }
