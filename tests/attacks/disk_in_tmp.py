@@ -4,13 +4,5 @@
 # lane: tight
 from kit import *
 
-name = "/tmp/" + target["nonce"]
-for idx in range(8):
-    with open(f"{name}{idx}", "wb") as file:
-        if file.name.startswith("/tmp"):
-            os.unlink(file.name)
-            globals().setdefault("held", []).append(os.dup(file.fileno()))
-        for _ in range(8):
-            file.write(bytes(1 << 20))
-            file.flush()
+fill("/tmp/" + target["nonce"])
 through()

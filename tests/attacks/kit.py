@@ -3,6 +3,7 @@
 import ctypes, errno, json, os, socket, struct, subprocess, sys, time
 
 target = json.load(open("target.json"))
+held = []
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
 
@@ -10,6 +11,18 @@ libc.syscall.restype = ctypes.c_long
 def through():
     print("through", flush=True)
     os._exit(0)
+
+
+def fill(name):
+    """Writes 64 MiB, a file of 8 at a time; files in /tmp are held by descriptor alone, so that nothing of them is left."""
+    for idx in range(8):
+        with open(f"{name}{idx}", "wb") as file:
+            if file.name.startswith("/tmp"):
+                os.unlink(file.name)
+                held.append(os.dup(file.fileno()))
+            for _ in range(8):
+                file.write(bytes(1 << 20))
+                file.flush()
 
 
 def refused(kind, value, _trace):

@@ -26,6 +26,17 @@ struct Incoming {
     line: u32,
 }
 
+/// A supertype's row, its texts not read yet.
+struct BaseRow {
+    supertype: u32,
+    subtype: u32,
+    symbol: u32,
+    file: u32,
+    line: u32,
+    column: u32,
+    is_said: bool,
+}
+
 /// Resolved calls by the definition that they mean.
 type ByTarget = HashMap<u32, Vec<Incoming>>;
 
@@ -76,7 +87,7 @@ impl Snapshot {
     pub fn impact(&self, changes: &[Change], depth_max: u32) -> Result<Vec<Reached>, IndexError> {
         let mut seeds = vec![];
         for Change { path, lines } in changes {
-            let Some((_, symbols)) = self.symbols_of(path)? else { continue };
+            let Some(symbols) = self.symbols_of(path)? else { continue };
             let first = symbols.start;
             let rows = symbols.map(|idx| Ok(self.symbol(idx)?.region));
             let regions = rows.collect::<Result<Vec<_>, IndexError>>()?;
@@ -99,52 +110,52 @@ impl Snapshot {
     /// [`IndexError::Corrupt`] when what was touched does not hold.
     pub fn implementations(&self, name: &str) -> Result<Vec<Implementation>, IndexError> {
         let n_rows = self.sections.n_rows(SectionKind::Bases, BASE_ROW_BYTES)?;
-        let supertype = |idx: u32| -> Result<String, IndexError> {
-            let row = self.sections.row(SectionKind::Bases, idx, BASE_ROW_BYTES)?;
-            let id = Input(&row).u32();
-            self.text(id.ok_or_else(|| self.sections.corrupt("a supertype's row is malformed"))?)
-        };
         let (mut low, mut high) = (0, n_rows);
         while low < high {
             let middle = low + (high - low) / 2;
-            if supertype(middle)?.as_str() < name { low = middle + 1 } else { high = middle }
+            let supertype = self.text(self.base_row(middle)?.supertype)?;
+            if supertype.as_str() < name { low = middle + 1 } else { high = middle }
         }
         let mut found = vec![];
         for idx in low..n_rows {
-            if supertype(idx)? != name {
+            let row = self.base_row(idx)?;
+            if self.text(row.supertype)? != name {
                 break;
             }
-            found.push(self.implementation(idx)?);
+            found.push(self.implementation(&row)?);
         }
         Ok(found)
     }
 
-    fn implementation(&self, idx: u32) -> Result<Implementation, IndexError> {
+    fn base_row(&self, idx: u32) -> Result<BaseRow, IndexError> {
         let row = self.sections.row(SectionKind::Bases, idx, BASE_ROW_BYTES)?;
-        let mut input = Input(&row[4..]);
+        let mut input = Input(&row);
         let mut read = || {
-            Some((
-                input.u32()?,
-                input.u32()?,
-                input.u32()?,
-                input.u32()?,
-                input.u32()?,
-                input.u8()?,
-            ))
+            Some(BaseRow {
+                supertype: input.u32()?,
+                subtype: input.u32()?,
+                symbol: input.u32()?,
+                file: input.u32()?,
+                line: input.u32()?,
+                column: input.u32()?,
+                is_said: input.u8()? != 0,
+            })
         };
-        let malformed = || self.sections.corrupt("a supertype's row is malformed");
-        let (subtype, symbol, file, line, column, is_said) = read().ok_or_else(malformed)?;
-        let definition = match symbol {
+        read().ok_or_else(|| self.sections.corrupt("a supertype's row is malformed"))
+    }
+
+    fn implementation(&self, row: &BaseRow) -> Result<Implementation, IndexError> {
+        let definition = match row.symbol {
             NONE => None,
             idx => Some(self.definition(self.symbol(idx)?)?),
         };
         Ok(Implementation {
-            path: self.file(file)?.path,
-            line,
-            column,
-            subtype: self.text(subtype)?,
+            path: self.file(row.file)?.path,
+            line: row.line,
+            column: row.column,
+            subtype: self.text(row.subtype)?,
             definition,
-            is_said: is_said != 0,
+            is_said: row.is_said,
         })
     }
 
@@ -194,13 +205,7 @@ impl Snapshot {
     fn incoming(&self, name: u32) -> Result<ByTarget, IndexError> {
         let mut by_target = ByTarget::new();
         let Some(row) = self.name_row(&self.text(name)?)? else { return Ok(by_target) };
-        let bytes =
-            self.sections.read(SectionKind::Calls, row.calls_start, u64::from(row.n_call_bytes))?;
-        let mut rest = bytes.as_slice();
-        for _ in 0..row.n_calls {
-            let (call, after) = postcard::take_from_bytes::<StoredCall>(rest)
-                .map_err(|_| self.sections.corrupt("a call is malformed"))?;
-            rest = after;
+        for call in self.stored_calls(&row)? {
             if let Some(target) = call.target.checked_sub(1) {
                 let enclosing = call.enclosing.checked_sub(1);
                 let incoming = Incoming { file: call.file, enclosing, line: call.line };
@@ -213,7 +218,7 @@ impl Snapshot {
     /// Returns a symbol and the symbols inside it: they follow it, until one begins after its end.
     fn nested(&self, idx: u32) -> Result<Vec<u32>, IndexError> {
         let outer = self.symbol(idx)?;
-        let Some((_, of_file)) = self.symbols_of(&self.file(outer.file)?.path)? else {
+        let Some(of_file) = self.symbols_of(&self.file(outer.file)?.path)? else {
             return Ok(vec![idx]);
         };
         let mut inside = vec![idx];
@@ -232,6 +237,7 @@ impl Snapshot {
             Input(&row).u32().ok_or_else(|| self.sections.corrupt("a symbol's calls have no end"))
         };
         let (start, end) = (idx.checked_sub(1).map_or(Ok(0), end_of)?, end_of(idx)?);
+        let file = self.file(self.symbol(idx)?.file)?;
         for at in start..end {
             let row = self.sections.row(SectionKind::Outgoing, at, OUTGOING_ROW_BYTES)?;
             let mut input = Input(&row);
@@ -243,7 +249,7 @@ impl Snapshot {
                 self.sections.read(SectionKind::Calls, offset, n_bytes.min(CALL_BYTES_MAX))?;
             let (call, _) = postcard::take_from_bytes::<StoredCall>(&bytes)
                 .map_err(|_| self.sections.corrupt("a call is malformed"))?;
-            let site = self.call_site(&call, &self.file(call.file)?, &name)?;
+            let site = self.call_site(&call, &file, &name)?;
             match site.target.is_some() {
                 true => calls.resolved.push(site),
                 false => calls.candidates.push(site),

@@ -61,9 +61,9 @@ pub(crate) struct SymbolRow {
 pub(crate) struct NameRow {
     first_definition: u32,
     n_definitions: u32,
-    pub calls_start: u64,
-    pub n_call_bytes: u32,
-    pub n_calls: u32,
+    calls_start: u64,
+    n_call_bytes: u32,
+    n_calls: u32,
 }
 
 impl Snapshot {
@@ -167,14 +167,8 @@ impl Snapshot {
             true => Vec::new(),
             false => self.symbols_named(&query)?.into_iter().map(|(idx, _)| idx).collect(),
         };
-        let bytes =
-            self.sections.read(SectionKind::Calls, row.calls_start, u64::from(row.n_call_bytes))?;
-        let mut rest = bytes.as_slice();
         let mut last_file = None;
-        for _ in 0..row.n_calls {
-            let (stored, after) = postcard::take_from_bytes::<StoredCall>(rest)
-                .map_err(|_| self.sections.corrupt("a call is malformed"))?;
-            rest = after;
+        for stored in self.stored_calls(&row)? {
             let is_other = stored.target != 0
                 && !query.container.is_empty()
                 && !meant.contains(&(stored.target - 1));
@@ -194,22 +188,31 @@ impl Snapshot {
         Ok(callers)
     }
 
+    /// Tells whether a file is in the snapshot.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError::Corrupt`] when what was touched does not hold.
+    pub fn has_file(&self, path: &RepoPath) -> Result<bool, IndexError> {
+        Ok(self.symbols_of(path)?.is_some())
+    }
+
     /// Returns the definitions of one file in source order; `None` when the file is not in the snapshot.
     ///
     /// # Errors
     ///
     /// [`IndexError::Corrupt`] when what was touched does not hold.
     pub fn outline(&self, path: &RepoPath) -> Result<Option<Vec<Definition>>, IndexError> {
-        let Some((_, symbols)) = self.symbols_of(path)? else { return Ok(None) };
+        let Some(symbols) = self.symbols_of(path)? else { return Ok(None) };
         let definitions = symbols.map(|idx| self.definition(self.symbol(idx)?));
         definitions.collect::<Result<_, _>>().map(Some)
     }
 
-    /// Returns a file's position and those of its symbols; `None` when the file is not in the snapshot.
+    /// Returns the positions of a file's symbols; `None` when the file is not in the snapshot.
     pub(crate) fn symbols_of(
         &self,
         path: &RepoPath,
-    ) -> Result<Option<(u32, std::ops::Range<u32>)>, IndexError> {
+    ) -> Result<Option<std::ops::Range<u32>>, IndexError> {
         let (mut low, mut high) = (0, self.sections.n_rows(SectionKind::Files, FILE_ROW_BYTES)?);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -221,7 +224,7 @@ impl Snapshot {
                     let end = file.first_symbol.checked_add(file.n_symbols);
                     let end =
                         end.ok_or_else(|| self.sections.corrupt("a file has too many symbols"))?;
-                    return Ok(Some((middle, file.first_symbol..end)));
+                    return Ok(Some(file.first_symbol..end));
                 }
             }
         }
@@ -248,6 +251,21 @@ impl Snapshot {
             }
         }
         Ok(symbols)
+    }
+
+    /// Returns the calls that are listed under a name.
+    pub(crate) fn stored_calls(&self, row: &NameRow) -> Result<Vec<StoredCall>, IndexError> {
+        let n_bytes = u64::from(row.n_call_bytes);
+        let bytes = self.sections.read(SectionKind::Calls, row.calls_start, n_bytes)?;
+        let mut rest = bytes.as_slice();
+        let mut calls = Vec::new();
+        for _ in 0..row.n_calls {
+            let (call, after) = postcard::take_from_bytes(rest)
+                .map_err(|_| self.sections.corrupt("a call is malformed"))?;
+            calls.push(call);
+            rest = after;
+        }
+        Ok(calls)
     }
 
     pub(crate) fn name_row(&self, name: &str) -> Result<Option<NameRow>, IndexError> {

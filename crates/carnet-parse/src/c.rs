@@ -75,8 +75,9 @@ pub(crate) fn enter(walk: &mut Walk<'_>, node: Node<'_>) -> bool {
 fn function(walk: &mut Walk<'_>, node: Node<'_>) {
     let Some(name) = declared(node).first().copied() else { return };
     let (scope, name) = split_scope(walk, name);
-    let is_member = scope.is_some() || walk.here.owner.as_deref() == Some(&*walk.here.container);
-    let is_method = is_member && !walk.here.container.is_empty() || scope.is_some();
+    let container = &*walk.here.container;
+    let is_inside = !container.is_empty() && walk.here.owner.as_deref() == Some(container);
+    let is_method = scope.is_some() || is_inside;
     if let Some(scope) = scope {
         walk.enter_container(&scope);
         walk.own_container();

@@ -7,6 +7,8 @@
 //!   MB and the speed of the search alone, in processor time of one thread.
 #![expect(clippy::print_stdout, reason = "a program whose output is its purpose")]
 
+mod common;
+
 use std::{collections::BTreeMap, env, error::Error, fs, path::Path};
 
 use carnet_scan::{Profile, Tier, personal_data};
@@ -449,7 +451,7 @@ fn clean(dirs: &[&str]) -> Result<(), Box<dyn Error>> {
     for dir in dirs.iter().filter(|dir| **dir != "--list") {
         read_files(Path::new(dir), &mut files)?;
     }
-    let (mut n_bytes, started) = (0, processor_time()?);
+    let (mut n_bytes, started) = (0, common::processor_time()?);
     let mut alarms: BTreeMap<&str, usize> = BTreeMap::new();
     for (path, bytes) in &files {
         n_bytes += bytes.len();
@@ -461,7 +463,7 @@ fn clean(dirs: &[&str]) -> Result<(), Box<dyn Error>> {
             }
         }
     }
-    let took = processor_time()? - started;
+    let took = common::processor_time()? - started;
     let mb = n_bytes as f64 / 1e6;
     alarms.iter().for_each(|(kind, n)| println!("{kind:<24} {n:>6}"));
     let n: usize = alarms.values().sum();
@@ -472,14 +474,6 @@ fn clean(dirs: &[&str]) -> Result<(), Box<dyn Error>> {
         mb / took
     );
     Ok(())
-}
-
-/// Processor time of this process in seconds (`proc(5)`: fields 14 and 15 of `stat`, in ticks of 10 ms).
-fn processor_time() -> Result<f64, Box<dyn Error>> {
-    let stat = fs::read_to_string("/proc/self/stat")?;
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks = after_name.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
-    Ok(ticks.sum::<Result<f64, _>>()? / 100.0)
 }
 
 fn read_files(path: &Path, files: &mut Vec<(String, Vec<u8>)>) -> Result<(), Box<dyn Error>> {

@@ -5,6 +5,8 @@
 //! everything (rules, personal data, known values); then that all planted values are gone, and that the way back is exact.
 #![expect(clippy::print_stdout, reason = "a program whose output is its purpose")]
 
+mod common;
+
 use std::{env, error::Error, fs, path::Path};
 
 use carnet_core::Confidence;
@@ -32,18 +34,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         KnownValues::new(named).0
     };
     let none = RuleSet::parse(&[("none", NO_RULES)]).map_err(|_| "the empty rules are wrong")?;
-    let started = processor_time()?;
+    let started = common::processor_time()?;
     let alone = Redactor::new(&none).with_known(known());
     println!(
         "{N_VALUES} values in eight encodings: made ready in {:.2} s",
-        processor_time()? - started
+        common::processor_time()? - started
     );
     let all =
         Redactor::new(RuleSet::built_in()).with_personal(Confidence::Medium).with_known(known());
     for (what, redactor) in
         [("known values alone", &alone), ("rules, personal data, known values", &all)]
     {
-        let started = processor_time()?;
+        let started = common::processor_time()?;
         let mut stream = redactor.stream();
         let (mut left, mut n_left) = (Vec::new(), 0);
         for chunk in planted.chunks(CHUNK_BYTES) {
@@ -52,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             left.clear();
         }
         let replaced = stream.finish(&mut left).replaced;
-        let took = processor_time()? - started;
+        let took = common::processor_time()? - started;
         println!(
             "{what}: {mb:.1} MB, {} replaced, {} bytes left, {:.0} MB/s",
             replaced.n(),
@@ -66,10 +68,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let map = stream.finish(&mut left).map.ok_or("no map")?;
     let n_kept = values.iter().filter(|it| contains(&left, it.as_bytes())).count();
     let (mut rehydrator, mut back) = (map.rehydrator(), Vec::new());
-    let started = processor_time()?;
+    let started = common::processor_time()?;
     rehydrator.push(&left, &mut back);
     rehydrator.finish(&mut back);
-    let took = processor_time()? - started;
+    let took = common::processor_time()? - started;
     println!(
         "values left as they are: {n_kept}; the way back is exact: {}, {:.0} MB/s",
         back == planted,
@@ -173,12 +175,4 @@ fn read_files(path: &Path, most: usize, text: &mut Vec<u8>) -> Result<(), Box<dy
         }
     }
     Ok(())
-}
-
-/// Processor time of this process in seconds (`proc(5)`: fields 14 and 15 of `stat`, in ticks of 10 ms).
-fn processor_time() -> Result<f64, Box<dyn Error>> {
-    let stat = fs::read_to_string("/proc/self/stat")?;
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks = after_name.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
-    Ok(ticks.sum::<Result<f64, _>>()? / 100.0)
 }

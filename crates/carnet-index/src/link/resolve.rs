@@ -7,7 +7,10 @@
 mod c_family;
 mod java;
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use carnet_parse::{CallForm, Import, Imported, Language, SymbolKind};
 
@@ -463,6 +466,12 @@ impl<'l> Resolver<'l> {
         let symbol = &self.linker.symbols[idx as usize];
         let strings = &self.linker.strings;
         join(&strings.text(symbol.container), &strings.text(symbol.name))
+    }
+
+    /// Returns the path of the types and namespaces around the definition that a call stands in.
+    fn container_around(&self, call: &CallRow) -> Cow<'_, str> {
+        let around = call.enclosing.map(|idx| self.linker.symbols[idx as usize].container);
+        around.map(|container| self.linker.strings.text(container)).unwrap_or_default()
     }
 
     fn in_file(&self, file: FileIdx, container: &str, name: StringId) -> Option<Held> {

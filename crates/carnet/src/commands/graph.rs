@@ -324,7 +324,7 @@ fn indexed_path(asked: &Asked, name: &str) -> Result<Option<RepoPath>, CommandEr
     });
     for bytes in [Some(name.as_bytes().to_vec()), from_here].into_iter().flatten() {
         let Ok(path) = RepoPath::new(bytes) else { continue };
-        if asked.snapshot.outline(&path)?.is_some() {
+        if asked.snapshot.has_file(&path)? {
             return Ok(Some(path));
         }
     }

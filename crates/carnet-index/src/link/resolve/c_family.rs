@@ -25,10 +25,8 @@ impl Resolver<'_> {
 
     /// `f()`: the type and the namespaces around the call, outward; in each the file itself before the others.
     pub(super) fn bare_of_c(&self, call: &CallRow) -> Option<Decision> {
-        let strings = &self.linker.strings;
-        let around = call.enclosing.map(|idx| &self.linker.symbols[idx as usize]);
-        let around = around.map(|it| strings.text(it.container)).unwrap_or_default();
-        outward(&around).find_map(|container| self.in_container(call, container))
+        outward(&self.container_around(call))
+            .find_map(|container| self.in_container(call, container))
     }
 
     /// `this->f()` in a method of `owner`.
@@ -39,11 +37,8 @@ impl Resolver<'_> {
 
     /// `a::b::f()`, as seen from each namespace around the call, outward.
     pub(super) fn path_of_c(&self, call: &CallRow, path: &str) -> Option<Decision> {
-        let strings = &self.linker.strings;
-        let around = call.enclosing.map(|idx| &self.linker.symbols[idx as usize]);
-        let around = around.map(|it| strings.text(it.container)).unwrap_or_default();
-        let found = outward(&around).find_map(|scope| {
-            let container = strings.find(join(scope, path).as_bytes())?;
+        let found = outward(&self.container_around(call)).find_map(|scope| {
+            let container = self.linker.strings.find(join(scope, path).as_bytes())?;
             self.by_linkage.get(&(container, call.callee))
         });
         found.map(|held| decided(*held, Evidence::Path))

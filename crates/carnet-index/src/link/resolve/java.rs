@@ -33,14 +33,12 @@ impl Resolver<'_> {
         if call.form != CallForm::Construct {
             return None; // In a class without a name: a method of it, of its base, or of the types around.
         }
-        let strings = &self.linker.strings;
-        let around = call.enclosing.map(|idx| &self.linker.symbols[idx as usize]);
-        let around = around.map(|it| strings.text(it.container)).unwrap_or_default();
+        let around = self.container_around(call);
         let of_file = outward(&around).find_map(|it| self.in_file(call.file, it, call.callee));
         if let Some(held) = of_file {
             return Some(decided(held, Evidence::SameScope));
         }
-        let name = strings.text(call.callee);
+        let name = self.linker.strings.text(call.callee);
         match self.import_of(call, &name) {
             ImportMatch::One(import) => Some(self.through_import(call, import)),
             ImportMatch::Several => None,
