@@ -4,5 +4,5 @@
 # lane: tight
 from kit import *
 
-held = bytearray(b"x") * (160 << 20)
+held = b"x" * (160 << 20)
 through()
