@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use carnet_testkit::TestRepo;
 use serde_json::json;
 
-use crate::support::{Walk, aws_key, carnet_path, everyone};
+use crate::support::{Walk, aws_key, carnet_path, everyone, root};
 
 const FILES: &str = "mkdir -p src secrets deep/secrets
     echo kept >src/kept; echo gone >src/gone; printf 'a\\0b' >src/binary; ln -s kept src/link
@@ -293,4 +294,99 @@ fn the_profile_for_macos_denies_all_and_hides_what_the_lane_hides() {
         assert!(profile.contains(hidden), "{hidden}: {profile}");
     }
     assert_eq!(walk.json(&["runs", "--json"])["n_runs"], 0);
+}
+
+#[test]
+fn an_output_is_no_way_round_a_lane_of_patches() {
+    let script = "echo old >notes.md; echo old >code.rs; cp notes.md same.md; printf 'x\\n' >.env
+        printf 'all:\\n\\techo new >notes.md; echo new >code.rs; echo new >made; echo new >.env; chmod +x same.md; touch kept.md\\n' >Makefile; echo kept >kept.md";
+    let glob = "*[!e]*";
+    for who in everyone() {
+        let walk = Walk::initialised(script, *who);
+        let passport = |run: &str| walk.json(&["show", run, "--json"])["predicate"].clone();
+        let names = |passport: &serde_json::Value| -> Vec<String> {
+            let artifacts = passport["artifacts"].as_array().unwrap();
+            artifacts.iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect()
+        };
+        for argv in [
+            &["run", "--output", glob, "--", "make"][..],
+            &["sandbox", "--any-command", "--output", glob, "--", "make"],
+            &["sandbox", "--any-command", "--workspace", ".", "--output", glob, "--", "make"],
+        ] {
+            let ran = walk.carnet(argv).expect_code(0);
+            let why = "changed, and this lane changes files by patches alone";
+            for left in [
+                format!("code.rs: {why}"),
+                format!("notes.md: {why}"),
+                format!("same.md: {why}"),
+                ".env: hidden from this lane".to_owned(),
+            ] {
+                assert!(ran.stderr.contains(&format!("withheld {left}")), "{left}\n{}", ran.stderr);
+            }
+            assert_eq!(names(&passport(&walk.newest_run())), ["Makefile", "kept.md", "made"]);
+        }
+        // The change itself comes back as a patch beside the outputs, and can be taken back.
+        let argv = ["run", "--patch", "p", "--output", "notes.md", "--", "make"];
+        walk.carnet(&argv).expect_code(0);
+        walk.git(&["apply", "p"]).expect_code(0);
+        assert_eq!(fs::read(walk.repo.path().join("notes.md")).unwrap(), b"new\n");
+        walk.git(&["apply", "-R", "p"]).expect_code(0);
+        let runs = walk.json(&["runs", "--json"]);
+        let commit = runs["runs"][0]["commit"].as_str().unwrap();
+        let before = walk.ask(&["show", &format!("{commit}:source/notes.md")]);
+        assert_eq!(
+            (before.as_str(), walk.ask(&["status", "--porcelain", "-uno"]).as_str()),
+            ("old", "")
+        );
+    }
+}
+
+#[test]
+fn a_lane_without_patches_alone_gives_back_what_it_may_change() {
+    let text = fs::read_to_string(root().join("allowlists/code-impl.toml")).unwrap();
+    let text = text.replace("writable = [\"**\"]", "writable = [\"*.md\"]");
+    let text = text.replace("patch_only = true", "patch_only = false");
+    let repo = TestRepo::init();
+    repo.script("echo old >notes.md; echo old >code.rs; printf 'all:\\n\\techo new >notes.md; echo new >code.rs; echo new >made\\n' >Makefile");
+    repo.write("allowlists/code-impl.toml", text);
+    repo.write("allowlists/deny.toml", fs::read(root().join("allowlists/deny.toml")).unwrap());
+    repo.commit_all("a policy");
+    let walk = Walk::new(repo, everyone()[0]);
+    walk.git(&["config", "carnet.policyRef", "HEAD"]).expect_code(0);
+    walk.carnet(&["init"]).expect_code(0);
+    let argv = ["run", "--output", "*.md", "--output", "code.rs", "--output", "made", "--", "make"];
+    let ran = walk.carnet(&argv).expect_code(0);
+    let left = "withheld code.rs: not among the files that this lane may change";
+    assert!(ran.stderr.contains(left), "{}", ran.stderr);
+    for there in ["artifact notes.md (4 bytes", "artifact made (4 bytes"] {
+        assert!(ran.stderr.contains(there), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn what_a_patch_would_replace_is_kept_beside_it() {
+    let walk = Walk::initialised(
+        "echo old >a; printf 'all:\\n\\techo new >a\\n' >Makefile",
+        everyone()[0],
+    );
+    let names = || {
+        let entries = fs::read_dir(walk.repo.path()).unwrap().map(|it| it.unwrap().file_name());
+        let mut names: Vec<_> = entries.map(|it| it.into_string().unwrap()).collect();
+        names.retain(|it| it.starts_with("work"));
+        names.sort();
+        names
+    };
+    let read = |name: &str| fs::read(walk.repo.path().join(name)).unwrap();
+    walk.write("work.md", "mine\n");
+    let ran = walk.carnet(&["run", "--patch", "work.md", "--", "make"]).expect_code(0);
+    assert!(ran.stderr.contains("what was in work.md is in "), "{}", ran.stderr);
+    assert_eq!(names(), ["work.md", "work.md.~1~"]);
+    assert_eq!(read("work.md.~1~"), b"mine\n");
+    // The same patch again replaces nothing; another one keeps the first beside the oldest.
+    walk.carnet(&["run", "--patch", "work.md", "--", "make"]).expect_code(0);
+    assert_eq!(names().len(), 2);
+    let patch = read("work.md");
+    walk.carnet(&["run", "--patch", "work.md", "--", "true"]).expect_code(0);
+    assert_eq!((read("work.md"), read("work.md.~2~")), (vec![], patch));
+    assert_eq!(read("work.md.~1~"), b"mine\n");
 }

@@ -33,6 +33,7 @@ use crate::{
     checkouts::{CheckoutsError, Wanted, check_out},
     collect::{Collected, GlobError, Output, Outputs, collect},
     confine, environment, handed,
+    held_back::{Given, hold_back},
     journal::{self, OpenRun},
     lanes,
     record::{FinishedRun, RecordError, RecordedRun, kind_of, record},
@@ -495,6 +496,13 @@ fn run_confined(
     let keeping = Keeping { run: id, commit, account, refusal: &refusal };
     passport.caches = caches::close(opened, confined.overlay.as_ref(), &keeping);
     let mut collected = collect(&left, &plan.outputs).map_err(io("collect the outputs"))?;
+    let given = Given {
+        repo: ctx.repo,
+        tree: &plan.tree,
+        directory: request.directory.as_deref(),
+        commit: request.commit,
+    };
+    hold_back(&given, &plan.lane, &mut collected)?;
     let patch = confine::add_patch(ctx, plan, &confined, scratch.path(), &mut collected)?;
     let Collected { outputs, withheld } = collected;
     Ok((Draft { passport, confined, outputs, withheld, patch, _scratch: Some(scratch) }, open))

@@ -17,6 +17,7 @@ mod confine;
 pub mod copied;
 pub mod environment;
 mod handed;
+mod held_back;
 pub mod lanes;
 pub mod live;
 pub mod planted;

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Names that act wherever they lie, in lower case: the first is git's own.
-const NAMES: [&str; 33] = [
+const NAMES: [&str; 58] = [
     ".git",
     ".gitattributes",
     ".gitconfig",
@@ -44,10 +44,37 @@ const NAMES: [&str; 33] = [
     ".zshenv",
     ".netrc",
     ".ssh",
+    ".hgrc",
+    ".zed",
+    ".exrc",
+    ".vimrc",
+    ".nvimrc",
+    ".nvim.lua",
+    ".dir-locals.el",
+    ".gdbinit",
+    ".lldbinit",
+    ".tmux.conf",
+    ".inputrc",
+    ".zprofile",
+    ".zlogin",
+    ".bash_login",
+    ".bash_logout",
+    ".pam_environment",
+    ".pdbrc",
+    ".irbrc",
+    ".gemini",
+    ".codex",
+    ".circleci",
+    ".gitlab-ci.yml",
+    "lefthook.yml",
+    ".mise.local.toml",
+    "mise.local.toml",
 ];
 /// Names that act below another.
-const PAIRS: [(&str, &[&str]); 2] =
-    [(".cargo", &["config", "config.toml", "credentials.toml"]), (".github", &["workflows"])];
+const PAIRS: [(&str, &[&str]); 2] = [
+    (".cargo", &["config", "config.toml", "credentials.toml"]),
+    (".github", &["workflows", "actions"]),
+];
 
 /// Returns the component of a path that a program of the host would obey.
 pub fn planted(path: &str) -> Option<&str> {

@@ -107,7 +107,7 @@ pub fn run(ui: &Ui, args: RunArgs) -> CommandResult {
         other => other?,
     };
     if let (Some(file), Some(patch)) = (&args.patch, &executed.patch) {
-        write_patch(ui, file, patch)?;
+        write_patch(ui, file, patch, plan.lane.changes().backups)?;
     }
     if args.json {
         ui.json(&executed.recorded.statement);
@@ -134,18 +134,48 @@ pub fn run(ui: &Ui, args: RunArgs) -> CommandResult {
 }
 
 /// Writes the patch where the person asked for it; the record holds it too.
-fn write_patch(ui: &Ui, file: &Path, patch: &[u8]) -> Result<(), CommandError> {
-    std::fs::write(file, patch).map_err(|error| {
+fn write_patch(ui: &Ui, file: &Path, patch: &[u8], backups: bool) -> Result<(), CommandError> {
+    let failed = |error: std::io::Error| {
         let message = format!("cannot write the patch to `{}`: {error}", file.display());
         CommandError::new(ExitCode::Io, message)
             .hint("The run is recorded: `carnet show RUN`, artifact `changes.patch`.")
-    })?;
+    };
+    let is_same = std::fs::read(file).is_ok_and(|was| was == patch);
+    if backups
+        && !is_same
+        && let Some(kept) = keep_as_it_was(file).map_err(failed)?
+    {
+        ui.err(&format!("carnet: what was in {} is in {}\n", file.display(), kept.display()));
+    }
+    std::fs::write(file, patch).map_err(failed)?;
     let said = match patch.is_empty() {
         true => "carnet: the run changed nothing; the patch is empty\n".to_owned(),
         false => format!("carnet: next: git apply {}\n", file.display()),
     };
     ui.err(&said);
     Ok(())
+}
+
+/// Gives a regular file that is about to be written a second place, `FILE.~N~`, where nothing is yet, and returns it.
+fn keep_as_it_was(file: &Path) -> std::io::Result<Option<PathBuf>> {
+    /// Copies of one file that are kept beside it.
+    const KEPT_MAX: u32 = 1000;
+    let file = match std::fs::canonicalize(file) {
+        Ok(file) if file.is_file() && file.metadata()?.len() > 0 => file,
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => return Ok(None),
+    };
+    for idx in 1..=KEPT_MAX {
+        let mut kept = file.as_os_str().to_owned();
+        kept.push(format!(".~{idx}~"));
+        let flags = rustix::fs::RenameFlags::NOREPLACE;
+        match rustix::fs::renameat_with(rustix::fs::CWD, &file, rustix::fs::CWD, &kept, flags) {
+            Ok(()) => return Ok(Some(kept.into())),
+            Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(std::io::Error::other(format!("{KEPT_MAX} copies of it are kept already")))
 }
 
 /// A run that was done and not recorded: what it came to counts all the same, and its passport will be incomplete.
