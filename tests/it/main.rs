@@ -11,6 +11,7 @@ mod auth;
 mod backup;
 mod bad_input;
 mod baseline;
+mod broker;
 mod caches;
 mod command_line;
 mod endings;

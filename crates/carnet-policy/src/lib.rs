@@ -6,6 +6,7 @@
 //! - [`judge()`]: findings of a scan against a [`ContentPolicy`].
 //! - [`LicencePolicy`]: which licences may be where, by SPDX expressions, as `docs/format/licence.md` says.
 //! - [`ToolLock`]: which file a tool's name means, by its bytes, as `docs/format/tools-lock.md` says.
+//! - [`broker`]: which model answers which lane, at what cost, as `docs/format/broker.md` says.
 //! - [`Suppressions`]: findings that someone accepted, as `docs/format/findings.md` says.
 //!
 //! This crate does no IO: it opens no file, starts no process, reads no variable, asks no clock. Where policy
@@ -15,6 +16,7 @@
 #![warn(missing_docs)]
 #![warn(clippy::disallowed_methods)]
 
+mod document;
 mod problem;
 mod reader;
 
@@ -35,6 +37,8 @@ mod load;
 mod network;
 mod outputs;
 
+pub mod broker;
+
 mod baseline;
 mod content;
 mod findings;
@@ -47,6 +51,7 @@ pub use baseline::{Baseline, BaselineLine};
 pub use caches::LaneCache;
 pub use changes::Changes;
 pub use content::ContentPolicy;
+pub use document::{DocumentFault, DocumentForm};
 pub use findings::{NewEntry, Suppression, Suppressions, empty_findings, with_entry};
 pub use hidden::HiddenFiles;
 pub use judge::judge;

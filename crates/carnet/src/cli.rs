@@ -9,6 +9,7 @@ use crate::{
         approve::ApproveArgs,
         artifact::ArtifactCommand,
         backup::BackupCommand,
+        broker::BrokerCommand,
         cache::CacheCommand,
         gc::GcArgs,
         licence::LicenceCommand,
@@ -97,6 +98,12 @@ pub enum Command {
     /// Look whether the policy is sound, and what it says to a command.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Validate, explain and compare the model broker's policy: which model answers which lane, at what cost.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  carnet broker example >policy/model-broker.toml\n  carnet broker validate policy/model-broker.toml\n  carnet broker route --lane code-impl --policy policy/model-broker.toml"
+    )]
+    Broker(BrokerCommand),
     /// Lock tools by content, and verify that they still are what was locked.
     #[command(subcommand)]
     Tools(crate::commands::tools::ToolsCommand),

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod auth;
 pub mod backup;
 pub mod baseline;
+pub mod broker;
 pub mod cache;
 mod daemon;
 mod doctor;
@@ -79,6 +80,7 @@ pub fn dispatch(ui: &Ui, command: Command) -> CommandResult {
         Command::Passport(PassportCommand::Verify(args)) => passport::verify(ui, &args),
         Command::Passport(PassportCommand::Key { pem }) => passport::key(ui, pem),
         Command::Policy(command) => policy::policy(ui, &command),
+        Command::Broker(command) => broker::broker(ui, &command),
         Command::Tools(command) => tools::tools(ui, &command),
         Command::Attest(args) => attest::attest(ui, &args),
         Command::Artifact(command) => artifact::artifact(ui, &command),
