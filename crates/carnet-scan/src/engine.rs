@@ -13,7 +13,7 @@
 
 use std::ops::Range;
 
-use regex_automata::{Input, util::captures::Captures};
+use regex_automata::{Anchored, Input, util::captures::Captures};
 
 use crate::{
     generic::{self, Kind},
@@ -62,7 +62,7 @@ pub(crate) fn matches(rules: &RuleSet, bytes: &[u8], work: &mut Work) -> Vec<Mat
     let mut windows: Vec<Vec<Range<usize>>> = Vec::new();
     let mut met: Vec<usize> = Vec::new();
     let mut found = Vec::new();
-    for hit in rules.keywords().find_overlapping_iter(bytes) {
+    rules.keywords().each_hit(bytes, &mut |hit| {
         if windows.is_empty() {
             windows.resize(rules.rules().len(), Vec::new());
         }
@@ -84,7 +84,7 @@ pub(crate) fn matches(rules: &RuleSet, bytes: &[u8], work: &mut Work) -> Vec<Mat
                 Matcher::Path(_) => {}
             }
         }
-    }
+    });
     met.sort_unstable();
     for rule_idx in met {
         if let Matcher::Content(content) = &rules.rules()[rule_idx].matcher {
@@ -107,11 +107,11 @@ pub(crate) fn matches(rules: &RuleSet, bytes: &[u8], work: &mut Work) -> Vec<Mat
 /// Hands the cost of each rule that meets a keyword to `visit`.
 pub(crate) fn each_cost(rules: &RuleSet, bytes: &[u8], visit: &mut dyn FnMut(RuleCost<'_>)) {
     let mut hits: Vec<Vec<Range<usize>>> = vec![Vec::new(); rules.rules().len()];
-    for hit in rules.keywords().find_overlapping_iter(bytes) {
+    rules.keywords().each_hit(bytes, &mut |hit| {
         for rule_idx in rules.waiting_for(hit.pattern().as_usize()) {
             hits[*rule_idx as usize].push(hit.range());
         }
-    }
+    });
     for (rule, hits) in rules.rules().iter().zip(hits).filter(|(_, hits)| !hits.is_empty()) {
         match &rule.matcher {
             Matcher::Content(content) => {
@@ -194,12 +194,19 @@ fn search(
     mut report: impl FnMut(Range<usize>),
 ) {
     let Compiled { regex, secret_group, .. } = content.pattern.compiled();
-    let mut captures: Captures = regex.create_captures();
+    // Most windows hold no match, and cost no captures.
+    let mut captures: Option<Captures> = None;
     let mut at = window.start;
     while at < window.end {
-        regex.search_captures(&Input::new(bytes).span(at..window.end), &mut captures);
-        let Some(whole) = captures.get_match() else { return };
-        let group = secret_group.and_then(|idx| captures.get_group(idx));
+        let input = Input::new(bytes).span(at..window.end);
+        let Some(whole) = regex.search(&input) else { return };
+        let group = secret_group.and_then(|idx| {
+            let captures = captures.get_or_insert_with(|| regex.create_captures());
+            // The leftmost match is the one that begins where it was found to.
+            let input = input.span(whole.start()..window.end).anchored(Anchored::Yes);
+            regex.search_captures(&input, captures);
+            captures.get_group(idx)
+        });
         let secret = group.map_or(whole.range(), |span| span.start..span.end);
         if is_secret(content, &bytes[secret.clone()], &bytes[whole.range()]) {
             report(secret);

@@ -1,16 +1,18 @@
 //! Values that the workspace knows by name, recognised in any text: as they are, and as programs write them.
 //!
-//! Each value becomes a few patterns ([`encodings`]); one table of three-byte blocks tells for every place of a text how far the
-//! next pattern can be (Wu and Manber, TR-94-17), so most bytes are never looked at, however many values there are.
+//! Each value becomes a few patterns ([`encodings`]). A text is looked at every few bytes only: so many neighbouring pieces of the
+//! end of each pattern are known that one of them stands at such a place ([`anchors`]), however many values there are.
 //!
 //! Refuses values so short or so plain that ordinary text would be full of them, and names them. The copies that are kept are
 //! wiped when they are dropped.
+mod anchors;
 mod encodings;
 
 use std::ops::Range;
 
 use zeroize::Zeroizing;
 
+use self::anchors::Anchors;
 use crate::redact::TOKEN_START;
 
 /// Bytes that a value must have to be looked for.
@@ -19,11 +21,6 @@ const VALUE_BYTES_MIN: usize = 6;
 const VALUE_BYTES_MAX: usize = 64 << 10;
 /// Values that are looked for at once.
 const VALUES_MAX: usize = 20_000;
-/// Bytes of a block, and of the longest window that blocks are taken from.
-const BLOCK: usize = 3;
-const WINDOW_MAX: usize = 8;
-const TABLE_BITS: u32 = 18;
-
 /// Why a value is not looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KnownError {
@@ -62,17 +59,14 @@ pub struct KnownValues {
     names: Vec<String>,
     /// All patterns, one after the other.
     bytes: Zeroizing<Vec<u8>>,
-    /// Sorted by the block that ends their window.
     patterns: Vec<Pattern>,
-    /// Bytes at the end of a pattern that blocks are taken from.
-    window: usize,
-    /// For each block how far a window that ends with it may move on; 0 when a pattern may end here.
-    shifts: Vec<u8>,
+    /// Where the patterns may stand: the long ones, and the short ones.
+    long: Anchors,
+    short: Anchors,
 }
 
 #[derive(Clone, Copy)]
 struct Pattern {
-    block: u32,
     start: u32,
     len: u32,
     name_idx: u32,
@@ -137,19 +131,9 @@ impl KnownValues {
         for (name_idx, value) in values {
             encodings::each(value, &mut |bytes, shares| written.push((*name_idx, bytes, shares)));
         }
-        let Some(shortest) = written.iter().map(|(_, bytes, _)| bytes.len()).min() else { return };
-        self.window = shortest.min(WINDOW_MAX);
-        let farthest = self.window - BLOCK;
-        self.shifts = vec![farthest as u8 + 1; 1 << TABLE_BITS];
         self.bytes = Zeroizing::new(Vec::with_capacity(written.iter().map(|it| it.1.len()).sum()));
         for (name_idx, bytes, shares) in &written {
-            let window = &bytes[bytes.len() - self.window..];
-            for (idx, block) in window.windows(BLOCK).enumerate() {
-                let shift = &mut self.shifts[slot(block)];
-                *shift = (*shift).min((farthest - idx) as u8);
-            }
             self.patterns.push(Pattern {
-                block: slot(&window[farthest..]) as u32,
                 start: self.bytes.len() as u32,
                 len: bytes.len() as u32,
                 name_idx: *name_idx,
@@ -157,36 +141,30 @@ impl KnownValues {
             });
             self.bytes.extend_from_slice(bytes);
         }
-        self.patterns.sort_by_key(|it| (it.block, it.start));
+        let is_long = |bytes: &[u8]| bytes.len() >= anchors::LONG;
+        let of = |long: bool| {
+            let patterns = written.iter().enumerate();
+            let these = patterns.filter(move |(_, it)| is_long(&it.1) == long);
+            these.map(|(idx, it)| (idx as u32, it.1.as_slice()))
+        };
+        (self.long, self.short) = (Anchors::new(of(true)), Anchors::new(of(false)));
     }
 
-    /// Calls `met` with the place and the name of every value, in order of their ends; places may overlap.
+    /// Calls `met` with the place and the name of every value, in no order; places may overlap.
     pub(crate) fn each_in(&self, text: &[u8], met: &mut dyn FnMut(Range<usize>, usize)) {
-        if self.is_empty() {
-            return;
-        }
-        let mut end = self.window;
-        while end <= text.len() {
-            let shift = self.shifts[slot(&text[end - BLOCK..end])];
-            if shift == 0 {
-                self.each_ending_at(text, end, met);
-            }
-            end += usize::from(shift).max(1);
-        }
-    }
-
-    fn each_ending_at(&self, text: &[u8], end: usize, met: &mut dyn FnMut(Range<usize>, usize)) {
-        let block = slot(&text[end - BLOCK..end]) as u32;
-        let from = self.patterns.partition_point(|it| it.block < block);
-        for pattern in self.patterns[from..].iter().take_while(|it| it.block == block) {
-            let (start, len) = (pattern.start as usize, pattern.len as usize);
-            if text[..end].ends_with(&self.bytes[start..start + len]) {
-                let is_shared = |at: usize| text.get(at).is_some_and(encodings::is_base64);
-                let first = end - len;
-                let before = usize::from(pattern.shares.0 > 0 && first > 0 && is_shared(first - 1));
-                let after = usize::from(pattern.shares.1 > 0 && is_shared(end));
-                met(first - before..end + after, pattern.name_idx as usize);
-            }
+        for anchors in [&self.long, &self.short] {
+            anchors.each_end_in(text, &mut |end, pattern_idx| {
+                let pattern = &self.patterns[pattern_idx];
+                let (start, len) = (pattern.start as usize, pattern.len as usize);
+                if text[..end].ends_with(&self.bytes[start..start + len]) {
+                    let is_shared = |at: usize| text.get(at).is_some_and(encodings::is_base64);
+                    let first = end - len;
+                    let before =
+                        usize::from(pattern.shares.0 > 0 && first > 0 && is_shared(first - 1));
+                    let after = usize::from(pattern.shares.1 > 0 && is_shared(end));
+                    met(first - before..end + after, pattern.name_idx as usize);
+                }
+            });
         }
     }
 }
@@ -219,12 +197,6 @@ fn is_line_of_value(line: &[u8]) -> bool {
 fn is_part_of_token(value: &[u8], name: &str) -> bool {
     let token = [TOKEN_START, name.as_bytes(), b"]"].concat();
     memchr::memmem::find(&token, value).is_some()
-}
-
-/// Where a block stands in the table: a multiplicative hash of its bytes.
-fn slot(block: &[u8]) -> usize {
-    let number = u32::from(block[0]) | u32::from(block[1]) << 8 | u32::from(block[2]) << 16;
-    (number.wrapping_mul(0x9E37_79B1) >> (32 - TABLE_BITS)) as usize
 }
 
 #[cfg(test)]

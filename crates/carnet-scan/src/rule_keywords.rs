@@ -15,6 +15,11 @@ use std::{
 
 /// Bytes of one transition.
 const CELL: usize = 4;
+/// Places of a text that are read at once, and most bytes from one to the next.
+const LANES: usize = 4;
+const LANE_BYTES: usize = 4 << 10;
+/// A lane is so much longer than what is read before it.
+const WORTH_IT: usize = 4;
 
 /// Finds all keywords of a rule set, and knows which rules wait for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,9 +115,80 @@ impl KeywordSearch {
         lay_out(&nodes, &order, lens, waiting)
     }
 
-    /// Reports every keyword in `bytes`, overlapping ones too, in order of their ends.
-    pub(crate) fn find_overlapping_iter<'t>(&'t self, bytes: &'t [u8]) -> KeywordHits<'t> {
-        KeywordHits { search: self, bytes, at: 0, row: 0, pending: &[] }
+    /// Hands every keyword in `bytes` to `visit`, overlapping ones too, in order of their ends.
+    ///
+    /// Each step of the automaton waits for the one before it, so a text is read in several places at once: its lanes. A
+    /// lane begins as far before its first byte as a keyword is long, so that none is cut.
+    pub(crate) fn each_hit(&self, bytes: &[u8], visit: &mut impl FnMut(KeywordHit)) {
+        let warm_up = self.lens.iter().max().map_or(0, |len| *len as usize);
+        let (mut row, mut at) = (0, 0);
+        let mut met: [Vec<(u32, u32)>; LANES] = Default::default();
+        loop {
+            let lane_len = ((bytes.len() - at) / LANES).min(LANE_BYTES);
+            if lane_len < warm_up * WORTH_IT {
+                break;
+            }
+            row = self.read_lanes(bytes, at, lane_len, row, warm_up, &mut met);
+            for hits in &mut met {
+                hits.drain(..).for_each(|(end, row)| self.report(end as usize + at, row, visit));
+            }
+            at += LANES * lane_len;
+        }
+        for (idx, byte) in bytes[at..].iter().enumerate() {
+            row = self.next_row(row, *byte);
+            if row >= self.hits_from {
+                self.report(at + idx + 1, row, visit);
+            }
+        }
+    }
+
+    /// Reads the lanes from `at` on, notes the ends (from `at`) and rows of hits, and returns the row of the last lane.
+    fn read_lanes(
+        &self,
+        bytes: &[u8],
+        at: usize,
+        lane_len: usize,
+        row: u32,
+        warm_up: usize,
+        met: &mut [Vec<(u32, u32)>; LANES],
+    ) -> u32 {
+        let lane = |idx: usize| &bytes[at + idx * lane_len..][..lane_len];
+        let begun = |idx: usize| {
+            let begin = at + idx * lane_len;
+            bytes[begin - warm_up..begin].iter().fold(0, |row, byte| self.next_row(row, *byte))
+        };
+        let mut rows = [row, begun(1), begun(2), begun(3)];
+        let (first, second, third, fourth) = (lane(0), lane(1), lane(2), lane(3));
+        for idx in 0..lane_len {
+            rows = [
+                self.next_row(rows[0], first[idx]),
+                self.next_row(rows[1], second[idx]),
+                self.next_row(rows[2], third[idx]),
+                self.next_row(rows[3], fourth[idx]),
+            ];
+            let is_any = rows.iter().fold(false, |is_any, row| is_any | (*row >= self.hits_from));
+            if is_any {
+                for (lane_idx, row) in rows.iter().enumerate() {
+                    if *row >= self.hits_from {
+                        met[lane_idx].push(((lane_idx * lane_len + idx + 1) as u32, *row));
+                    }
+                }
+            }
+        }
+        rows[LANES - 1]
+    }
+
+    fn next_row(&self, row: u32, byte: u8) -> u32 {
+        let column = self.columns.get(usize::from(byte)).copied().unwrap_or(0);
+        let at = (row + column) as usize;
+        self.table.get(at..at + CELL).and_then(cell).unwrap_or(0)
+    }
+
+    fn report(&self, end: usize, row: u32, visit: &mut impl FnMut(KeywordHit)) {
+        for keyword in self.ends.get(((row - self.hits_from) / self.row_bytes) as usize) {
+            let start = end - self.lens[*keyword as usize] as usize;
+            visit(KeywordHit { keyword: KeywordIdx(*keyword), range: start..end });
+        }
     }
 
     /// Returns the rules that wait for a keyword.
@@ -144,42 +220,6 @@ impl KeywordSearch {
 
 fn cell(bytes: &[u8]) -> Option<u32> {
     bytes.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
-}
-
-/// The keywords in one text; made by [`KeywordSearch::find_overlapping_iter`].
-#[derive(Debug)]
-pub(crate) struct KeywordHits<'t> {
-    search: &'t KeywordSearch,
-    bytes: &'t [u8],
-    /// Bytes read so far.
-    at: usize,
-    row: u32,
-    /// Keywords that end at `at` and are still to be reported.
-    pending: &'t [u32],
-}
-
-impl Iterator for KeywordHits<'_> {
-    type Item = KeywordHit;
-
-    fn next(&mut self) -> Option<KeywordHit> {
-        let KeywordSearch { columns, table, hits_from, .. } = self.search;
-        while self.pending.is_empty() {
-            let mut row = self.row;
-            let read = self.bytes[self.at..].iter().position(|byte| {
-                let at = (row + columns[usize::from(*byte)]) as usize;
-                row = table.get(at..at + CELL).and_then(cell).unwrap_or(0);
-                row >= *hits_from
-            });
-            self.row = row;
-            self.at += read? + 1;
-            let row_idx = (row - hits_from) / self.search.row_bytes;
-            self.pending = self.search.ends.get(row_idx as usize);
-        }
-        let (keyword, rest) = self.pending.split_first()?;
-        self.pending = rest;
-        let start = self.at - self.search.lens[*keyword as usize] as usize;
-        Some(KeywordHit { keyword: KeywordIdx(*keyword), range: start..self.at })
-    }
 }
 
 /// Adds a stem to the trie and returns the node where it ends.
@@ -290,7 +330,8 @@ mod tests {
             .find_overlapping_iter(text)
             .map(|hit| (hit.end(), hit.start(), hit.pattern().as_usize()))
             .collect();
-        let hits: Vec<KeywordHit> = read.find_overlapping_iter(text).collect();
+        let mut hits: Vec<KeywordHit> = vec![];
+        read.each_hit(text, &mut |hit| hits.push(hit));
         assert!(hits.is_sorted_by_key(|hit| hit.range().end));
         let mut found: Vec<(usize, usize, usize)> = hits
             .iter()
@@ -308,6 +349,19 @@ mod tests {
             stems in prop::collection::vec("[ab_]{1,5}", 1..8), text in "[abAB_ \u{e9}]{0,60}"
         ) {
             check(&stems, text.as_bytes());
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn hits_of_long_texts_are_those_of_the_library(
+            stems in prop::collection::vec("[ab_]{1,5}", 1..8),
+            long in "[ab]{20,40}",
+            text in prop::collection::vec("[abAB_ ]{0,60}", 700..1200)
+        ) {
+            let stems = [stems, vec![long.clone()]].concat();
+            check(&stems, text.join(long.as_str()).as_bytes());
         }
     }
 

@@ -104,6 +104,11 @@ fn is_public_code(text: &Text<'_>, range: &Range<usize>) -> bool {
 pub(crate) fn ipv6(text: &Text<'_>, from: usize, profile: Profile, add: &mut impl FnMut(Met)) {
     let bytes = text.bytes;
     let is_part = |byte: &u8| byte.is_ascii_hexdigit() || *byte == b':';
+    // A group has up to four digits; most numbers and words end here.
+    let group = &bytes[from..bytes.len().min(from + 5)];
+    if group.iter().find(|byte| !byte.is_ascii_hexdigit()) != Some(&b':') {
+        return;
+    }
     if from > 0 && (is_part(&bytes[from - 1]) || bytes[from - 1].is_ascii_alphanumeric()) {
         return;
     }

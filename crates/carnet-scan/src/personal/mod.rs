@@ -187,8 +187,7 @@ pub fn personal_data(
 fn at_digits(text: &Text<'_>, profile: Profile, add: &mut impl FnMut(Met)) {
     let bytes = text.bytes;
     let mut at = 0;
-    while let Some(n) = bytes[at..].iter().position(u8::is_ascii_digit) {
-        let start = at + n;
+    while let Some(start) = next_digit(bytes, at) {
         let run = numbers::run(bytes, start);
         at = run.end;
         let word = numbers::word_start(bytes, start);
@@ -235,6 +234,19 @@ fn at_digits(text: &Text<'_>, profile: Profile, add: &mut impl FnMut(Met)) {
             }
         }
     }
+}
+
+/// Returns where the next digit stands. Whole blocks without any are passed over at once.
+fn next_digit(bytes: &[u8], from: usize) -> Option<usize> {
+    const BLOCK: usize = 32;
+    let holds_any = |block: &[u8]| {
+        block.iter().fold(0, |any, byte| any | u8::from(byte.wrapping_sub(b'0') < 10)) != 0
+    };
+    let mut at = from;
+    while bytes.get(at..at + BLOCK).is_some_and(|block| !holds_any(block)) {
+        at += BLOCK;
+    }
+    bytes[at..].iter().position(u8::is_ascii_digit).map(|n| at + n)
 }
 
 /// Of those that share bytes the surer stays, then the one whose word is nearer, then the longer, then the earlier.

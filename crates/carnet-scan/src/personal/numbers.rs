@@ -297,9 +297,6 @@ pub(crate) fn phone(text: &Text<'_>, groups: &Groups, profile: Profile) -> Optio
     let distance = text.nearest(&range, PHONE_WORDS);
     let tier = match (profile, distance) {
         (Profile::Commit, _) if is_fiction || is_dull => Tier::Weak,
-        (Profile::Commit, _) if text.is_tried_out(start) || text.is_of_an_office(&range) => {
-            Tier::Weak
-        }
         (Profile::Commit, Some(distance)) if n > 1 || is_international || distance < 12 => {
             Tier::Likely
         }
@@ -309,6 +306,11 @@ pub(crate) fn phone(text: &Text<'_>, groups: &Groups, profile: Profile) -> Optio
         (Profile::Outbound, None) if is_sure => Tier::Likely,
         (Profile::Outbound, None) => Tier::Weak,
     };
+    // Asked last: most numbers are nobody's already.
+    let is_public = tier > Tier::Weak
+        && profile == Profile::Commit
+        && (text.is_tried_out(start) || text.is_of_an_office(&range));
+    let tier = if is_public { Tier::Weak } else { tier };
     Some(Met::new(Kind::PHONE, range, tier, distance.unwrap_or(usize::MAX)))
 }
 

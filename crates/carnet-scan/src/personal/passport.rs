@@ -8,6 +8,9 @@ use super::{
 /// Passport numbers where a word speaks of one: six to nine letters and digits.
 pub(crate) fn passport(text: &Text<'_>, start: usize, add: &mut impl FnMut(Met)) {
     let bytes = text.bytes;
+    if bytes[start].is_ascii_lowercase() {
+        return;
+    }
     let len =
         bytes[start..].iter().take(12).take_while(|byte| byte.is_ascii_alphanumeric()).count();
     let word = &bytes[start..start + len];
