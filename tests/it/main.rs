@@ -22,6 +22,7 @@ mod hooks;
 mod licence;
 mod mcp;
 mod messages;
+mod model;
 mod personal;
 mod policy;
 mod push;

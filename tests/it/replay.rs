@@ -11,7 +11,7 @@ fn walk() -> Walk {
     walk_with("")
 }
 
-fn walk_with(more: &str) -> Walk {
+pub fn walk_with(more: &str) -> Walk {
     let script = format!(
         "mkdir allowlists
          cat >allowlists/deny.toml <<'END'
@@ -56,13 +56,13 @@ not_match = [["sh", "x"]]"#;
 
 impl Walk {
     /// Runs a script in the lane and returns the run.
-    fn shell(&self, options: &[&str], script: &str) -> String {
+    pub fn shell(&self, options: &[&str], script: &str) -> String {
         let args = [&["run", "--lane", "tests"], options, &["--", "sh", "-c", script]].concat();
         self.carnet(&args).expect_code(0);
         self.newest_run()
     }
 
-    fn replay(&self, run: &str, options: &[&str], code: i32) -> Value {
+    pub fn replay(&self, run: &str, options: &[&str], code: i32) -> Value {
         let ran = self.carnet(&[&["replay", run, "--json"], options].concat()).expect_code(code);
         serde_json::from_str(&ran.stdout).unwrap()
     }

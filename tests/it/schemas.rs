@@ -7,7 +7,7 @@ use crate::support::{Walk, everyone, root};
 
 const MAKEFILE: &str = "printf 'out:\\n\\techo made >out\\n' >Makefile";
 /// Schemas of `policy/schemas/`, each with a member that no instance may lack.
-const ALL: [(&str, &str); 12] = [
+const ALL: [(&str, &str); 13] = [
     ("passport-1", "predicate"),
     ("ledger-1", "previous"),
     ("checkpoint-1", "chains"),
@@ -20,6 +20,7 @@ const ALL: [(&str, &str); 12] = [
     ("journal-1", "passport"),
     ("signatures-1", "signatures"),
     ("slsa-provenance-1", "subject"),
+    ("model-exchange-1", "reply"),
 ];
 
 fn accepts(name: &str, instance: &Value) -> Result<(), String> {
@@ -30,7 +31,7 @@ fn accepts(name: &str, instance: &Value) -> Result<(), String> {
 }
 
 /// The instance fits; without its member, with a null for it, or as something else it does not.
-fn fits(name: &str, instance: &Value) {
+pub fn fits(name: &str, instance: &Value) {
     accepts(name, instance).unwrap_or_else(|error| panic!("{name}: {error}\n{instance:#}"));
     let member = ALL.iter().find(|(known, _)| *known == name).unwrap().1;
     let mut lacking = instance.clone();

@@ -26,6 +26,7 @@ mod output_class;
 mod quota;
 mod run_id;
 
+mod model_record;
 pub mod passport;
 
 mod exit;
@@ -39,6 +40,10 @@ pub use lane::{LaneName, LaneNameError};
 pub use license::{LicenseExpression, LicenseExpressionError, LicenseTerm};
 pub use license_list::{
     current_license, gnu_or_later, license_family, listed_expression, listed_license,
+};
+pub use model_record::{
+    Body, EXCHANGE_FORMAT, ModelExchange, ModelRecord, ModelRecordError, ModelReply, ModelRequest,
+    RECORD_BYTES_MAX, RecordedReplies,
 };
 pub use oid::{GitOid, GitOidParseError, ObjectFormat};
 pub use outcome::{LimitKind, Outcome};

@@ -85,6 +85,9 @@ pub struct Passport {
     pub withheld: Vec<Withheld>,
     /// Standard output and standard error.
     pub logs: Vec<Log>,
+    /// What was asked of a model; absent where there was none to ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelUse>,
     /// When it started and ended.
     pub started_at: Timestamp,
     /// When it ended.
@@ -161,6 +164,9 @@ pub struct Request {
     /// Names of the secrets that the command was handed; their values are nowhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
+    /// The address of the model that the command could ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
 }
 
 /// What a run saw as its workspace.
@@ -308,6 +314,22 @@ pub struct Log {
     /// Secrets that were replaced before storing.
     pub n_redactions: u32,
     /// Whether output beyond the bound was dropped.
+    pub truncated: bool,
+}
+
+/// What a command asked of a model, as it is recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelUse {
+    /// Requests that are recorded with their replies.
+    pub n_exchanges: u32,
+    /// Digest of the record.
+    pub sha256: Digest,
+    /// Length of the record, in bytes.
+    pub size_bytes: u64,
+    /// Places that were replaced in requests before they were sent, and in replies before the command saw them.
+    pub n_redactions: u32,
+    /// Whether exchanges beyond the bound were not recorded: such a run cannot be replayed.
     pub truncated: bool,
 }
 

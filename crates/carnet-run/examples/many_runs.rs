@@ -60,7 +60,14 @@ fn main() {
         passport.finished_at = Timestamp::from_millis(at + 100);
         let logs = logs.to_vec();
         let policy_files = policy_files.clone();
-        let run = FinishedRun { passport, stands_in: None, logs, outputs: vec![], policy_files };
+        let run = FinishedRun {
+            passport,
+            stands_in: None,
+            logs,
+            model: None,
+            outputs: vec![],
+            policy_files,
+        };
         let recorded = record(&repo, &key, run).unwrap();
         assert_eq!(recorded.note_problem, None);
     }

@@ -12,8 +12,8 @@ use std::{
 
 use carnet_access::keys::SigningKey;
 use carnet_core::{
-    Digest, Enforcement, EnforcementLevel, GitOid, LaneName, Outcome, OutputRule, RunId, Timestamp,
-    Usage,
+    Digest, Enforcement, EnforcementLevel, GitOid, LaneName, ModelRecord, Outcome, OutputRule,
+    RunId, Timestamp, Usage,
     passport::{
         Log, Passport, PolicyFile, PolicyRef, Request, RunIdentity, RunKind, Source, Tool, Withheld,
     },
@@ -36,6 +36,7 @@ use crate::{
     held_back::{Given, hold_back},
     journal::{self, OpenRun},
     lanes,
+    model::{self, Model},
     record::{FinishedRun, RecordError, RecordedRun, kind_of, record},
     replay::Classes,
     scratch::{Scratch, ScratchError},
@@ -50,6 +51,7 @@ pub type Listener<'a> = &'a dyn Fn(OutputStream, &[u8]);
 pub const TOOL_LOCK_RULE: &str = "tools-lock";
 
 /// What a run needs of the world around it.
+#[derive(Clone)]
 pub struct RunContext<'a> {
     /// The repository that is run on and recorded in.
     pub repo: &'a Repo,
@@ -77,6 +79,8 @@ pub struct RunContext<'a> {
     pub stdin: Option<&'a File>,
     /// Secrets that it is handed by descriptor; the record has their names.
     pub secrets: &'a [Secret],
+    /// Who answers where the request names a model.
+    pub model: Option<Model>,
     /// Told of output while the command runs, redacted; `None` where no one listens.
     pub on_output: Option<Listener<'a>>,
     /// Called when a run has to wait for one of its lane's places, of which there are so many.
@@ -100,6 +104,8 @@ pub struct RunRequest {
     pub patch: bool,
     /// A directory that a copy of stands in for the commit; only where the confinement is tried.
     pub directory: Option<PathBuf>,
+    /// The address of the model that the command may ask: `http://127.0.0.1:8080/v1`.
+    pub model: Option<String>,
     /// Why it runs. [`RunKind::Sandbox`] tries the lane's confinement and asks not for its allowlist.
     pub kind: RunKind,
     /// Whether success shall count as validation, and lock the run.
@@ -256,8 +262,9 @@ pub fn plan(
     let lane = lanes::load(policy, &request.lane, Some(repo.state_dir()))
         .map_err(|source| RunError::Lane { lane: request.lane.clone(), source })?;
     let recorded = request.repeats.as_ref().and_then(|it| it.variables.clone());
-    let variables =
+    let mut variables =
         recorded.unwrap_or_else(|| environment::variables(variables_at, &named_variables(&lane)));
+    variables.extend(request.model.iter().flat_map(|address| model::variables(address)));
     let outputs = Outputs::compile(&request.outputs)?;
     // A repeat is compared as its record says.
     if request.repeats.is_none() {
@@ -339,6 +346,8 @@ pub struct ExecutedRun {
     pub logs: Vec<(&'static str, Vec<u8>)>,
     /// What the run changed, where that was asked for.
     pub patch: Option<Vec<u8>>,
+    /// What was asked of a model, where there was one.
+    pub model: Option<ModelRecord>,
     /// Findings that were redacted from logs or kept an output back.
     pub n_findings: usize,
     /// Artifacts that the shared store does not have yet: (name, why).
@@ -389,6 +398,7 @@ struct Draft {
     outputs: Vec<Output>,
     withheld: Vec<Withheld>,
     patch: Option<Vec<u8>>,
+    model: Option<ModelRecord>,
     /// Holds the outputs until they are stored.
     _scratch: Option<Scratch>,
 }
@@ -413,7 +423,8 @@ fn refused(
         overlay: None,
     };
     let passport = passport_of_a_crash(ctx, plan, id, tree_sha256, vec![]);
-    Ok(Draft { passport, confined, outputs: vec![], withheld: vec![], patch: None, _scratch: None })
+    let (outputs, withheld) = (vec![], vec![]);
+    Ok(Draft { passport, confined, outputs, withheld, patch: None, model: None, _scratch: None })
 }
 
 fn run_confined(
@@ -458,7 +469,7 @@ fn run_confined(
         .map_err(io("open the lane's caches"))?;
     let stdin = ctx.stdin.map(File::try_clone).transpose();
     let (tool, executable) = held.map(|held| (held.tool, held.executable)).unzip();
-    let spec = SandboxSpec {
+    let mut spec = SandboxSpec {
         tool: tool_path,
         executable,
         argv: request.argv.clone(),
@@ -470,6 +481,7 @@ fn run_confined(
         stdin: stdin.map_err(io("duplicate standard input"))?,
         secrets: ctx.secrets.to_vec(),
         network: Network::new(plan.lane.network().to_vec()),
+        door: None,
         caches: opened.iter().map(OpenCache::mount).collect(),
         leftovers: scratch.leftovers(),
     };
@@ -478,7 +490,19 @@ fn run_confined(
     // No passport, no run: what a crash would leave is on the disk before the command starts.
     let open = journal::open(ctx.repo, &passport, &plan.policy_files)
         .map_err(io("write the run into the journal"))?;
-    let (mut confined, left) = match confine::run(ctx, spec, &required, &wanted, copy, workspace) {
+    let confine = |spec| confine::run(ctx, spec, &required, &wanted, copy, workspace);
+    let (ended, asked) = match ctx.model.clone().filter(|_| request.model.is_some()) {
+        None => (confine(spec), None),
+        Some(model) => {
+            let redactor = handed::redactor(ctx.guard, ctx.secrets);
+            let (ended, asked) = model::attended(model, redactor, |door| {
+                spec.door = Some(door);
+                confine(spec)
+            });
+            (ended, Some(asked))
+        }
+    };
+    let (mut confined, left) = match ended {
         Ok(ended) => ended,
         Err(not_started) => {
             open.close(ctx.repo);
@@ -505,7 +529,8 @@ fn run_confined(
     hold_back(&given, &plan.lane, &mut collected)?;
     let patch = confine::add_patch(ctx, plan, &confined, scratch.path(), &mut collected)?;
     let Collected { outputs, withheld } = collected;
-    Ok((Draft { passport, confined, outputs, withheld, patch, _scratch: Some(scratch) }, open))
+    let _scratch = Some(scratch);
+    Ok((Draft { passport, confined, outputs, withheld, patch, model: asked, _scratch }, open))
 }
 
 /// Says why nothing of what this run left in caches is kept for others: one that could have been given something to plant there.
@@ -515,6 +540,7 @@ fn why_not_kept(ctx: &RunContext<'_>, plan: &RunPlan, outcome: &Outcome) -> Opti
         RunKind::Sandbox => "it was a try of the confinement",
         RunKind::Replay => "it was a replay",
         _ if plan.dirty => "uncommitted changes ran",
+        _ if request.model.is_some() => "the run could ask a model",
         _ if !ctx.secrets.is_empty() => "the run was handed secrets",
         _ if !outcome.is_success() => "the run did not succeed",
         _ if !is_reviewed(ctx.repo, request.commit, &plan.policy_origin) => {
@@ -564,6 +590,7 @@ fn passport_of_a_crash(
             patch: request.patch,
             directory: request.directory.as_ref().map(|it| it.display().to_string()),
             secrets: ctx.secrets.iter().map(|secret| secret.name().to_owned()).collect(),
+            model: request.model.clone(),
         },
         source: Source {
             commit: request.commit,
@@ -587,6 +614,7 @@ fn passport_of_a_crash(
         artifacts: vec![],
         withheld: vec![],
         logs: vec![],
+        model: None,
         started_at,
         finished_at: started_at,
         outcome: Outcome::Crashed,
@@ -612,6 +640,7 @@ fn finish(
         passport: passport.clone(),
         stands_in: plan.request.repeats.as_ref().map(|it| it.run_commit),
         logs: logs.clone(),
+        model: draft.model.clone(),
         outputs,
         policy_files: plan.policy_files.clone(),
     };
@@ -620,7 +649,8 @@ fn finish(
             open.into_iter().for_each(|open| open.close(ctx.repo));
             let not_shared = keeper.finish();
             let n_findings = n_redacted + n_kept_back;
-            Ok(ExecutedRun { recorded, logs, patch: draft.patch, n_findings, not_shared })
+            let Draft { patch, model, .. } = draft;
+            Ok(ExecutedRun { recorded, logs, patch, model, n_findings, not_shared })
         }
         Err(source) => {
             if let Some(open) = open {
@@ -695,6 +725,7 @@ fn passport_of_the_end(
         artifacts: outputs.iter().map(|output| output.artifact.clone()).collect(),
         withheld: draft.withheld.clone(),
         logs: logs.iter().map(|(log, _)| log.clone()).collect(),
+        model: draft.model.as_ref().map(model::model_use),
         // The clock may have gone backwards meanwhile.
         finished_at: finished_at.max(draft.passport.started_at),
         outcome: confined.outcome.clone(),

@@ -102,6 +102,7 @@ impl OpenRun {
     pub fn note_unrecorded(&self, passport: &Passport, why: &str) -> io::Result<()> {
         let mut passport = passport.clone();
         passport.logs.clear();
+        passport.model = None;
         passport.withheld.extend(passport.artifacts.drain(..).map(|artifact| Withheld {
             name: artifact.name,
             reason: "could not be recorded".to_owned(),
@@ -232,6 +233,7 @@ fn close_one(
         passport,
         stands_in: None,
         logs: vec![],
+        model: None,
         outputs: vec![],
         policy_files: entry.policy_files,
     };

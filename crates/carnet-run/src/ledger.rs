@@ -1,7 +1,7 @@
 //! Reading the ledger: which chains there are, own and fetched, one event, one run's files. The [`index`](crate::index) lists runs.
 
 use carnet_core::{
-    GitOid, RepoPath, RunId,
+    GitOid, ModelRecordError, RepoPath, RunId,
     passport::{PassportError, Statement},
 };
 use carnet_git::{ObjectError, RefError, Repo};
@@ -133,6 +133,20 @@ pub enum LoadError {
         #[source]
         source: PassportError,
     },
+    /// What was asked of a model cannot be understood.
+    #[error("read what run commit `{commit}` asked of a model")]
+    Model {
+        /// The run commit.
+        commit: GitOid,
+        /// Why.
+        #[source]
+        source: ModelRecordError,
+    },
+    /// What was asked of a model is not what the passport names.
+    #[error(
+        "what run commit `{0}` asked of a model does not have the digest that its passport names"
+    )]
+    ModelDigest(GitOid),
 }
 
 /// Reads one file of a run commit.

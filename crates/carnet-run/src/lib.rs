@@ -20,6 +20,7 @@ mod handed;
 mod held_back;
 pub mod lanes;
 pub mod live;
+pub mod model;
 pub mod planted;
 pub mod scratch;
 pub mod slots;

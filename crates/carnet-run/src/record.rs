@@ -7,7 +7,7 @@ use std::cell::RefCell;
 
 use carnet_access::{dsse::Signatures, keys::SigningKey};
 use carnet_core::{
-    Digest, GitOid, RepoPath, Timestamp,
+    Digest, GitOid, ModelRecord, RepoPath, Timestamp,
     passport::{PAYLOAD_TYPE, Passport, Statement},
 };
 use carnet_git::{
@@ -19,6 +19,7 @@ use crate::{
     artifact::KeptOutput,
     event::{EventKind, RunEvent},
     manifest::manifest,
+    model,
 };
 
 /// The notes ref that lists runs on commits and trees.
@@ -36,6 +37,8 @@ pub struct FinishedRun {
     pub stands_in: Option<GitOid>,
     /// `stdout` and `stderr` as they are stored: redacted and bounded.
     pub logs: Vec<(&'static str, Vec<u8>)>,
+    /// What was asked of a model, where there was one.
+    pub model: Option<ModelRecord>,
     /// Outputs that were examined and are stored.
     pub outputs: Vec<KeptOutput>,
     /// The policy files that decided, by file name.
@@ -102,6 +105,9 @@ pub fn record(repo: &Repo, key: &SigningKey, run: FinishedRun) -> Result<Recorde
     files.add(path("receipts/run.json"), EntryMode::File, &receipt(passport))?;
     for (name, bytes) in &run.logs {
         files.add(path(&format!("logs/{name}")), EntryMode::File, bytes)?;
+    }
+    if let Some(model) = &run.model {
+        files.add(path(model::RECORD_PATH), EntryMode::File, &model.to_lines())?;
     }
     for output in &run.outputs {
         files.place(output);
@@ -368,6 +374,7 @@ mod tests {
                 passport,
                 stands_in: None,
                 logs: vec![("stdout", vec![]), ("stderr", vec![])],
+                model: None,
                 outputs: vec![],
                 policy_files: vec![],
             };

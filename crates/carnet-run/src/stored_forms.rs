@@ -72,6 +72,7 @@ pub(crate) mod tests {
                 classes: vec![],
                 patch: false,
                 directory: None,
+                model: None,
             },
             source: Source {
                 commit: id,
@@ -121,6 +122,7 @@ pub(crate) mod tests {
             }],
             withheld: vec![],
             logs: vec![],
+            model: None,
             started_at: at,
             finished_at: at,
             outcome: Outcome::Exited { exit_code: 0 },

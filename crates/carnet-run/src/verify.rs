@@ -13,6 +13,7 @@ use crate::{
     artifact,
     ledger::{FILE_BYTES_MAX, LedgerEntry, read_file},
     manifest::manifest,
+    model,
     record::{MANIFEST_PAYLOAD_TYPE, describe_chain},
 };
 
@@ -213,6 +214,9 @@ fn artifacts(repo: &Repo, entry: &LedgerEntry, statement: &Statement) -> Result<
     }
     for artifact in &passport.artifacts {
         check(format!("artifacts/{}", artifact.name), artifact.sha256, artifact.executable)?;
+    }
+    if let Some(model) = &passport.model {
+        check(model::RECORD_PATH.to_owned(), model.sha256, false)?;
     }
     let kept = stored.keys().filter(|path| path.starts_with("artifacts/")).count();
     if kept != passport.artifacts.len() {

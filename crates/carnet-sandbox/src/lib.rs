@@ -16,6 +16,7 @@
 //! - Linux only so far: elsewhere every call is refused with [`SandboxError::Unsupported`].
 #![warn(missing_docs)]
 
+mod door;
 mod error;
 mod floor;
 mod macos;
@@ -35,6 +36,7 @@ mod elsewhere;
 #[cfg(not(target_os = "linux"))]
 use elsewhere as platform;
 
+pub use door::{Door, DoorAnswer, DoorReply, DoorRequest};
 pub use error::SandboxError;
 pub use macos::{MacosProfile, MacosProfileError, macos_profile};
 pub use network::Network;

@@ -14,7 +14,7 @@ use std::{
 use carnet_core::{Enforcement, Outcome, Quota, Required, Usage};
 use zeroize::Zeroizing;
 
-use crate::{Executable, Network};
+use crate::{Door, Executable, Network};
 
 /// Where the workspace is seen inside, and where the command starts.
 pub const WORKSPACE: &str = "/workspace";
@@ -87,6 +87,8 @@ pub struct SandboxSpec {
     pub secrets: Vec<Secret>,
     /// The hosts that it may reach.
     pub network: Network,
+    /// A server on its own loopback, answered here.
+    pub door: Option<Door>,
     /// Directories that the command finds again, each under a throw-away layer of this run.
     pub caches: Vec<CacheMount>,
     /// Files and empty directories of the caller's that are to go, in this order, should this process be killed.
@@ -462,6 +464,7 @@ mod tests {
             stdin: None,
             secrets: vec![],
             network: Network::default(),
+            door: None,
             caches: vec![],
             leftovers: vec![],
         };

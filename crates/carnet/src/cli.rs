@@ -92,7 +92,7 @@ pub enum Command {
     Hook(HookArgs),
     /// Run a command in a lane: allow-listed, confined, recorded.
     #[command(
-        after_help = "Examples:\n  carnet run -- make test\n  carnet run --lane code-impl --output 'dist/*' -- make dist\n  carnet run --patch fmt.patch -- cargo fmt && git apply fmt.patch\n  carnet run --dirty -- make test      with uncommitted changes\n  carnet run --validate -- make test   success locks the run\n  carnet run --secret TOKEN=file:token -- make publish   read with `cat <&$CARNET_SECRET_FD_TOKEN`\n\nThe command sees a checkout of the commit in /workspace, no network, and an empty environment.\nIts exit code is recorded; carnet exits with 0 or 10."
+        after_help = "Examples:\n  carnet run -- make test\n  carnet run --lane code-impl --output 'dist/*' -- make dist\n  carnet run --patch fmt.patch -- cargo fmt && git apply fmt.patch\n  carnet run --dirty -- make test      with uncommitted changes\n  carnet run --validate -- make test   success locks the run\n  carnet run --secret TOKEN=file:token -- make publish   read with `cat <&$CARNET_SECRET_FD_TOKEN`\n  carnet run --model http://127.0.0.1:8080/v1 -- python3 ask.py   a replay answers from the record\n\nThe command sees a checkout of the commit in /workspace, no network, and an empty environment.\nIts exit code is recorded; carnet exits with 0 or 10."
     )]
     Run(RunArgs),
     /// Look whether the policy is sound, and what it says to a command.
@@ -397,6 +397,10 @@ pub struct RunArgs {
     /// the number of a descriptor of its own in `CARNET_SECRET_FD_<NAME>`. The record has the name alone. May be repeated.
     #[arg(long = "secret", value_name = "NAME=file:PATH|fd:N")]
     pub secrets: Vec<String>,
+    /// Let the command ask a model on this machine, such as carnet's broker, which it finds at `OPENAI_BASE_URL`. What it asks and what is
+    /// answered goes through the guard and is recorded; a replay answers from the record.
+    #[arg(long, value_name = "ADDRESS")]
+    pub model: Option<String>,
     /// The commit to run on.
     #[arg(long, value_name = "REV", default_value = "HEAD")]
     pub commit: String,

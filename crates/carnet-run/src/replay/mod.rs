@@ -34,6 +34,7 @@ use crate::{
     checkouts::CheckoutsError,
     event::describe,
     execute::{ExecutedRun, RunContext, RunError, execute},
+    model::{self, Model},
     record::describe_chain,
     slots::{Slot, take_any},
 };
@@ -151,7 +152,8 @@ pub fn replay(
         return Err(ReplayError::Secrets { run: plan.run, names, given });
     }
     let _once = once_at_a_time(ctx, plan, on_wait)?;
-    let executed = execute(ctx, &plan.run_plan)?;
+    let answered = plan.model.clone().map(Model::Recorded);
+    let executed = execute(&RunContext { model: answered, ..ctx.clone() }, &plan.run_plan)?;
     let now = &executed.recorded.statement.predicate;
     let stores = artifact::stores(ctx.repo).map_err(Box::new)?;
     let opener = |commit| {
@@ -162,6 +164,9 @@ pub fn replay(
     let recorded = Side { files: files_of(&plan.passport, plan.with_artifacts), open: &then };
     let replayed = Side { files: files_of(now, plan.with_artifacts), open: &later };
     let mut comparison = compare(&recorded, &replayed, &plan.classes);
+    let asked = plan.model.as_ref().zip(executed.model.as_ref());
+    let unlike = asked.map(|(then, now)| model::differences(then, now)).unwrap_or_default();
+    comparison.differences.splice(0..0, unlike);
     if now.outcome != plan.passport.outcome {
         let how = How::Other {
             recorded: describe(&plan.passport.outcome),

@@ -2,7 +2,7 @@
 
 use carnet_access::keys::PublicKey;
 use carnet_core::{
-    Digest, GitOid, RunId,
+    Digest, GitOid, ModelRecord, RunId,
     passport::{Passport, RunKind, Statement},
 };
 use carnet_git::Repo;
@@ -18,6 +18,7 @@ use crate::{
     event::describe,
     execute::{Repeat, RunError, RunPlan, RunRequest, plan},
     ledger::{LedgerEntry, LoadError, read_file},
+    model,
 };
 
 /// What a person may ask for besides the run itself.
@@ -48,6 +49,8 @@ pub struct ReplayPlan {
     pub run_plan: RunPlan,
     pub(super) classes: Classes,
     pub(super) with_artifacts: bool,
+    /// What answers for the model, where the run could ask one.
+    pub(super) model: Option<ModelRecord>,
 }
 
 impl ReplayPlan {
@@ -179,6 +182,12 @@ pub fn plan_replay(
         return Err(ReplayError::NoSource { run, missing: passport.source.tree });
     }
     let classes = Classes::compile(&passport.request.classes).map_err(RunError::from)?;
+    let model = model::read_record(repo, run_commit, &passport)
+        .map_err(|source| ReplayError::Incomplete { run, source: Box::new(source) })?;
+    if passport.model.as_ref().is_some_and(|model| model.truncated) {
+        let why = "asked a model for more than is recorded".to_owned();
+        return Err(ReplayError::NothingRan { run, why });
+    }
     let policy = match &options.policy {
         Some(policy) => policy.clone(),
         None => recorded_policy(repo, run_commit, &passport)
@@ -198,6 +207,7 @@ pub fn plan_replay(
         classes: passport.request.classes.clone(),
         patch: passport.request.patch,
         directory: None,
+        model: passport.request.model.clone(),
         commit: options.commit.unwrap_or(source.commit),
         kind: RunKind::Replay,
         repeats: Some(repeat),
@@ -214,7 +224,16 @@ pub fn plan_replay(
     }
     let tool_drift = if options.skip_env { vec![] } else { drift(&passport, &run_plan.tool_locks) };
     let with_artifacts = !options.skip_artifacts;
-    Ok(ReplayPlan { run, run_commit, passport, tool_drift, run_plan, classes, with_artifacts })
+    Ok(ReplayPlan {
+        run,
+        run_commit,
+        passport,
+        tool_drift,
+        run_plan,
+        classes,
+        with_artifacts,
+        model,
+    })
 }
 
 /// Reads the passport that the signed ledger event names.

@@ -96,6 +96,7 @@ fn run(
         stdin: None,
         secrets: vec![],
         network: Network::default(),
+        door: None,
         caches: vec![],
         leftovers: vec![],
     };

@@ -68,18 +68,26 @@ fn stage() -> io::Result<()> {
         .and_then(|facts| Ok((facts, prepare(&assignment)?)))
         .and_then(|(facts, confinement)| {
             let handed = Handed::sort(descriptors, &assignment)?;
-            Ok((facts, confinement, handed, proxy_listener(assignment.has_proxy)?))
+            Ok((
+                facts,
+                confinement,
+                handed,
+                proxy_listener(&assignment)?,
+                door_listener(&assignment)?,
+            ))
         });
-    let (mut facts, confinement, handed, proxy) = match verified {
+    let (mut facts, confinement, handed, proxy, door) = match verified {
         Ok(verified) => verified,
         Err((layer, found)) => {
             return wire::send(&control, &Report::Refused { layer: layer.to_owned(), found });
         }
     };
     facts.proxy_port = proxy.as_ref().map(|(_, port)| *port);
-    let listener: Vec<_> = proxy.iter().map(|(listener, _)| listener.as_fd()).collect();
-    rights::send(&control, &wire::line(&Report::Ready(facts))?, &listener)?;
-    // The supervisor has the listener now; ours is closed here.
+    let listeners = proxy.iter().map(|(listener, _)| listener).chain(&door);
+    let listeners: Vec<_> = listeners.map(TcpListener::as_fd).collect();
+    rights::send(&control, &wire::line(&Report::Ready(facts))?, &listeners)?;
+    // The supervisor has the listeners now; ours are closed here.
+    drop(door);
     let proxy_port = proxy.map(|(_listener, port)| port);
     assignment.env.extend(proxy_port.into_iter().flat_map(proxy_variables));
     let Go = wire::receive(&mut from_supervisor)?;
@@ -95,13 +103,23 @@ fn stage() -> io::Result<()> {
 }
 
 /// Listens on the run's own loopback, where that is asked for; the supervisor will take the connections.
-fn proxy_listener(is_wanted: bool) -> Result<Option<(TcpListener, u16)>, Refusal> {
+fn proxy_listener(assignment: &Assignment) -> Result<Option<(TcpListener, u16)>, Refusal> {
     let bind = || {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let port = listener.local_addr()?.port();
         io::Result::Ok((listener, port))
     };
-    is_wanted.then(bind).transpose().map_err(|error| ("network", format!("listen: {error}")))
+    assignment.has_proxy.then(bind).transpose().map_err(not_listening)
+}
+
+/// The same for the door, at its own port.
+fn door_listener(assignment: &Assignment) -> Result<Option<TcpListener>, Refusal> {
+    let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    assignment.door_port.map(bind).transpose().map_err(not_listening)
+}
+
+fn not_listening(error: io::Error) -> Refusal {
+    ("network", format!("listen: {error}"))
 }
 
 /// The variables by which programs find a proxy. What the run itself listens on is not sent there.

@@ -14,7 +14,7 @@ pub(super) fn receipt(
     limits: Vec<Enforcement>,
 ) -> Vec<Enforcement> {
     use EnforcementLevel::{Full, None, Partial};
-    let Seen { facts, outside, has_started, traffic } = seen;
+    let Seen { facts, outside, has_started, traffic, at_door } = seen;
     let mut layers = Layers(Vec::new());
     let digest = &bwrap.digest;
     layers.add(
@@ -50,6 +50,10 @@ pub(super) fn receipt(
     if let Some(traffic) = traffic {
         network.push_str("; ");
         network.push_str(&traffic.describe(&spec.network));
+    }
+    if let (Some(at_door), Some(door)) = (at_door, &spec.door) {
+        network.push_str("; ");
+        network.push_str(&at_door.describe_door(door));
     }
     layers.add("network", Full, network);
     layers.add("ipc-namespace", Full, "unshared".to_owned());

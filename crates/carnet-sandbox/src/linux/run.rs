@@ -35,8 +35,8 @@ use super::{
     wire::{self, Assignment, FIRST_SECRET, Facts, Go, Report, Start},
 };
 use crate::{
-    Attendance, BASE_ENVIRONMENT, Confined, Executable, Network, OverlayAfter, Probe, SandboxError,
-    SandboxSpec, ServiceAccount, Workspace, floor,
+    Attendance, BASE_ENVIRONMENT, Confined, Door, Executable, Network, OverlayAfter, Probe,
+    SandboxError, SandboxSpec, ServiceAccount, Workspace, floor,
     proxy::{Proxy, Traffic},
 };
 
@@ -74,6 +74,8 @@ pub(super) struct Seen {
     pub has_started: bool,
     /// What went through the proxy, where there was one.
     pub traffic: Option<Traffic>,
+    /// What was asked at the door, where there was one.
+    pub at_door: Option<Traffic>,
 }
 
 /// Runs one command under confinement as [`run_attended`] does: nothing is required of the kernel, and output is told
@@ -122,6 +124,7 @@ pub fn run_attended(
         .map_err(|source| SandboxError::Io { doing: "take charge of the limits", source })?;
     // What was to hold a limit may have been found not to, only now.
     floor::check(required, &probe, &holding(limits.as_ref()))?;
+    let door = supervisor.start_door(spec.door.as_ref())?;
     let proxy = supervisor.start_proxy(&spec.network)?;
     let begin = Instant::now();
     supervisor.go()?;
@@ -130,6 +133,7 @@ pub fn run_attended(
     let end = supervisor.supervise(deadline, limits.as_mut());
     let wall_ms = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
     let traffic = proxy.map(Proxy::finish);
+    let at_door = door.map(Proxy::finish);
     let has_started = end.has_started;
     let outcome = outcome_of(spec, end)?;
     let reaped = supervisor.launched.reap();
@@ -146,7 +150,7 @@ pub fn run_attended(
         processes_peak: tree.processes_peak,
         throttled_ms: tree.throttled_ms,
     };
-    let seen = Seen { facts, outside, has_started, traffic };
+    let seen = Seen { facts, outside, has_started, traffic, at_door };
     let enforcement = receipt::receipt(spec, &probe, &bwrap, &seen, holding(limits.as_ref()));
     let (stdout, stderr) = supervisor.streams.finish();
     Ok(Confined { outcome, usage, enforcement, stdout, stderr, overlay })
@@ -253,6 +257,7 @@ impl<'a> Supervisor<'a> {
             has_seccomp: probe.seccomp,
             n_secrets: spec.secrets.len(),
             has_proxy: !spec.network.is_empty(),
+            door_port: spec.door.as_ref().map(|door| door.port),
         };
         let stream = &self.control.stream;
         let sent = stream
@@ -366,12 +371,24 @@ impl<'a> Supervisor<'a> {
         if network.is_empty() {
             return Ok(None);
         }
-        let listener = self.control.descriptors.pop().ok_or_else(|| SandboxError::Unverified {
-            layer: "network".to_owned(),
-            found: "no listener came for the proxy".to_owned(),
-        })?;
+        let listener = self.take_listener("no listener came for the proxy")?;
         let started = Proxy::start(listener, network.clone());
         started.map(Some).map_err(|source| SandboxError::Io { doing: "start the proxy", source })
+    }
+
+    /// Takes the other listener, where there is a door; it came last.
+    fn start_door(&mut self, door: Option<&Door>) -> Result<Option<Proxy>, SandboxError> {
+        let Some(door) = door else { return Ok(None) };
+        let listener = self.take_listener("no listener came for the door")?;
+        let started = Proxy::start_door(listener, door);
+        started.map(Some).map_err(|source| SandboxError::Io { doing: "open the door", source })
+    }
+
+    fn take_listener(&mut self, else_found: &str) -> Result<OwnedFd, SandboxError> {
+        self.control.descriptors.pop().ok_or_else(|| SandboxError::Unverified {
+            layer: "network".to_owned(),
+            found: else_found.to_owned(),
+        })
     }
 
     /// Lets the command start. Nothing of it runs before.

@@ -32,6 +32,8 @@ pub(super) struct Assignment {
     pub n_secrets: usize,
     /// Whether the first process makes a listener for the proxy; its descriptor comes with [`Report::Ready`].
     pub has_proxy: bool,
+    /// The port at which it makes a listener for the door, which comes after that of the proxy.
+    pub door_port: Option<u16>,
 }
 
 /// How the tool is executed.

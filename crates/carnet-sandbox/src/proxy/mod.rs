@@ -4,9 +4,12 @@
 //! supervisor, which takes each connection, decides, and dials from the host. Decisions are functions of bytes
 //! ([`request`], [`hello`], [`address`]); only [`serve`] touches the network.
 //!
+//! A [`Door`](crate::Door) is served the same way, by [`direct`]: no host is dialled, the caller answers.
+//!
 //! What it cannot see is what lies within TLS: whoever serves a host that is named can pass bytes on.
 
 mod address;
+mod direct;
 mod hello;
 mod request;
 mod serve;

@@ -39,6 +39,36 @@ pub(crate) enum RequestError {
     Length,
 }
 
+/// A request to a server that stands here, and not elsewhere.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Direct {
+    /// Its method.
+    pub method: String,
+    /// Its path, with the query.
+    pub path: String,
+    /// Its header lines, by lower-case name.
+    pub headers: Vec<(String, String)>,
+    /// Bytes of the body that follow.
+    pub body_bytes: u64,
+}
+
+/// Reads a whole head, its last empty line included, of a request that names no host but in its Host line.
+pub(crate) fn parse_direct(head: &[u8]) -> Result<Direct, RequestError> {
+    let (method, target, headers) = parse_lines(head)?;
+    if !target.starts_with('/') || target.contains('#') {
+        return Err(RequestError::Malformed("its target is no path"));
+    }
+    let body_bytes = body_bytes(&headers)?;
+    let headers =
+        headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), (*value).to_owned()));
+    Ok(Direct {
+        method: method.to_owned(),
+        path: target.to_owned(),
+        headers: headers.collect(),
+        body_bytes,
+    })
+}
+
 /// Returns the length of the head in `bytes`, its last empty line included; `None` while that has not come.
 pub(crate) fn head_len(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
@@ -46,6 +76,19 @@ pub(crate) fn head_len(bytes: &[u8]) -> Option<usize> {
 
 /// Reads a whole head, its last empty line included.
 pub(crate) fn parse(head: &[u8]) -> Result<Request, RequestError> {
+    let (method, target, headers) = parse_lines(head)?;
+    if method == "CONNECT" {
+        let to: HostPort = target.parse()?;
+        host_agrees(&headers, &to, 443)?;
+        return Ok(Request::Connect(to));
+    }
+    plain(method, target, &headers)
+}
+
+/// Method, target and header lines.
+type Lines<'a> = (&'a str, &'a str, Vec<(&'a str, &'a str)>);
+
+fn parse_lines(head: &[u8]) -> Result<Lines<'_>, RequestError> {
     use RequestError::Malformed;
     let text = std::str::from_utf8(head).map_err(|_| Malformed("it is not UTF-8"))?;
     let text = text.strip_suffix("\r\n\r\n").ok_or(Malformed("it has no end"))?;
@@ -65,12 +108,21 @@ pub(crate) fn parse(head: &[u8]) -> Result<Request, RequestError> {
     if target.is_empty() || !target.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Malformed("its target"));
     }
-    if method == "CONNECT" {
-        let to: HostPort = target.parse()?;
-        host_agrees(&headers, &to, 443)?;
-        return Ok(Request::Connect(to));
+    Ok((method, target, headers))
+}
+
+fn body_bytes(headers: &[(&str, &str)]) -> Result<u64, RequestError> {
+    if headers.iter().any(|(name, _)| is(name, "transfer-encoding")) {
+        return Err(RequestError::Length);
     }
-    plain(method, target, &headers)
+    let mut lengths = headers.iter().filter(|(name, _)| is(name, "content-length"));
+    match (lengths.next(), lengths.next()) {
+        (None, _) => Ok(0),
+        (Some((_, digits)), None) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            digits.parse().map_err(|_| RequestError::Length)
+        }
+        _ => Err(RequestError::Length),
+    }
 }
 
 fn plain(method: &str, target: &str, headers: &[(&str, &str)]) -> Result<Request, RequestError> {
@@ -84,17 +136,7 @@ fn plain(method: &str, target: &str, headers: &[(&str, &str)]) -> Result<Request
     }
     let to = HostPort::parse(authority, Some(80))?;
     host_agrees(headers, &to, 80)?;
-    if headers.iter().any(|(name, _)| is(name, "transfer-encoding")) {
-        return Err(RequestError::Length);
-    }
-    let mut lengths = headers.iter().filter(|(name, _)| is(name, "content-length"));
-    let body_bytes = match (lengths.next(), lengths.next()) {
-        (None, _) => 0,
-        (Some((_, digits)), None) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            digits.parse().map_err(|_| RequestError::Length)?
-        }
-        _ => return Err(RequestError::Length),
-    };
+    let body_bytes = body_bytes(headers)?;
     let slash = if path.starts_with('/') { "" } else { "/" };
     let host = if to.port == 80 { to.host.to_string() } else { to.to_string() };
     let mut head = format!("{method} {slash}{path} HTTP/1.1\r\nHost: {host}\r\n");

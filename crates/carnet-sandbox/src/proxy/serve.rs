@@ -17,10 +17,11 @@ use std::{
 use carnet_core::{Host, HostPort};
 
 use super::{
+    direct,
     hello::{self, HELLO_BYTES_MAX, Hello},
     request::{self, HEAD_BYTES_MAX, Request},
 };
-use crate::Network;
+use crate::{Door, DoorAnswer, Network};
 
 /// Connections at once; more are told to come back.
 const CONNECTIONS_MAX: usize = 64;
@@ -48,6 +49,8 @@ pub(crate) struct Traffic {
     pub refusals: Vec<String>,
     /// All refusals.
     pub n_refused: u64,
+    /// Requests that a door answered.
+    pub n_answered: u64,
 }
 
 impl Traffic {
@@ -60,6 +63,19 @@ impl Traffic {
                 "; {host}: {n_connections} connections, {sent} bytes sent, {received} received"
             ));
         }
+        text + &self.describe_refusals()
+    }
+
+    /// Returns the same for a door.
+    pub fn describe_door(&self, door: &Door) -> String {
+        let n_answered = self.n_answered;
+        let text =
+            format!("the supervisor answers at 127.0.0.1:{}: {n_answered} requests", door.port);
+        text + &self.describe_refusals()
+    }
+
+    fn describe_refusals(&self) -> String {
+        let mut text = String::new();
         if self.n_refused > 0 {
             let told = self.refusals.join(", ");
             text.push_str(&format!("; refused {}: {told}", self.n_refused));
@@ -77,6 +93,8 @@ pub(crate) struct Proxy {
 
 struct Shared {
     network: Network,
+    /// What answers, where this is a door and no proxy.
+    door: Option<DoorAnswer>,
     state: Mutex<State>,
 }
 
@@ -91,13 +109,22 @@ struct State {
 }
 
 /// Why a connection was not made: an HTTP status, and what the receipt says.
-struct Refused(&'static str, String);
+pub(super) struct Refused(pub(super) &'static str, pub(super) String);
 
 impl Proxy {
     /// Begins to serve connections of `listener`, which the run's first process has bound.
     pub fn start(listener: OwnedFd, network: Network) -> io::Result<Proxy> {
+        Proxy::serve(listener, network, None)
+    }
+
+    /// Begins to answer at a door.
+    pub fn start_door(listener: OwnedFd, door: &Door) -> io::Result<Proxy> {
+        Proxy::serve(listener, Network::default(), Some(Arc::clone(&door.answer)))
+    }
+
+    fn serve(listener: OwnedFd, network: Network, door: Option<DoorAnswer>) -> io::Result<Proxy> {
         let listener = TcpListener::from(listener);
-        let shared = Arc::new(Shared { network, state: Mutex::default() });
+        let shared = Arc::new(Shared { network, door, state: Mutex::default() });
         let (taken, state) = (listener.try_clone()?, Arc::clone(&shared));
         let accepting = thread::Builder::new()
             .name("proxy".to_owned())
@@ -193,6 +220,11 @@ fn serve(shared: &Shared, id: u64, mut client: TcpStream) {
 }
 
 fn try_serve(shared: &Shared, id: u64, client: &mut TcpStream) -> Result<(), Refused> {
+    if let Some(door) = &shared.door {
+        let has_asked = direct::serve(client, door)?;
+        shared.state().traffic.n_answered += u64::from(has_asked);
+        return Ok(());
+    }
     let bad = |why: String| Refused("400 Bad Request", why);
     let mut buffer = Vec::new();
     let whole =
@@ -302,7 +334,7 @@ fn allowed_addresses(
 }
 
 /// Reads until `is_enough`; false at the end of the stream, of the time or of the room.
-fn read_until(
+pub(super) fn read_until(
     from: &mut TcpStream,
     buffer: &mut Vec<u8>,
     bytes_max: usize,

@@ -67,6 +67,7 @@ impl Bench {
             stdin: None,
             secrets: vec![],
             network: Network::default(),
+            door: None,
             caches: vec![],
             leftovers: vec![],
         }

@@ -22,6 +22,7 @@ mod known_values;
 pub mod licence;
 mod log;
 mod mcp;
+mod model_address;
 mod passport;
 pub mod policy;
 pub mod presented;

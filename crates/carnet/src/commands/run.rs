@@ -33,7 +33,7 @@ use carnet_run::{
 };
 use carnet_sandbox::{OutputStream, SandboxError, ServiceAccount};
 
-use super::{report::count, secret_source::read_secrets};
+use super::{model_address::model_at, report::count, secret_source::read_secrets};
 use crate::{
     cli::RunArgs,
     error::{CommandError, CommandResult},
@@ -57,6 +57,7 @@ pub fn run(ui: &Ui, args: RunArgs) -> CommandResult {
     }
     // Later a number could be one of our own descriptors.
     let secrets = read_secrets(&args.secrets)?;
+    let model = args.model.as_deref().map(model_at).transpose()?;
     let workspace = Workspace::with_work_tree()?;
     let repo = &workspace.repo;
     let lane =
@@ -71,6 +72,7 @@ pub fn run(ui: &Ui, args: RunArgs) -> CommandResult {
         classes: args.classes,
         patch: args.patch.is_some(),
         directory: None,
+        model: args.model,
         commit,
         kind: RunKind::Baseline,
         repeats: None,
@@ -97,6 +99,7 @@ pub fn run(ui: &Ui, args: RunArgs) -> CommandResult {
     let tell = |stream: OutputStream, bytes: &[u8]| ui.tell(stream == OutputStream::Stdout, bytes);
     let mut context = world.context(repo, &key, &guard);
     context.secrets = &secrets;
+    context.model = model;
     if !args.json {
         context.on_output = Some(&tell);
     }
@@ -317,6 +320,7 @@ impl World {
             account: super::presented::account(),
             stdin: None,
             secrets: &[],
+            model: None,
             on_output: None,
             on_wait: &say_that_it_waits,
         }
@@ -379,6 +383,14 @@ pub fn summary(executed: &ExecutedRun) -> String {
     }
     for withheld in &passport.withheld {
         text += &format!("carnet: withheld {}: {}\n", withheld.name, withheld.reason);
+    }
+    if let Some(model) = &passport.model {
+        text +=
+            &format!("carnet: asked a model: {}", count(model.n_exchanges as usize, "exchange"));
+        text += match model.truncated {
+            true => " recorded, and more that did not fit: this run cannot be replayed\n",
+            false => " recorded; a replay answers from the record\n",
+        };
     }
     if executed.n_findings > 0 {
         text += &format!(

@@ -87,6 +87,7 @@ pub fn sandbox(ui: &Ui, args: SandboxArgs) -> CommandResult {
         outputs: args.outputs,
         patch: false,
         directory,
+        model: None,
         commit,
         kind: RunKind::Sandbox,
         repeats: None,
