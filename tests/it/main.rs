@@ -38,6 +38,7 @@ mod scan;
 mod scan_forms;
 mod scan_history;
 mod schemas;
+mod secret;
 mod signed_runs;
 mod support;
 mod sync;

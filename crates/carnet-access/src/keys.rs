@@ -4,10 +4,7 @@
 //! can read is refused, with the command that mends it.
 
 use std::{
-    fmt,
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    fmt, io,
     path::{Path, PathBuf},
 };
 
@@ -20,6 +17,11 @@ use ed25519_dalek::{
         spki::der::pem::LineEnding,
     },
 };
+
+use crate::private_file::{self, PrivateFileError};
+
+/// Largest key file that is read, in bytes.
+const KEY_BYTES_MAX: u64 = 64 * 1024;
 
 /// A private Ed25519 key. Wiped from memory when dropped; never printed.
 pub struct SigningKey(ed25519_dalek::SigningKey);
@@ -59,6 +61,20 @@ pub enum KeyError {
     },
 }
 
+impl From<PrivateFileError> for KeyError {
+    fn from(error: PrivateFileError) -> KeyError {
+        match error {
+            PrivateFileError::Missing(path) => KeyError::Missing(path),
+            PrivateFileError::Permissions { path, mode } => KeyError::Permissions { path, mode },
+            PrivateFileError::TooLarge { path, .. } => KeyError::Malformed(path),
+            PrivateFileError::Exists(path) => {
+                KeyError::Io { path, source: io::ErrorKind::AlreadyExists.into() }
+            }
+            PrivateFileError::Io { path, source } => KeyError::Io { path, source },
+        }
+    }
+}
+
 /// Text that is no public key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a public key is `ed25519:` and 32 bytes in base64, not `{0}`")]
@@ -76,20 +92,10 @@ impl SigningKey {
     ///
     /// [`KeyError`]; a file that others can read is refused before its content is looked at.
     pub fn load(path: &Path) -> Result<SigningKey, KeyError> {
-        let io = |source| KeyError::Io { path: path.to_owned(), source };
-        let mut file = File::open(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => KeyError::Missing(path.to_owned()),
-            _ => io(error),
-        })?;
-        let mode = file.metadata().map_err(io)?.mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(KeyError::Permissions { path: path.to_owned(), mode });
-        }
-        let mut pem = String::new();
-        file.read_to_string(&mut pem).map_err(io)?;
-        ed25519_dalek::SigningKey::from_pkcs8_pem(&pem)
-            .map(SigningKey)
-            .map_err(|_| KeyError::Malformed(path.to_owned()))
+        let pem = private_file::read(path, KEY_BYTES_MAX)?;
+        let malformed = || KeyError::Malformed(path.to_owned());
+        let pem = std::str::from_utf8(&pem).map_err(|_| malformed())?;
+        ed25519_dalek::SigningKey::from_pkcs8_pem(pem).map(SigningKey).map_err(|_| malformed())
     }
 
     /// Reads the key at `path`, or makes one there; of two processes that make one, both get the same.
@@ -104,28 +110,18 @@ impl SigningKey {
         }
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(KeyError::Random)?;
-        SigningKey::from_seed(seed)
-            .store(path)
-            .map_err(|source| KeyError::Io { path: path.to_owned(), source })?;
+        SigningKey::from_seed(seed).store(path)?;
         SigningKey::load(path)
     }
 
-    /// Writes the key beside `path` and links it there, unless a key is there already.
-    fn store(&self, path: &Path) -> io::Result<()> {
-        let pem = self.0.to_pkcs8_pem(LineEnding::LF).map_err(io::Error::other)?;
-        let beside = path.with_extension(format!("tmp-{}", std::process::id()));
-        let written = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&beside)
-            .and_then(|mut file| file.write_all(pem.as_bytes()).and_then(|()| file.sync_all()));
-        let linked = written.and_then(|()| match fs::hard_link(&beside, path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            other => other,
-        });
-        let removed = fs::remove_file(&beside);
-        linked.and(removed)
+    /// Writes the key to `path`, unless a key is there already.
+    fn store(&self, path: &Path) -> Result<(), KeyError> {
+        let pem = self.0.to_pkcs8_pem(LineEnding::LF);
+        let pem = pem.expect("because an Ed25519 private key always has this form");
+        match private_file::create(path, pem.as_bytes()) {
+            Err(PrivateFileError::Exists(_)) => Ok(()),
+            other => Ok(other?),
+        }
     }
 
     /// Returns the public half.
@@ -205,7 +201,10 @@ impl fmt::Debug for PublicKey {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{
+        fs,
+        os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    };
 
     use super::*;
 

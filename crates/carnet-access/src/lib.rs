@@ -8,6 +8,7 @@
 
 pub mod dsse;
 pub mod keys;
+pub mod private_file;
 
 pub mod accounts;
 pub mod key_set;
@@ -17,3 +18,5 @@ pub mod token;
 pub mod sealed;
 pub mod single_use;
 pub mod token_key;
+
+pub mod secrets;

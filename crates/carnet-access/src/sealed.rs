@@ -3,15 +3,12 @@
 //! A repository that is copied, backed up or pushed by mistake gives nothing away without the identity; an identity opens nothing
 //! without the files. Both have mode 0600, and a file that others can read is refused before it is looked at.
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use age::{secrecy::ExposeSecret as _, x25519::Identity as AgeIdentity};
 use zeroize::Zeroizing;
+
+use crate::private_file::{self, PrivateFileError};
 
 /// Largest file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -22,17 +19,9 @@ pub struct Identity(AgeIdentity);
 /// Why a secret could not be kept or had.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
-    /// There is no such file.
-    #[error("there is no `{0}`")]
-    Missing(PathBuf),
-    /// Others than the owner can read or write the file.
-    #[error("`{path}` has mode {mode:04o}; it must be readable by its owner alone")]
-    Permissions {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    /// Its file could not be read or written.
+    #[error(transparent)]
+    File(#[from] PrivateFileError),
     /// It is no identity.
     #[error("`{0}` holds no age identity (`AGE-SECRET-KEY-1…`)")]
     NoIdentity(PathBuf),
@@ -44,18 +33,6 @@ pub enum SealError {
         /// What age says.
         message: String,
     },
-    /// It is there already, and never overwritten.
-    #[error("`{0}` is there already")]
-    Exists(PathBuf),
-    /// The file could not be read or written.
-    #[error("access `{path}`")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
 }
 
 impl Identity {
@@ -65,7 +42,7 @@ impl Identity {
     ///
     /// [`SealError`].
     pub fn load(path: &Path) -> Result<Identity, SealError> {
-        let text = read_private(path)?;
+        let text = private_file::read(path, FILE_BYTES_MAX)?;
         let text =
             std::str::from_utf8(&text).map_err(|_| SealError::NoIdentity(path.to_owned()))?;
         let found = text.lines().find_map(|line| line.trim().parse().ok());
@@ -79,7 +56,7 @@ impl Identity {
     /// [`SealError`]; an existing file is never overwritten.
     pub fn load_or_create(path: &Path) -> Result<Identity, SealError> {
         match Identity::load(path) {
-            Err(SealError::Missing(_)) => {}
+            Err(SealError::File(PrivateFileError::Missing(_))) => {}
             other => return other,
         }
         let made = AgeIdentity::generate();
@@ -88,9 +65,9 @@ impl Identity {
             made.to_public()
         );
         let text = Zeroizing::new(format!("{text}{}\n", made.to_string().expose_secret()));
-        match write_private(path, text.as_bytes()) {
-            Ok(()) | Err(SealError::Exists(_)) => Identity::load(path),
-            Err(error) => Err(error),
+        match private_file::create(path, text.as_bytes()) {
+            Ok(()) | Err(PrivateFileError::Exists(_)) => Identity::load(path),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -98,14 +75,25 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// [`SealError::Exists`] where there is one.
+    /// [`PrivateFileError::Exists`] where there is one.
     pub fn seal(&self, path: &Path, secret: &[u8]) -> Result<(), SealError> {
-        let sealed = age::encrypt(&self.0.to_public(), secret);
-        let sealed = sealed.map_err(|error| SealError::Sealed {
+        Ok(private_file::create(path, &self.sealed(path, secret)?)?)
+    }
+
+    /// Seals bytes into a file, in the place of one that may stand there.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`].
+    pub fn reseal(&self, path: &Path, secret: &[u8]) -> Result<(), SealError> {
+        Ok(private_file::replace(path, &self.sealed(path, secret)?)?)
+    }
+
+    fn sealed(&self, path: &Path, secret: &[u8]) -> Result<Vec<u8>, SealError> {
+        age::encrypt(&self.0.to_public(), secret).map_err(|error| SealError::Sealed {
             path: path.to_owned(),
             message: error.to_string(),
-        })?;
-        write_private(path, &sealed)
+        })
     }
 
     /// Opens a sealed file.
@@ -114,7 +102,7 @@ impl Identity {
     ///
     /// [`SealError`].
     pub fn open(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, SealError> {
-        let sealed = read_private(path)?;
+        let sealed = private_file::read(path, FILE_BYTES_MAX)?;
         let opened = age::decrypt(&self.0, &sealed);
         opened.map(Zeroizing::new).map_err(|error| SealError::Sealed {
             path: path.to_owned(),
@@ -123,48 +111,12 @@ impl Identity {
     }
 }
 
-fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, SealError> {
-    let failed = |source| SealError::Io { path: path.to_owned(), source };
-    let file = File::open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => SealError::Missing(path.to_owned()),
-        _ => failed(error),
-    })?;
-    let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(SealError::Permissions { path: path.to_owned(), mode });
-    }
-    let mut bytes = Zeroizing::new(vec![]);
-    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(bytes)
-}
-
-/// Writes a new file of mode 0600 beside its place and links it there; directories above it are made for the owner alone.
-fn write_private(path: &Path, bytes: &[u8]) -> Result<(), SealError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::AlreadyExists => SealError::Exists(path.to_owned()),
-        _ => SealError::Io { path: path.to_owned(), source },
-    };
-    if let Some(dir) = path.parent() {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
-    }
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".new-{}", std::process::id()));
-    let beside = PathBuf::from(beside);
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&beside)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
-    let linked = written.and_then(|()| fs::hard_link(&beside, path));
-    let removed = fs::remove_file(&beside);
-    linked.map_err(failed)?;
-    removed.map_err(failed)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{
+        fs,
+        os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    };
 
     use super::*;
 
@@ -177,7 +129,10 @@ mod tests {
         identity.seal(&path, b"secret").unwrap();
         assert!(!fs::read(&path).unwrap().windows(6).any(|it| it == b"secret"));
         assert_eq!(*Identity::load_or_create(&own).unwrap().open(&path).unwrap(), b"secret");
-        assert!(matches!(identity.seal(&path, b"other"), Err(SealError::Exists(_))));
+        assert!(matches!(
+            identity.seal(&path, b"other"),
+            Err(SealError::File(PrivateFileError::Exists(_)))
+        ));
         let stranger = Identity::load_or_create(&other).unwrap();
         assert!(matches!(stranger.open(&path), Err(SealError::Sealed { .. })));
         let mut bytes = fs::read(&path).unwrap();
@@ -193,11 +148,16 @@ mod tests {
     fn files_that_others_can_read_are_refused_and_so_is_what_is_no_identity() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("identity");
-        assert!(matches!(Identity::load(&path), Err(SealError::Missing(_))));
+        assert!(matches!(
+            Identity::load(&path),
+            Err(SealError::File(PrivateFileError::Missing(_)))
+        ));
         Identity::load_or_create(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         let error = Identity::load_or_create(&path).err().unwrap();
-        assert!(matches!(error, SealError::Permissions { mode: 0o640, .. }), "{error}");
+        let is_said =
+            matches!(error, SealError::File(PrivateFileError::Permissions { mode: 0o640, .. }));
+        assert!(is_said, "{error}");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&path, "# nothing\n").unwrap();
         assert!(matches!(Identity::load(&path), Err(SealError::NoIdentity(_))));

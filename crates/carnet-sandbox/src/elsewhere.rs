@@ -92,3 +92,7 @@ pub fn prepare_workspace_owner(
 ) -> Result<(), OwnershipError> {
     Err(OwnershipError)
 }
+
+pub(crate) fn sealed_secret(_secret: &crate::Secret) -> std::io::Result<std::os::fd::OwnedFd> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}

@@ -161,6 +161,16 @@ impl Secret {
         format!("CARNET_SECRET_FD_{}", self.name)
     }
 
+    /// Returns a descriptor of sealed memory from which it can be read and which no one can write; closed on exec, unless its
+    /// owner says otherwise. For a program that is started without confinement.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn sealed(&self) -> io::Result<std::os::fd::OwnedFd> {
+        crate::platform::sealed_secret(self)
+    }
+
     /// Returns its value, for whoever hands it over or takes it out of what is kept.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

@@ -132,6 +132,12 @@ pub enum Command {
         after_help = "Examples:\n  carnet auth account add ci --scope pex.start && carnet auth keygen\n  git add policy && git commit -m 'an account for ci'      counts where `carnet.policyRef` says so\n  carnet auth issue ci -o ci.token\n  carnet --token-file ci.token run -- make test\n\nAccounts, keys, tokens and refusals are described in docs/format/accounts.md."
     )]
     Auth(crate::commands::auth::AuthCommand),
+    /// Keep secrets in sealed files or a Vault, and hand them over by descriptor.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  carnet secret put DEPLOY_TOKEN <token.txt\n  carnet secret list\n  carnet secret get DEPLOY_TOKEN | gh auth login --with-token\n  carnet run --secret DEPLOY_TOKEN=store -- make publish\n\nWhere secrets are kept, and how a Vault is named: docs/format/vault.md."
+    )]
+    Secret(crate::commands::secret::SecretCommand),
     /// Read, verify, review and export the audit log.
     #[command(
         subcommand,
@@ -393,9 +399,9 @@ pub struct RunArgs {
     /// Write what the command changed in its workspace to FILE, as a patch for `git apply`.
     #[arg(long, value_name = "FILE")]
     pub patch: Option<PathBuf>,
-    /// Hand the command a secret, read from a file or from a descriptor that is open (`fd:0` is standard input): it finds
+    /// Hand the command a secret, read from the secret store, a file or a descriptor that is open (`fd:0` is standard input): it finds
     /// the number of a descriptor of its own in `CARNET_SECRET_FD_<NAME>`. The record has the name alone. May be repeated.
-    #[arg(long = "secret", value_name = "NAME=file:PATH|fd:N")]
+    #[arg(long = "secret", value_name = "NAME=store[:PATH]|file:PATH|fd:N")]
     pub secrets: Vec<String>,
     /// Let the command ask a model on this machine, such as carnet's broker, which it finds at `OPENAI_BASE_URL`. What it asks and what is
     /// answered goes through the guard and is recorded; a replay answers from the record.

@@ -44,6 +44,11 @@ pub use inner::inner_main;
 pub use ownership::{OwnershipError, prepare_workspace_owner};
 pub use run::{run, run_attended};
 
+/// Returns a descriptor of sealed memory from which `secret` can be read.
+pub(crate) fn sealed_secret(secret: &crate::Secret) -> std::io::Result<std::os::fd::OwnedFd> {
+    handed::secret(secret, None)
+}
+
 /// Returns what this machine offers for confinement. Costs a fraction of a millisecond of processor time; a
 /// whole one more where bwrap has to be started to say its version, once in a process.
 pub fn probe() -> crate::Probe {

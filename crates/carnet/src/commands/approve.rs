@@ -11,13 +11,14 @@ use std::{
     path::PathBuf,
 };
 
+use carnet_access::private_file;
 use carnet_core::{Digest, ExitCode, Timestamp};
 use carnet_guard::AuditKind;
 use carnet_scan::Replaced;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::{findings::failed, redact::record, redaction_map::write_private, report::count};
+use super::{findings::failed, redact::record, report::count};
 use crate::{
     error::{CommandError, CommandResult},
     ui::Ui,
@@ -265,13 +266,13 @@ impl Store {
 
     fn put_text(&self, id: &str, text: &[u8]) -> Result<(), CommandError> {
         let path = self.path(id, "txt");
-        write_private(&path, text).map_err(|error| failed("write", &path, &error))
+        Ok(private_file::replace(&path, text)?)
     }
 
     fn put(&self, held: &Held) -> Result<(), CommandError> {
         let path = self.path(&held.id, "json");
         let bytes = serde_json::to_vec_pretty(held).expect("because it has string keys");
-        write_private(&path, &bytes).map_err(|error| failed("write", &path, &error))
+        Ok(private_file::replace(&path, &bytes)?)
     }
 
     fn forget(&self, id: &str) -> Result<(), CommandError> {

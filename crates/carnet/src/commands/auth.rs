@@ -2,9 +2,7 @@
 //! the policy ref's commit has them; what is changed here is changed in the work tree, to be reviewed and committed.
 
 use std::{
-    io::Write as _,
     net::SocketAddr,
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -14,6 +12,7 @@ use carnet_access::{
         is_account_name,
     },
     key_set::{KEY_SET_FILE, KeySet, KeyUse},
+    private_file::{self, PrivateFileError},
     scope::Scope,
     sealed::{Identity, SealError},
     token::{LIFETIME_SECS, TokenRequest, claims_for, sign},
@@ -487,7 +486,7 @@ fn make_key(
     identity: &IdentityArgs,
     gate: &str,
 ) -> CommandResult {
-    let identity_path = identity_path(identity)?;
+    let identity_path = identity_path(identity.identity.as_deref())?;
     let is_new = !identity_path.exists();
     let identity = Identity::load_or_create(&identity_path)?;
     ui.progress("carnet: making a key …\n");
@@ -513,21 +512,30 @@ fn key_path(workspace: &Workspace, kid: &str) -> PathBuf {
     workspace.repo.state_dir().join("access").join("keys").join(format!("{kid}.age"))
 }
 
-fn identity_path(args: &IdentityArgs) -> Result<PathBuf, CommandError> {
-    if let Some(path) = &args.identity {
-        return Ok(path.clone());
+/// Returns where the identity lies: as named, else by variable, else in the user's configuration directory.
+pub fn identity_path(named: Option<&Path>) -> Result<PathBuf, CommandError> {
+    if let Some(path) = named {
+        return Ok(path.to_owned());
     }
-    let variable =
-        |name: &str| std::env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
     if let Some(path) = variable(IDENTITY_VARIABLE) {
         return Ok(path);
     }
-    let config = variable("XDG_CONFIG_HOME").or_else(|| Some(variable("HOME")?.join(".config")));
-    let config = config.ok_or_else(|| {
+    let config = config_dir().ok_or_else(|| {
         CommandError::new(ExitCode::Config, "there is no home directory to keep the identity in")
             .hint(format!("Name a file: `--identity FILE`, or {IDENTITY_VARIABLE}."))
     })?;
-    Ok(config.join("carnet").join("identity.txt"))
+    Ok(config.join("identity.txt"))
+}
+
+/// Returns carnet's part of the user's configuration directory.
+pub fn config_dir() -> Option<PathBuf> {
+    let config = variable("XDG_CONFIG_HOME").or_else(|| Some(variable("HOME")?.join(".config")))?;
+    Some(config.join("carnet"))
+}
+
+/// Returns a path that a variable names.
+pub fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from)
 }
 
 fn issue(ui: &Ui, args: &IssueArgs) -> CommandResult {
@@ -551,7 +559,7 @@ fn issue(ui: &Ui, args: &IssueArgs) -> CommandResult {
         CommandError::of(refusal.exit_code(), &refusal)
             .hint("See what is in force: `carnet auth account list`.")
     })?;
-    let identity = Identity::load(&identity_path(&args.identity)?)?;
+    let identity = Identity::load(&identity_path(args.identity.identity.as_deref())?)?;
     let key = TokenKey::from_pkcs8(&identity.open(&key_path(&workspace, &public.kid))?)?;
     let token = sign(&claims, &key)?;
     let mut kept = event(AuditKind::TokenIssue, "auth issue", Some(&args.account), Some(&jti));
@@ -561,14 +569,7 @@ fn issue(ui: &Ui, args: &IssueArgs) -> CommandResult {
     match &args.output {
         None => ui.out(&format!("{token}\n")),
         Some(path) => {
-            let mut options = std::fs::OpenOptions::new();
-            options
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(path)
-                .and_then(|mut file| file.write_all(token.as_bytes()))
-                .map_err(|error| failed("write", path, &error))?;
+            private_file::create(path, token.as_bytes())?;
             ui.err(&format!("carnet: token {jti} is in {}\n", path.display()));
         }
     }
@@ -634,25 +635,40 @@ fn jwks(ui: &Ui, args: &JwksArgs) -> CommandResult {
     Ok(ExitCode::Done)
 }
 
+impl From<PrivateFileError> for CommandError {
+    fn from(error: PrivateFileError) -> CommandError {
+        match &error {
+            PrivateFileError::Permissions { path, .. } => {
+                CommandError::of(ExitCode::Config, &error)
+                    .hint(format!("Type `chmod 600 {}`.", path.display()))
+            }
+            PrivateFileError::Missing(_) | PrivateFileError::TooLarge { .. } => {
+                CommandError::of(ExitCode::Config, &error)
+            }
+            PrivateFileError::Exists(_) | PrivateFileError::Io { .. } => {
+                CommandError::of(ExitCode::Io, &error)
+            }
+        }
+    }
+}
+
 impl From<SealError> for CommandError {
     fn from(error: SealError) -> CommandError {
-        match &error {
-            SealError::Missing(path) => {
+        match error {
+            SealError::File(PrivateFileError::Missing(path)) => {
                 let is_key = path.extension().is_some_and(|it| it == "age");
                 let hint = if is_key {
                     "The key lies in the clone that made it; issue there, or `carnet auth rotate` here."
                 } else {
-                    "Name it with `--identity FILE` or CARNET_IDENTITY; `carnet auth keygen` makes the first."
+                    "Name it with `--identity FILE` or CARNET_IDENTITY; `carnet auth keygen` and `carnet secret put` make the first."
                 };
-                CommandError::of(ExitCode::Config, &error).hint(hint)
+                CommandError::from(PrivateFileError::Missing(path)).hint(hint)
             }
-            SealError::Permissions { path, .. } => CommandError::of(ExitCode::Config, &error)
-                .hint(format!("Type `chmod 600 {}`.", path.display())),
+            SealError::File(error) => error.into(),
             SealError::NoIdentity(_) | SealError::Sealed { .. } => {
                 CommandError::of(ExitCode::Config, &error)
                     .hint("Name the right one with `--identity FILE` or CARNET_IDENTITY.")
             }
-            SealError::Exists(_) | SealError::Io { .. } => CommandError::of(ExitCode::Io, &error),
         }
     }
 }

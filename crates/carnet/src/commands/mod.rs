@@ -39,7 +39,9 @@ mod runs;
 pub(crate) mod sandbox;
 mod sarif;
 mod scan;
-pub mod secret_source;
+pub mod secret;
+mod secret_source;
+mod secret_store;
 mod show;
 mod status;
 mod sync;
@@ -75,6 +77,7 @@ pub fn dispatch(ui: &Ui, command: Command) -> CommandResult {
         Command::Runs(args) => runs::runs(ui, &args),
         Command::Show(args) => show::show(ui, &args),
         Command::Auth(command) => auth::auth(ui, &command),
+        Command::Secret(command) => secret::secret(ui, &command),
         Command::Audit(command) => audit::audit(ui, &command),
         Command::Verify(args) => verify::verify(ui, &args),
         Command::Checkpoint(args) => verify::checkpoint(ui, &args),

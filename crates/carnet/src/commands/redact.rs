@@ -43,7 +43,7 @@ pub struct RedactArgs {
     #[arg(long = "env-file", value_name = "FILE")]
     env_files: Vec<PathBuf>,
     /// Replace a value that is read from a file or a descriptor.
-    #[arg(long = "secret", value_name = "NAME=file:PATH|fd:N")]
+    #[arg(long = "secret", value_name = "NAME=store[:PATH]|file:PATH|fd:N")]
     secrets: Vec<String>,
     /// How sure personal data must be to be replaced [default: the policy's `redact_at_confidence`].
     #[arg(long, value_enum, value_name = "LEVEL")]

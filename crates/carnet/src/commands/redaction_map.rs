@@ -2,11 +2,12 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
+use carnet_access::private_file;
 use carnet_core::ExitCode;
 use carnet_git::Repo;
 use carnet_scan::{MapEntry, RedactionMap};
@@ -119,16 +120,7 @@ pub fn save(path: &Path, map: &RedactionMap) -> Result<(), CommandError> {
     let entries = map.entries().iter().map(line).collect();
     let file = MapFile { format: FORMAT.to_owned(), entries };
     let bytes = serde_json::to_vec_pretty(&file).map(Zeroizing::new);
-    write_private(path, &bytes.expect("because a map has string keys"))
-        .map_err(|error| failed("write", path, &error))
-}
-
-/// Writes a file that nobody else may read: beside its place, flushed, then renamed.
-pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = PathBuf::from(format!("{}.new-{}", path.display(), std::process::id()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    written.and_then(|()| fs::rename(&beside, path)).inspect_err(|_| drop(fs::remove_file(&beside)))
+    Ok(private_file::replace(path, &bytes.expect("because a map has string keys"))?)
 }
 
 /// A map in the work tree that git does not ignore would be committed one day.

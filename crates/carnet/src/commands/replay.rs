@@ -46,7 +46,11 @@ pub struct ReplayArgs {
     #[arg(long)]
     pub skip_artifacts: bool,
     /// Hand the command again a secret that it was handed when it was recorded. May be repeated.
-    #[arg(long = "secret", value_name = "NAME=file:PATH|fd:N", conflicts_with = "all")]
+    #[arg(
+        long = "secret",
+        value_name = "NAME=store[:PATH]|file:PATH|fd:N",
+        conflicts_with = "all"
+    )]
     pub secrets: Vec<String>,
     /// Replay every recorded run that can be (for cron); exits with the worst verdict's code.
     #[arg(long)]

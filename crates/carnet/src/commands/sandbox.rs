@@ -40,9 +40,9 @@ pub struct SandboxArgs {
     /// Collect outputs that match this glob, relative to the workspace; may be repeated.
     #[arg(long = "output", value_name = "GLOB")]
     pub outputs: Vec<String>,
-    /// Hand the command a secret, read from a file or from a descriptor that is open (`fd:0` is standard input): it finds
+    /// Hand the command a secret, read from the secret store, a file or a descriptor that is open (`fd:0` is standard input): it finds
     /// the number of a descriptor of its own in `CARNET_SECRET_FD_<NAME>`. The record has the name alone. May be repeated.
-    #[arg(long = "secret", value_name = "NAME=file:PATH|fd:N")]
+    #[arg(long = "secret", value_name = "NAME=store[:PATH]|file:PATH|fd:N")]
     pub secrets: Vec<String>,
     /// The commit to lay the workspace over.
     #[arg(long, value_name = "REV", default_value = "HEAD", conflicts_with = "workspace")]
