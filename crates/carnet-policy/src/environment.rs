@@ -283,6 +283,9 @@ const SYSTEM_DIRS: [&str; 8] = [
     "/usr/local/games",
 ];
 
+/// Shells that a caller's `SHELL` may name, there or below `/usr`.
+const USUAL_SHELLS: [&str; 5] = ["/bin/bash", "/bin/sh", "/bin/dash", "/bin/zsh", "/bin/fish"];
+
 /// Checks one variable that a lane gives; the error is a lowercase fragment.
 pub(crate) fn check(name: &str, value: &str) -> Result<(), String> {
     let first = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
@@ -322,11 +325,24 @@ fn refusal(name: &str, value: &str) -> Option<&'static str> {
     if value.trim_start().starts_with("()") {
         return Some("holds a function, which a shell would take in");
     }
-    if name == "PATH" && value.split(':').all(|dir| SYSTEM_DIRS.contains(&dir)) {
+    let is_usual = match name {
+        "PATH" => value.split(':').all(|dir| SYSTEM_DIRS.contains(&dir)),
+        "HOME" => is_usual_home(value),
+        "SHELL" => USUAL_SHELLS.contains(&value.strip_prefix("/usr").unwrap_or(value)),
+        _ => false,
+    };
+    if is_usual {
         return None;
     }
     // npm, curl and others read their variables in any case.
     steers(&name.to_ascii_uppercase()).then_some("can make a program run or load something else")
+}
+
+/// Tells whether a person's own files would be there: of root, or of a user by name.
+fn is_usual_home(value: &str) -> bool {
+    let user = value.strip_prefix("/home/").or_else(|| value.strip_prefix("/Users/"));
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    value == "/root" || user.is_some_and(|user| !user.is_empty() && user.bytes().all(is_plain))
 }
 
 /// Tells whether a variable of this name, in capitals, makes programs load, run or obey something.
@@ -389,6 +405,9 @@ mod tests {
             ("PATH", "/usr/local/bin:/usr/bin:/bin"),
             ("CC", "evil"),
             ("CARGO_TERM_COLOR", "always"),
+            ("HOME", "/root"),
+            ("HOME", "/home/some-one_2"),
+            ("SHELL", "/usr/bin/zsh"),
         ] {
             assert_eq!(given(name, value), None, "{name}");
         }
@@ -400,6 +419,11 @@ mod tests {
             ("PATH", "/tmp:/usr/bin"),
             ("PATH", "/usr/bin:"),
             ("PATH", ""),
+            ("HOME", "/tmp/x"),
+            ("HOME", "/home/"),
+            ("HOME", "/home/a/.."),
+            ("SHELL", "/tmp/bash"),
+            ("shell", "/bin/bash"),
             ("npm_config_script_shell", "x"),
             ("http_proxy", "x"),
             ("GIT_AUTHOR_NAME", "someone else"),

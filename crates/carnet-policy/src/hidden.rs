@@ -33,6 +33,11 @@ impl HiddenFiles {
         &self.globs
     }
 
+    /// Tells whether nothing of what the path names can be seen: it is hidden itself, or all that is directly below it.
+    pub(crate) fn hides_whole(&self, path: &str) -> bool {
+        self.hides(path) || self.hides(Path::new(path).join("-"))
+    }
+
     /// Tells whether the file, or a directory above it, is hidden.
     ///
     /// - `path`: inside the repository; `.` components are passed over.
@@ -103,6 +108,17 @@ mod tests {
     #[test]
     fn a_leading_slash_means_the_top() {
         check("/private/*", &["private/a", "private/a/b"], &["x/private/a", "private"]);
+    }
+
+    #[test]
+    fn a_directory_of_hidden_files_alone_cannot_be_named() {
+        let hidden = HiddenFiles::new(ALWAYS_HIDDEN.map(str::to_owned).to_vec());
+        for path in ["secrets", "./secrets/", "a/secrets", ".env", "a.key"] {
+            assert!(hidden.hides_whole(path), "{path}");
+        }
+        for path in ["src", "mysecrets", "secrets.md", "."] {
+            assert!(!hidden.hides_whole(path), "{path}");
+        }
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Hole {
     pub(crate) fn matches(&self, text: &str) -> bool {
         match self {
             Hole::Int { least, most } => is_int(text, *least, *most),
-            Hole::Path(hidden) => is_path(text) && !hidden.hides(text),
+            Hole::Path(hidden) => is_path(text) && !hidden.hides_whole(text),
             Hole::Ref => is_ref(text),
             Hole::OneOf(words) => words.iter().any(|word| word == text),
             Hole::Re(expression) => expression.matches(text),
