@@ -390,3 +390,49 @@ fn what_a_patch_would_replace_is_kept_beside_it() {
     assert_eq!((read("work.md"), read("work.md.~2~")), (vec![], patch));
     assert_eq!(read("work.md.~1~"), b"mine\n");
 }
+
+/// Runs a command on a terminal of its own and prints, as hexadecimal, what came out of it.
+const ON_A_TERMINAL: &str = "import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+said = b''
+while True:
+    try: part = os.read(terminal, 65536)
+    except OSError: break
+    if not part: break
+    said += part
+os.waitpid(pid, 0)
+print(said.hex())";
+
+#[test]
+fn a_terminal_obeys_nothing_that_a_command_says() {
+    let walk = Walk::initialised(FILES, everyone()[0]);
+    let hostile = "printf '\\033]52;c;Y3VybA==\\007\\033]0;title\\007\\033[2J\\302\\2332J\\033[31mred\\033[0m\\n' | tee /dev/stderr";
+    let on_terminal = |argv: &[&str]| {
+        let python = std::path::Path::new("/usr/bin/python3");
+        let driver = walk.runner(python).args(["-c", ON_A_TERMINAL]).args(argv);
+        let hex = driver.run().expect_code(0).stdout;
+        let hex = hex.trim_end();
+        let byte = |idx: usize| u8::from_str_radix(&hex[idx..idx + 2], 16).unwrap();
+        String::from_utf8((0..hex.len()).step_by(2).map(byte).collect()).unwrap()
+    };
+    // The control: a terminal would get it.
+    assert!(on_terminal(&["/bin/sh", "-c", hostile]).contains("\x1b]52;c;"));
+    let carnet = carnet_path().to_str().unwrap();
+    let said = on_terminal(&[carnet, "sandbox", "--any-command", "--", "sh", "-c", hostile]);
+    assert_eq!(
+        said.matches("^[]52;c;Y3VybA==^G^[]0;title^G^[[2J^[[2J\x1b[31mred\x1b[0m").count(),
+        2,
+        "{said:?}"
+    );
+    assert!(
+        !said.contains("\x1b]") && !said.contains("\x1b[2J") && !said.contains('\u{9b}'),
+        "{said:?}"
+    );
+    // The record has what was said, and shows it as harmlessly; into a pipe it goes as it is.
+    let run = walk.newest_run();
+    assert!(!on_terminal(&[carnet, "show", &run]).contains("\x1b]"));
+    let piped = walk.carnet(&["sandbox", "--any-command", "-q", "--", "sh", "-c", hostile]);
+    assert!(piped.expect_code(0).stdout.starts_with("\x1b]52;c;"));
+}

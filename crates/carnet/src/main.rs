@@ -6,6 +6,7 @@
 mod cli;
 mod commands;
 mod error;
+mod terminal;
 mod ui;
 mod workspace;
 

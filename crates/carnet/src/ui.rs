@@ -1,8 +1,14 @@
-//! What people see: data on standard output, everything else on standard error, colour only on a terminal.
+//! What people see: data on standard output, everything else on standard error, colour only on a terminal, and on a
+//! terminal nothing that it obeys (`terminal`).
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::{
+    borrow::Cow,
+    io::{self, IsTerminal as _, Write as _},
+};
 
 use serde::Serialize;
+
+use crate::terminal::harmless;
 
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -21,6 +27,8 @@ pub enum ColorChoice {
 pub struct Ui {
     out_color: bool,
     err_color: bool,
+    out_terminal: bool,
+    err_terminal: bool,
 }
 
 impl Ui {
@@ -32,7 +40,9 @@ impl Ui {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
         };
-        Ui { out_color: on(io::stdout().is_terminal()), err_color: on(io::stderr().is_terminal()) }
+        let (out_terminal, err_terminal) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        let (out_color, err_color) = (on(out_terminal), on(err_terminal));
+        Ui { out_color, err_color, out_terminal, err_terminal }
     }
 
     /// Writes text to standard output. A closed pipe is not an error.
@@ -43,7 +53,7 @@ impl Ui {
     /// Writes bytes to standard output. A closed pipe is not an error.
     pub fn out_bytes(&self, bytes: &[u8]) {
         let mut out = io::stdout().lock();
-        if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
+        if out.write_all(&shown(self.out_terminal, bytes)).and_then(|()| out.flush()).is_err() {
             std::process::exit(0);
         }
     }
@@ -55,14 +65,14 @@ impl Ui {
 
     /// Writes text to standard error when that is a terminal: news of work that goes on.
     pub fn progress(&self, text: &str) {
-        if io::stderr().is_terminal() {
+        if self.err_terminal {
             self.err(text);
         }
     }
 
     /// Writes bytes to standard error; there is no one to tell when that fails.
     pub fn err_bytes(&self, bytes: &[u8]) {
-        let _ = io::stderr().lock().write_all(bytes);
+        let _ = io::stderr().lock().write_all(&shown(self.err_terminal, bytes));
     }
 
     /// Passes on what a command that runs just now has written.
@@ -70,7 +80,7 @@ impl Ui {
         if is_stdout {
             // Whoever listened is gone: the run goes on, and its log is kept.
             let mut out = io::stdout().lock();
-            let _ = out.write_all(bytes).and_then(|()| out.flush());
+            let _ = out.write_all(&shown(self.out_terminal, bytes)).and_then(|()| out.flush());
         } else {
             self.err_bytes(bytes);
         }
@@ -116,6 +126,11 @@ impl Ui {
     pub fn dim_out(&self, text: &str) -> String {
         painted(self.out_color, "2", text)
     }
+}
+
+/// Returns what is written: on a terminal, nothing that it would obey.
+fn shown(is_terminal: bool, bytes: &[u8]) -> Cow<'_, [u8]> {
+    if is_terminal { harmless(bytes) } else { Cow::Borrowed(bytes) }
 }
 
 fn painted(on: bool, code: &str, text: &str) -> String {
