@@ -47,6 +47,7 @@ mod tools;
 mod traps;
 mod traps_content;
 mod unexamined;
+mod vault;
 mod verify;
 mod walk_commit;
 mod walk_run;

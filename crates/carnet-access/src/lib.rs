@@ -20,3 +20,4 @@ pub mod single_use;
 pub mod token_key;
 
 pub mod secrets;
+pub mod vault;

@@ -33,7 +33,7 @@ pub mod audit;
 
 mod install;
 
-pub use audit::{AuditError, AuditEvent, AuditKind, append_audit};
+pub use audit::{AuditError, AuditEvent, AuditKind, BATCH_MAX, append_audit};
 pub use columns::TextColumns;
 pub use examine::{ArtifactScan, Examination, ExamineError, Guard, Met, Suppressed, SuppressedBy};
 pub use examine_history::Progress;

@@ -13,10 +13,12 @@ mod redact;
 mod repo;
 mod runner;
 mod user;
+mod vault_server;
 mod venv;
 
 pub use redact::{Redactions, redact};
 pub use repo::{AUTHOR_EMAIL, AUTHOR_NAME, COMMIT_TIME, Format, TestRepo, hermetic};
 pub use runner::{Ran, Runner, readable_copy};
 pub use user::{ORDINARY_UID, give_to_ordinary_user, is_root};
+pub use vault_server::{Decide, Front, Turn, VaultServer, vault_program};
 pub use venv::python_venv;

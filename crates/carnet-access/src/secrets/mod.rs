@@ -9,14 +9,18 @@ pub use file::FileStore;
 
 use std::fmt;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
-use crate::sealed::SealError;
+use crate::{sealed::SealError, vault::VaultError};
 
 /// Longest value, in bytes: what a run can be handed.
 pub const VALUE_BYTES_MAX: usize = 64 << 10;
 /// Most secrets that one listing names.
 pub const NAMES_MAX: usize = 10_000;
+/// The field of an entry that holds a text, and the one that holds bytes that are none.
+pub(crate) const TEXT_FIELD: &str = "value";
+pub(crate) const BASE64_FIELD: &str = "value_base64";
 /// Longest name, in bytes, and most parts of one.
 const NAME_BYTES_MAX: usize = 128;
 const PARTS_MAX: usize = 8;
@@ -42,6 +46,16 @@ pub trait SecretStore {
     ///
     /// [`SecretStoreError`].
     fn list(&self) -> Result<Vec<SecretName>, SecretStoreError>;
+
+    /// Returns the names of the fields of an entry that has several; none where entries have none.
+    ///
+    /// # Errors
+    ///
+    /// [`SecretStoreError`].
+    fn fields(&self, name: &SecretName) -> Result<Vec<SecretName>, SecretStoreError> {
+        let _ = name;
+        Ok(vec![])
+    }
 
     /// Keeps a value, in the place of one that may be there.
     ///
@@ -152,12 +166,23 @@ pub enum SecretStoreError {
     /// A sealed file.
     #[error(transparent)]
     Sealed(#[from] SealError),
+    /// A Vault.
+    #[error(transparent)]
+    Vault(VaultError),
 }
 
 /// Refuses a value that no run could be handed.
-fn check_value(value: &[u8]) -> Result<(), SecretStoreError> {
+pub(crate) fn check_value(value: &[u8]) -> Result<(), SecretStoreError> {
     let fits = (1..=VALUE_BYTES_MAX).contains(&value.len());
     if fits { Ok(()) } else { Err(SecretStoreError::ValueLength) }
+}
+
+/// Returns a value as a text, and the field that such a text stands in.
+pub(crate) fn base64_or_text(value: &[u8]) -> (&'static str, Zeroizing<String>) {
+    match std::str::from_utf8(value) {
+        Ok(text) => (TEXT_FIELD, Zeroizing::new(text.to_owned())),
+        Err(_) => (BASE64_FIELD, Zeroizing::new(STANDARD.encode(value))),
+    }
 }
 
 #[cfg(test)]

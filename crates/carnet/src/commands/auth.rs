@@ -15,17 +15,22 @@ use carnet_access::{
     private_file::{self, PrivateFileError},
     scope::Scope,
     sealed::{Identity, SealError},
-    token::{LIFETIME_SECS, TokenRequest, claims_for, sign},
+    secrets::SecretName,
+    token::{LIFETIME_SECS, RUN_GRACE_SECS, TokenRequest, claims_for, sign},
     token_key::{KeyBits, TokenKey, TokenKeyError},
+    vault::config::StoreKind,
 };
 use carnet_core::{ExitCode, RunId};
-use carnet_guard::{AuditEvent, AuditKind, append_audit, policy_file};
+use carnet_guard::{AuditEvent, AuditKind, PolicyInForce, append_audit, policy_file};
+use carnet_policy::LaneSet;
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use super::{
     findings::{failed, write},
     presented::{self, TokenFile},
+    secret_store::SecretStores,
 };
 use crate::{
     cli::JsonArgs,
@@ -34,6 +39,8 @@ use crate::{
     workspace::{Workspace, now},
 };
 
+/// What the names of private keys in a vault begin with.
+pub const KEYS_IN_VAULT: &str = "carnet-keys/";
 /// The variable that names the file of the identity that opens private keys.
 const IDENTITY_VARIABLE: &str = "CARNET_IDENTITY";
 
@@ -121,6 +128,9 @@ pub struct KeygenArgs {
     /// 2048 or 3072.
     #[arg(long, value_name = "N", default_value = "2048", value_parser = bits)]
     bits: KeyBits,
+    /// Keep the private half in the vault of the policy in force (`carnet secret status`) instead of a sealed file of this clone.
+    #[arg(long, conflicts_with = "identity")]
+    in_vault: bool,
     #[command(flatten)]
     identity: IdentityArgs,
 }
@@ -134,6 +144,9 @@ pub struct RotateArgs {
     /// 2048 or 3072.
     #[arg(long, value_name = "N", default_value = "2048", value_parser = bits)]
     bits: KeyBits,
+    /// Keep the private half in the vault of the policy in force (`carnet secret status`) instead of a sealed file of this clone.
+    #[arg(long, conflicts_with = "identity")]
+    in_vault: bool,
     #[command(flatten)]
     identity: IdentityArgs,
 }
@@ -155,9 +168,10 @@ pub struct IssueArgs {
     /// Only these of its scopes (repeatable).
     #[arg(long = "scope", value_name = "SCOPE", value_parser = scope)]
     scopes: Vec<Scope>,
-    /// For how many seconds; a day is the most.
-    #[arg(long, value_name = "SECONDS", default_value_t = LIFETIME_SECS)]
-    lives: i64,
+    /// For how many seconds; a day is the most, and what it is without a run. With one: as long as a run of the lanes in force
+    /// may last, and one hour.
+    #[arg(long, value_name = "SECONDS")]
+    lives: Option<i64>,
     /// The run that it belongs to, with which it dies (plus one hour): 32 hex digits.
     #[arg(long, value_name = "RUN", value_parser = run_id)]
     run: Option<RunId>,
@@ -324,7 +338,8 @@ fn in_force(workspace: &Workspace, path: &str, begin: &str) -> Result<String, Co
     })
 }
 
-fn wrong_file(problems: &[FileProblem]) -> CommandError {
+/// Says what is wrong with a file of the policy.
+pub fn wrong_file(problems: &[FileProblem]) -> CommandError {
     let file = problems.first().map_or("the file", |problem| &problem.file);
     let mut error = CommandError::new(ExitCode::Config, format!("{file} is wrong"));
     error.causes = problems.iter().map(ToString::to_string).collect();
@@ -457,7 +472,7 @@ fn keygen(ui: &Ui, args: &KeygenArgs) -> CommandResult {
         return Err(CommandError::new(ExitCode::Usage, message)
             .hint("Put another in its place with `carnet auth rotate`."));
     }
-    make_key(ui, &workspace, &keys, args.bits, &args.identity, "auth keygen")
+    make_key(ui, &workspace, &keys, args.bits, &home(args.in_vault, &args.identity)?, "auth keygen")
 }
 
 fn rotate(ui: &Ui, args: &RotateArgs) -> CommandResult {
@@ -467,7 +482,7 @@ fn rotate(ui: &Ui, args: &RotateArgs) -> CommandResult {
         ui.out("no new key is due\n");
         return Ok(ExitCode::Done);
     }
-    make_key(ui, &workspace, &keys, args.bits, &args.identity, "auth rotate")
+    make_key(ui, &workspace, &keys, args.bits, &home(args.in_vault, &args.identity)?, "auth rotate")
 }
 
 fn work_tree_keys(workspace: &Workspace) -> Result<KeySet, CommandError> {
@@ -483,29 +498,75 @@ fn make_key(
     workspace: &Workspace,
     keys: &KeySet,
     bits: KeyBits,
-    identity: &IdentityArgs,
+    home: &KeyHome,
     gate: &str,
 ) -> CommandResult {
-    let identity_path = identity_path(identity.identity.as_deref())?;
-    let is_new = !identity_path.exists();
-    let identity = Identity::load_or_create(&identity_path)?;
+    let is_new = matches!(home, KeyHome::File(path) if !path.exists());
+    let identity = match home {
+        KeyHome::File(path) => Some(Identity::load_or_create(path)?),
+        KeyHome::Vault(_) => None,
+    };
     ui.progress("carnet: making a key …\n");
     let pkcs8 = TokenKey::generate(bits)?;
     let public = TokenKey::from_pkcs8(&pkcs8)?.public(now());
     let kid = public.kid.clone();
     audit_first(workspace, event(AuditKind::KeyChange, gate, None, Some(&kid)))?;
-    identity.seal(&key_path(workspace, &kid), &pkcs8)?;
+    match (home, &identity) {
+        (KeyHome::Vault(stores), _) => {
+            let (store, name) = (stores.of_kind(StoreKind::Vault)?, key_name(&kid)?);
+            stores.judged(gate, Some(&name), store.put(&name, &pkcs8))?;
+        }
+        (KeyHome::File(_), Some(identity)) => identity.seal(&key_path(workspace, &kid), &pkcs8)?,
+        (KeyHome::File(_), None) => {}
+    }
     let path = workspace.repo.require_work_tree()?.join(KEY_SET_FILE);
     write(&path, &keys.rotated(public, now()).to_text())?;
-    if is_new {
+    if let (KeyHome::File(path), true) = (home, is_new) {
         ui.err(&format!(
             "carnet: made {}, which opens private keys: keep a copy where you keep yours\n",
-            identity_path.display()
+            path.display()
         ));
     }
     ui.out(&format!("made key {kid}\n"));
     say_commit(ui, KEY_SET_FILE);
     Ok(ExitCode::Done)
+}
+
+/// Where a private key is kept.
+enum KeyHome {
+    /// Sealed to the identity in this file.
+    File(PathBuf),
+    /// In the vault of the policy in force.
+    Vault(Box<SecretStores>),
+}
+
+fn home(in_vault: bool, identity: &IdentityArgs) -> Result<KeyHome, CommandError> {
+    if in_vault {
+        return Ok(KeyHome::Vault(Box::new(SecretStores::open(Workspace::discover()?)?)));
+    }
+    Ok(KeyHome::File(identity_path(identity.identity.as_deref())?))
+}
+
+/// Reads a private key: from this clone where it has it, else from the vault in force.
+fn private_key(
+    workspace: &Workspace,
+    kid: &str,
+    identity: &IdentityArgs,
+) -> Result<Zeroizing<Vec<u8>>, CommandError> {
+    let path = key_path(workspace, kid);
+    if !path.exists() {
+        let stores = SecretStores::open(Workspace::discover()?)?;
+        if stores.has_vault() {
+            return stores.get_of(StoreKind::Vault, &key_name(kid)?, "auth issue");
+        }
+    }
+    Ok(Identity::load(&identity_path(identity.identity.as_deref())?)?.open(&path)?)
+}
+
+/// Under which name a vault keeps a private key.
+fn key_name(kid: &str) -> Result<SecretName, CommandError> {
+    SecretName::parse(&format!("{KEYS_IN_VAULT}{kid}"))
+        .map_err(|error| CommandError::of(ExitCode::Config, &error))
 }
 
 fn key_path(workspace: &Workspace, kid: &str) -> PathBuf {
@@ -547,10 +608,15 @@ fn issue(ui: &Ui, args: &IssueArgs) -> CommandResult {
             .hint("Make one: `carnet auth rotate`, and commit it.")
     })?;
     let jti = random_name()?;
+    let lives_secs = match (args.lives, args.run) {
+        (Some(secs), _) => secs,
+        (None, None) => LIFETIME_SECS,
+        (None, Some(_)) => run_lifetime(&workspace)?,
+    };
     let request = TokenRequest {
         account: &args.account,
         scopes: &args.scopes,
-        lives_secs: args.lives,
+        lives_secs,
         run: args.run,
         project: args.project.as_deref(),
         jti: &jti,
@@ -559,11 +625,10 @@ fn issue(ui: &Ui, args: &IssueArgs) -> CommandResult {
         CommandError::of(refusal.exit_code(), &refusal)
             .hint("See what is in force: `carnet auth account list`.")
     })?;
-    let identity = Identity::load(&identity_path(args.identity.identity.as_deref())?)?;
-    let key = TokenKey::from_pkcs8(&identity.open(&key_path(&workspace, &public.kid))?)?;
+    let key = TokenKey::from_pkcs8(&private_key(&workspace, &public.kid, &args.identity)?)?;
     let token = sign(&claims, &key)?;
     let mut kept = event(AuditKind::TokenIssue, "auth issue", Some(&args.account), Some(&jti));
-    kept.reason = Some(format!("{} for {} s", claims.scopes.join(" "), args.lives));
+    kept.reason = Some(format!("{} for {} s", claims.scopes.join(" "), lives_secs));
     kept.run = args.run;
     audit_first(&workspace, kept)?;
     match &args.output {
@@ -574,6 +639,23 @@ fn issue(ui: &Ui, args: &IssueArgs) -> CommandResult {
         }
     }
     Ok(ExitCode::Done)
+}
+
+/// How long a token of a run that has not begun may be of use: the longest that a lane in force lets a run last, and the hour that
+/// the token outlives it.
+fn run_lifetime(workspace: &Workspace) -> Result<i64, CommandError> {
+    let policy = PolicyInForce::load(&workspace.repo)?;
+    let files: Vec<_> =
+        policy.allowlists.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let lanes = LaneSet::parse(&files).map_err(|problems| {
+        let mut error = CommandError::new(ExitCode::Config, "the policy is wrong");
+        error.causes = problems.iter().map(ToString::to_string).collect();
+        error.hint("Mend what is named above: `carnet policy check`.")
+    })?;
+    let walls = lanes.lane_names().filter_map(|name| lanes.lane(name)).map(|it| it.quota().wall_ms);
+    let secs = walls.max().unwrap_or(0).div_ceil(1000);
+    let secs = i64::try_from(secs).unwrap_or(LIFETIME_SECS);
+    Ok(secs.saturating_add(RUN_GRACE_SECS).min(LIFETIME_SECS))
 }
 
 fn random_name() -> Result<String, CommandError> {

@@ -13,8 +13,8 @@ use carnet_core::ExitCode;
 use carnet_git::Repo;
 use carnet_scan::{KnownValue, KnownValues};
 
-use super::secret_source::read_secrets;
-use crate::error::CommandError;
+use super::{secret_source::read_secrets, secret_store::SecretStores};
+use crate::{error::CommandError, workspace::Workspace};
 
 /// Bytes of the largest `.env` file.
 const ENV_FILE_BYTES_MAX: u64 = 1 << 20;
@@ -46,10 +46,16 @@ pub struct Named<'a> {
     pub variables: &'a [String],
     pub env_files: &'a [PathBuf],
     pub secrets: &'a [String],
+    /// Whether what the secret store holds is known too.
+    pub store: bool,
 }
 
 /// Returns the values that are known; those that were named come first, and give their name to equal ones.
-pub fn known_values(repo: Option<&Repo>, named: &Named<'_>) -> Result<KnownValues, CommandError> {
+pub fn known_values(
+    workspace: Option<&Workspace>,
+    named: &Named<'_>,
+) -> Result<KnownValues, CommandError> {
+    let repo = workspace.map(|it| &it.repo);
     let mut values = vec![];
     for secret in read_secrets(named.secrets)? {
         let value = secret.bytes().to_vec().into();
@@ -69,6 +75,9 @@ pub fn known_values(repo: Option<&Repo>, named: &Named<'_>) -> Result<KnownValue
         values.extend(assignments(&text).map(|(name, value)| known(name, &value)));
     }
     let n_named = values.len();
+    if named.store && repo.is_some() {
+        values.extend(kept()?);
+    }
     values.extend(found(repo));
     let names: HashSet<String> = values[..n_named].iter().map(|it| it.name.clone()).collect();
     let mut seen = HashSet::new();
@@ -87,6 +96,14 @@ pub fn known_values(repo: Option<&Repo>, named: &Named<'_>) -> Result<KnownValue
         .hint("Leave it out; ordinary text would be full of it.")),
         None => Ok(known),
     }
+}
+
+/// What the secret store in force holds, under its names.
+fn kept() -> Result<Vec<KnownValue>, CommandError> {
+    let stores = SecretStores::open(Workspace::discover()?)?;
+    stores.all("redact").map_err(|error| {
+        error.hint("To redact without what the secret store holds, add `--no-store`.")
+    })
 }
 
 /// What looks like a secret in the environment and in the `.env` files at the top of the work tree.

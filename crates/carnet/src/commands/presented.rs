@@ -77,10 +77,16 @@ fn needs(command: &Command) -> Needs {
 }
 
 static ACCOUNT: OnceLock<String> = OnceLock::new();
+static TOKEN_PATH: OnceLock<PathBuf> = OnceLock::new();
 
 /// Returns the service account that this process acts as.
 pub fn account() -> Option<&'static str> {
     ACCOUNT.get().map(String::as_str)
+}
+
+/// Returns the file of the token that this process was given.
+pub fn token_path() -> Option<PathBuf> {
+    TOKEN_PATH.get().cloned()
 }
 
 /// Lets a command go on, or refuses it: where a token is presented, it must count and hold what the command needs.
@@ -109,6 +115,7 @@ pub fn admit(file: Option<&Path>, command: &Command) -> Result<(), CommandError>
     let verb = verb.split(|it: char| !it.is_alphanumeric()).next().unwrap_or_default();
     let presented = judge(&workspace, &token, scope, false, verb)?;
     let _ = ACCOUNT.set(presented.account);
+    let _ = TOKEN_PATH.set(file);
     Ok(())
 }
 

@@ -45,6 +45,9 @@ pub struct RedactArgs {
     /// Replace a value that is read from a file or a descriptor.
     #[arg(long = "secret", value_name = "NAME=store[:PATH]|file:PATH|fd:N")]
     secrets: Vec<String>,
+    /// Do without what the secret store holds (`carnet secret list`); its values are known by themselves.
+    #[arg(long)]
+    no_store: bool,
     /// How sure personal data must be to be replaced [default: the policy's `redact_at_confidence`].
     #[arg(long, value_enum, value_name = "LEVEL")]
     personal: Option<Level>,
@@ -102,9 +105,13 @@ struct Summary<'a> {
 pub fn redact(ui: &Ui, args: &RedactArgs) -> CommandResult {
     let workspace = workspace()?;
     let repo = workspace.as_ref().map(|it| &it.repo);
-    let named =
-        Named { variables: &args.variables, env_files: &args.env_files, secrets: &args.secrets };
-    let known = known_values(repo, &named)?;
+    let named = Named {
+        variables: &args.variables,
+        env_files: &args.env_files,
+        secrets: &args.secrets,
+        store: !args.no_store,
+    };
+    let known = known_values(workspace.as_ref(), &named)?;
     let (rules, policy) = match &workspace {
         Some(workspace) => (workspace.rules()?, carnet_guard::content_policy(&workspace.repo)?),
         None => (RuleSet::built_in(), ContentPolicy::built_in()),

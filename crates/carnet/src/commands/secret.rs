@@ -9,7 +9,10 @@ use std::{
     path::PathBuf,
 };
 
-use carnet_access::secrets::{SecretName, SecretStoreError, VALUE_BYTES_MAX};
+use carnet_access::{
+    secrets::{SecretName, SecretStore, SecretStoreError, VALUE_BYTES_MAX},
+    vault::{answer::Health, config::StoreKind},
+};
 use carnet_core::ExitCode;
 use carnet_sandbox::Secret;
 use clap::{Args, Subcommand};
@@ -24,6 +27,7 @@ use super::{
     secret_store::{SecretStores, keep_access},
 };
 use crate::{
+    cli::JsonArgs,
     error::{CommandError, CommandResult},
     ui::Ui,
     workspace::Workspace,
@@ -51,6 +55,13 @@ pub enum SecretCommand {
         after_help = "Examples:\n  carnet secret run --secret DEPLOY_TOKEN=store -- sh -c 'gh auth login --with-token <&$CARNET_SECRET_FD_DEPLOY_TOKEN'\n  carnet secret run --secret PW=store:db#password -- ./migrate\n\nThe program is yours and runs as you; it finds the number of a descriptor in CARNET_SECRET_FD_<NAME>. In a lane's sandbox and\nrecorded: `carnet run --secret DEPLOY_TOKEN=store -- …`."
     )]
     Run(RunArgs),
+    /// Say where secrets are kept, how the vault is, and whether it lets us in.
+    Status(JsonArgs),
+    /// Copy every secret from one store to the other, and read each back.
+    #[command(
+        after_help = "Examples:\n  carnet secret migrate --to vault --dry-run\n  carnet secret migrate --to vault --remove   then say `store = \"vault\"` in policy/secrets.toml\n  carnet secret migrate --to file             to work without the vault"
+    )]
+    Migrate(MigrateArgs),
 }
 
 /// Which secret.
@@ -105,6 +116,47 @@ pub struct RunArgs {
     argv: Vec<std::ffi::OsString>,
 }
 
+/// Options of `secret migrate`.
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    /// Where to: from the other of the two.
+    #[arg(long, value_name = "file|vault", value_parser = store_kind)]
+    to: StoreKind,
+    /// Put our value in the place of another one that is there.
+    #[arg(long)]
+    replace: bool,
+    /// Take each secret away where it came from, once it was read back.
+    #[arg(long)]
+    remove: bool,
+    /// Show what would be done and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+fn store_kind(text: &str) -> Result<StoreKind, String> {
+    match text {
+        "file" => Ok(StoreKind::File),
+        "vault" => Ok(StoreKind::Vault),
+        _ => Err("`file` or `vault`".to_owned()),
+    }
+}
+
+#[derive(Serialize)]
+struct StatusReport {
+    format: &'static str,
+    store: &'static str,
+    place: String,
+    /// Of a vault: `active`, `standby`, `sealed` or `uninitialised`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<String>,
+    /// Whether a login succeeded; none is tried where the vault is not active.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logged_in: Option<bool>,
+    /// How long the token of that login counts, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_secs: Option<u64>,
+}
+
 #[derive(Serialize)]
 struct ListReport {
     format: &'static str,
@@ -120,6 +172,8 @@ pub fn secret(ui: &Ui, command: &SecretCommand) -> CommandResult {
         SecretCommand::Put(args) => put(ui, args),
         SecretCommand::Remove(args) => remove(ui, &args.name),
         SecretCommand::Run(args) => run(args),
+        SecretCommand::Status(args) => status(ui, args),
+        SecretCommand::Migrate(args) => migrate(ui, args),
     }
 }
 
@@ -162,7 +216,7 @@ fn put(ui: &Ui, args: &PutArgs) -> CommandResult {
     let value = read_value(args)?;
     let stores = SecretStores::open(Workspace::discover()?)?;
     let store = stores.in_force()?;
-    keep_access(&stores.workspace, "secret put", &args.name, store.path_of(&args.name))?;
+    keep_access(&stores.workspace, "secret put", &[(&args.name, store.path_of(&args.name))])?;
     stores.judged("secret put", Some(&args.name), store.put(&args.name, &value))?;
     ui.err(&format!("carnet: `{}` is kept in {}\n", args.name, store.place()));
     Ok(ExitCode::Done)
@@ -203,7 +257,7 @@ fn read_value(args: &PutArgs) -> Result<Zeroizing<Vec<u8>>, CommandError> {
 fn remove(ui: &Ui, name: &SecretName) -> CommandResult {
     let stores = SecretStores::open(Workspace::discover()?)?;
     let store = stores.in_force()?;
-    keep_access(&stores.workspace, "secret remove", name, store.path_of(name))?;
+    keep_access(&stores.workspace, "secret remove", &[(name, store.path_of(name))])?;
     stores.judged("secret remove", Some(name), store.remove(name))?;
     ui.err(&format!("carnet: `{name}` is gone from {}\n", store.place()));
     Ok(ExitCode::Done)
@@ -237,18 +291,151 @@ fn hand_over(secret: &Secret) -> io::Result<(i32, std::os::fd::OwnedFd)> {
     Ok((std::os::fd::AsRawFd::as_raw_fd(&descriptor), descriptor))
 }
 
-impl From<SecretStoreError> for CommandError {
-    fn from(error: SecretStoreError) -> CommandError {
-        match error {
-            SecretStoreError::Missing { .. } => CommandError::of(ExitCode::NothingToLookAt, &error)
-                .hint("See what there is: `carnet secret list`."),
-            SecretStoreError::Field { .. } => CommandError::of(ExitCode::NothingToLookAt, &error)
-                .hint("Name a field of it: `NAME#FIELD`."),
-            SecretStoreError::WholeEntries { .. } | SecretStoreError::ValueLength => {
-                CommandError::of(ExitCode::Usage, &error)
+fn status(ui: &Ui, args: &JsonArgs) -> CommandResult {
+    let stores = SecretStores::open(Workspace::discover()?)?;
+    let format = "carnet/secrets-status/1";
+    let mut report = match stores.kind() {
+        StoreKind::File => StatusReport {
+            format,
+            store: "file",
+            place: stores.in_force()?.place(),
+            health: None,
+            logged_in: None,
+            token_secs: None,
+        },
+        StoreKind::Vault => {
+            let vault = stores.vault()?;
+            let health = vault.health().map_err(SecretStoreError::from)?;
+            let login = (health == Health::Active).then(|| vault.log_in());
+            StatusReport {
+                format,
+                store: "vault",
+                place: vault.place(),
+                health: Some(health.to_string()),
+                logged_in: login.as_ref().map(Result::is_ok),
+                token_secs: login.and_then(Result::ok).flatten(),
             }
-            SecretStoreError::TooMany { .. } => CommandError::of(ExitCode::Refused, &error),
-            SecretStoreError::Sealed(error) => error.into(),
         }
+    };
+    let is_well =
+        report.health.as_deref().is_none_or(|it| it == "active") && report.logged_in != Some(false);
+    let exit = if is_well { ExitCode::Done } else { ExitCode::Io };
+    if args.json {
+        ui.json(&report);
+        return Ok(exit);
     }
+    let health = report.health.take().map(|it| format!("  {it}")).unwrap_or_default();
+    let login = match (report.logged_in, report.token_secs) {
+        (Some(true), Some(secs)) => format!(", logged in for {secs} s"),
+        (Some(true), None) => ", a token is at hand".to_owned(),
+        (Some(false), _) => ", the login is refused".to_owned(),
+        (None, _) => String::new(),
+    };
+    ui.out(&format!("{}{health}{login}\n", report.place));
+    Ok(exit)
+}
+
+/// What becomes of one secret.
+enum Move {
+    Copy,
+    Same,
+    /// An entry of several fields is no single value.
+    Leave,
+}
+
+fn migrate(ui: &Ui, args: &MigrateArgs) -> CommandResult {
+    let stores = SecretStores::open(Workspace::discover()?)?;
+    let other = match args.to {
+        StoreKind::File => StoreKind::Vault,
+        StoreKind::Vault => StoreKind::File,
+    };
+    let (from, to) = (stores.of_kind(other)?, stores.of_kind(args.to)?);
+    let gate = "secret migrate";
+    let names = stores.judged(gate, None, from.list())?;
+    let touched: Vec<_> = names.iter().map(|name| (name, from.path_of(name))).collect();
+    keep_access(&stores.workspace, gate, &touched)?;
+    let plan = plan_moves(&stores, &*from, &*to, &names, args.replace)?;
+    let mut n_left = 0;
+    for (name, step) in &plan {
+        let word = match step {
+            Move::Copy => "copy",
+            Move::Same => "same",
+            Move::Leave => "leave",
+        };
+        n_left += usize::from(matches!(step, Move::Leave));
+        if !args.dry_run {
+            move_one(&stores, &*from, &*to, name, step, args.remove)?;
+        }
+        ui.out(&format!("{word}  {name}\n"));
+    }
+    if args.dry_run {
+        ui.err("carnet: nothing was changed\n");
+    }
+    if n_left == 0 {
+        return Ok(ExitCode::Done);
+    }
+    ui.err(&format!(
+        "carnet: {} with several fields stay where they are; put them one by one\n",
+        count(n_left, "entry")
+    ));
+    Ok(ExitCode::Incomplete)
+}
+
+fn plan_moves<'a>(
+    stores: &SecretStores,
+    from: &dyn SecretStore,
+    to: &dyn SecretStore,
+    names: &'a [SecretName],
+    replace: bool,
+) -> Result<Vec<(&'a SecretName, Move)>, CommandError> {
+    let mut plan = vec![];
+    for name in names {
+        let value = match from.get(name) {
+            Err(SecretStoreError::Field { .. }) => {
+                plan.push((name, Move::Leave));
+                continue;
+            }
+            other => stores.judged("secret migrate", Some(name), other)?,
+        };
+        let step = match to.get(name) {
+            Ok(there) if there == value => Move::Same,
+            Err(SecretStoreError::Missing { .. }) => Move::Copy,
+            Ok(_) | Err(SecretStoreError::Field { .. }) if replace => Move::Copy,
+            Ok(_) | Err(SecretStoreError::Field { .. }) => {
+                let message = format!("`{name}` differs in {}", to.place());
+                return Err(CommandError::new(ExitCode::Refused, message)
+                    .hint("Nothing was changed. To put ours in its place, add `--replace`."));
+            }
+            Err(error) => stores.judged("secret migrate", Some(name), Err(error))?,
+        };
+        plan.push((name, step));
+    }
+    Ok(plan)
+}
+
+fn move_one(
+    stores: &SecretStores,
+    from: &dyn SecretStore,
+    to: &dyn SecretStore,
+    name: &SecretName,
+    step: &Move,
+    remove: bool,
+) -> Result<(), CommandError> {
+    let judged = |answer| stores.judged("secret migrate", Some(name), answer);
+    if matches!(step, Move::Leave) {
+        return Ok(());
+    }
+    let value = judged(from.get(name))?;
+    if matches!(step, Move::Copy) {
+        stores.judged("secret migrate", Some(name), to.put(name, &value))?;
+    }
+    if judged(to.get(name))? != value {
+        let message = format!("`{name}` came back from {} as another value", to.place());
+        return Err(CommandError::new(ExitCode::Io, message)
+            .hint("It stands where it was; look at both, and type it again."));
+    }
+    if remove {
+        stores.judged("secret migrate", Some(name), from.remove(name))?;
+    }
+    Ok(())
 }
