@@ -47,7 +47,7 @@ impl Clones {
 
 #[test]
 fn runs_of_every_clone_arrive_everywhere_while_all_push_at_once() {
-    let clones = Clones::new(4);
+    let clones = Clones::new(8);
     std::thread::scope(|scope| {
         for clone_idx in 0..clones.n_clones {
             let clones = &clones;
@@ -62,17 +62,48 @@ fn runs_of_every_clone_arrive_everywhere_while_all_push_at_once() {
     });
     let all: BTreeSet<String> =
         (0..clones.n_clones).flat_map(|clone_idx| clones.runs(clone_idx)).collect();
-    assert_eq!(all.len(), 12);
+    assert_eq!(all.len(), 24);
     for clone_idx in 0..clones.n_clones {
         clones.carnet(clone_idx, &["sync"]).expect_code(0);
         assert_eq!(clones.runs(clone_idx), all);
     }
     let head = clones.git("clone0", &["rev-parse", "HEAD"]);
-    for dir in ["origin.git", "clone0", "clone3"] {
+    for dir in ["origin.git", "clone0", "clone7"] {
         let note = clones.git(dir, &["notes", "--ref=carnet/passports", "show", &head]);
         assert!(all.iter().all(|run| note.contains(run)), "{dir}: {note}");
         assert_eq!(clones.git(dir, &["fsck", "--full", "--no-dangling"]), "");
     }
+}
+
+#[test]
+fn who_loses_every_race_but_the_last_arrives_all_the_same() {
+    let clones = Clones::new(2);
+    for clone_idx in 0..2 {
+        clones.carnet(clone_idx, &["run", "--", "curl"]).expect_code(1);
+    }
+    clones.carnet(0, &["sync"]).expect_code(0);
+    // Between what the pusher saw and what it writes, the server gets another line, six times.
+    let hook = "#!/bin/sh
+grep -q refs/notes/carnet/passports || exit 0
+n=$(ls races 2>/dev/null | wc -l)
+test $n -lt 6 || exit 0
+mkdir -p races && : >races/$n
+unset GIT_QUARANTINE_PATH GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
+export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b.example GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b.example
+ref=refs/notes/carnet/passports
+git update-ref $ref $(git commit-tree -p $ref -m race$n $ref^{tree})
+";
+    let path = "../origin.git/hooks/pre-receive";
+    clones.base.write(path, hook);
+    clones.base.script(&format!("chmod +x {path}"));
+    let ran = clones.carnet(1, &["sync", "--json"]).expect_code(0);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(report["n_rounds"], 7, "{report}");
+    let head = clones.git("clone0", &["rev-parse", "HEAD"]);
+    let note = clones.git("origin.git", &["notes", "--ref=carnet/passports", "show", &head]);
+    assert_eq!(note.lines().count(), 2, "{note}");
+    let log = clones.git("origin.git", &["log", "--format=%s", "refs/notes/carnet/passports"]);
+    assert_eq!(log.matches("race").count(), 6, "{log}");
 }
 
 #[test]

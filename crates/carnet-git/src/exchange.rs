@@ -3,7 +3,7 @@
 //! Fetching and pushing are git's own; gix has no push. Notes are joined line by line, as
 //! `git notes merge -s cat_sort_uniq` would, but by compare-and-swap: a line that another process adds meanwhile stays.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, collections::HashSet};
 
 use carnet_core::{GitOid, Timestamp};
 
@@ -142,7 +142,12 @@ impl Repo {
         let objects = Objects { repo: self, failure: RefCell::default() };
         let mut notes = self.open_notes(notes_ref, Some(tip), &objects)?;
         let mut tree = self.commit_tree(tip)?;
+        let here: HashSet<_> =
+            self.tree_files(tip)?.into_iter().map(|file| (file.path, file.id)).collect();
         for file in self.tree_files(other)? {
+            if here.contains(&(file.path.clone(), file.id)) {
+                continue;
+            }
             // A note's path is its object's name, cut by slashes; anything else in the tree is no note.
             let Ok(target) = GitOid::from_hex(&file.path.to_text().replace('/', "")) else {
                 continue;

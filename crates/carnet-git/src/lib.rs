@@ -24,6 +24,7 @@ mod checkout;
 mod held;
 mod signed;
 mod tree;
+mod turn;
 mod work_tree;
 mod write;
 
@@ -56,6 +57,7 @@ pub use refs::{RefError, RefUpdateError};
 pub use signed::{CommitSignature, SignatureError};
 pub use staged::{StagedEntry, StagedError};
 pub use tree::{EntryMode, TreeEntry};
+pub use turn::{Backoff, Turn, take_turn};
 pub use work_tree::{WorkFile, WorkTreeError};
 pub use write::{CommitSpec, TreeSpec, WriteError};
 

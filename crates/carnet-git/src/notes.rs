@@ -19,7 +19,7 @@ use gix::{
 
 use crate::{
     Author, Cause, CommitSpec, ObjectError, ProgramError, RefError, RefUpdateError, Repo,
-    WriteError, chain::Backoff, convert,
+    WriteError, convert, turn::Backoff,
 };
 
 /// Largest note in bytes; a note is one line per run of one commit or tree.
@@ -108,7 +108,7 @@ impl Repo {
             return Err(NoteError::Line);
         }
         let _turn = self.take_turn(notes_ref);
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::at_a_ref();
         for _ in 0..MAX_ATTEMPTS {
             let tip = self.read_ref(notes_ref)?;
             let Some(tree) = self.add_lines(notes_ref, tip.as_ref(), lines)? else {

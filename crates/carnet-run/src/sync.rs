@@ -1,16 +1,18 @@
 //! Exchanging ledgers with another repository: fetch theirs, join the notes, push ours.
 //!
 //! Each writer pushes its own ledger refs and no other's, so two clones never contend for one; the notes are joined line by line and pushed
-//! again until the other side has stood still.
+//! again until the other side has stood still. How many others push, and how slow the machine is, decide how often that has to be tried: so not
+//! the attempts are bounded but the time, and the pauses between them grow until those who contend stand far enough apart.
 
 use std::{
-    hash::{BuildHasher as _, RandomState},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use carnet_core::{GitOid, Timestamp};
 use carnet_git::{
-    Author, NoteError, NotesJoined, ProgramError, PushError, RefError, Repo, fetch_refspecs,
+    Author, Backoff, NoteError, NotesJoined, ProgramError, PushError, RefError, Repo,
+    fetch_refspecs,
 };
 
 use carnet_guard::GUARD_NOTES;
@@ -25,8 +27,11 @@ use crate::{
 const NOTES: [&str; 2] = [PASSPORT_NOTES, GUARD_NOTES];
 /// The configuration key that lets the audit log travel too, when it is `true`: it names paths and accounts.
 const SHARE_AUDIT: &str = "carnet.shareAudit";
-/// Most rounds of fetch, join and push while others push at the same time.
-const ROUNDS_MAX: u32 = 20;
+/// How long it is tried again while others push at the same time; the round under way then is the last.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// The first pause between two rounds, and the longest: a round of fetch, join and push takes a tenth of a second on a quiet machine, and seconds
+/// where eight clones share two processors.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(25), Duration::from_secs(6));
 
 /// What a sync came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,17 +114,28 @@ pub fn push_own(repo: &Repo, remote: &str, writer: &str) -> Result<usize, SyncEr
 /// Brings this repository's runs and a remote's level.
 ///
 /// - `writer`: whose ledger refs are pushed.
+/// - `on_wait`: called before each further round.
 ///
 /// # Errors
 ///
 /// [`SyncError`]; nothing is lost on either side.
-pub fn sync(repo: &Repo, remote: &str, writer: &str, now: Timestamp) -> Result<Synced, SyncError> {
+pub fn sync(
+    repo: &Repo,
+    remote: &str,
+    writer: &str,
+    now: Timestamp,
+    on_wait: &dyn Fn(),
+) -> Result<Synced, SyncError> {
     let author = Author { name: "carnet".to_owned(), email: format!("{writer}@carnet.invalid") };
     let theirs = format!("refs/carnet/remotes/{remote}/");
     let fetched = fetch_refspecs(remote);
     let mut joined = NotesJoined::Unchanged;
-    for round in 1..=ROUNDS_MAX {
-        let refspecs: Vec<&str> = fetched.iter().map(String::as_str).collect();
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+    let begun = Instant::now();
+    for round in 1.. {
+        // Only for the notes do others contend: what is fetched beside them would widen the gap in which they move.
+        let is_wanted = |refspec: &&str| round == 1 || refspec.starts_with("+refs/notes/");
+        let refspecs: Vec<&str> = fetched.iter().map(String::as_str).filter(is_wanted).collect();
         repo.fetch(remote, &refspecs)
             .map_err(|source| SyncError::Fetch { remote: remote.to_owned(), source })?;
         for notes in NOTES {
@@ -151,15 +167,12 @@ pub fn sync(repo: &Repo, remote: &str, writer: &str, now: Timestamp) -> Result<S
                     n_rounds: round,
                 });
             }
-            Err(PushError::Rejected { .. }) if round < ROUNDS_MAX => give_way(round),
+            Err(PushError::Rejected { .. }) if begun.elapsed() < PATIENCE => {
+                on_wait();
+                thread::sleep(backoff.next_pause());
+            }
             Err(source) => return Err(SyncError::Push { remote: remote.to_owned(), source }),
         }
     }
-    unreachable!("because the last round returns")
-}
-
-/// Lets others push: longer with each round, up to a quarter of a second, and never the same for two clones.
-fn give_way(round: u32) {
-    let draw = RandomState::new().hash_one(round) % (u64::from(round) * 12 + 12);
-    std::thread::sleep(Duration::from_millis(draw));
+    unreachable!("because a round past the patience returns")
 }

@@ -6,7 +6,7 @@ use carnet_core::GitOid;
 use gix::refs::FullName;
 
 use super::{LOCK_PATIENCE, RefError, RefUpdateError};
-use crate::{ProgramError, Repo, chain::Backoff};
+use crate::{ProgramError, Repo, turn::Backoff};
 
 impl Repo {
     pub(super) fn read_ref_by_program(&self, name: &FullName) -> Result<Option<GitOid>, RefError> {
@@ -57,7 +57,7 @@ impl Repo {
         }
         args.push("--stdin");
         let begun = Instant::now();
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::at_a_ref();
         loop {
             let source = match self.run_git(&args, Some(input.as_bytes())) {
                 Ok(_) => return Ok(()),

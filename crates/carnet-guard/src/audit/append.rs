@@ -5,16 +5,16 @@
 //! same, so that the hole stays visible to everyone, for good.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use carnet_access::{dsse::Signatures, keys::SigningKey};
 use carnet_core::{Digest, GitOid};
-use carnet_git::{Author, CommitSpec, RefError, RefUpdateError, Repo, TreeSpec, WriteError};
+use carnet_git::{
+    Author, CommitSpec, RefError, RefUpdateError, Repo, TreeSpec, Turn, WriteError, take_turn,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -109,7 +109,7 @@ pub fn append_audit(
     if events.len() > BATCH_MAX {
         return Err(AuditError::TooMany(events.len()));
     }
-    let _turn = take_turn(&repo.state_dir().join("audit"))?;
+    let _turn = my_turn(&repo.state_dir().join("audit"))?;
     let writer = key.public().writer();
     let prefix = format!("{AUDIT_REFS}{writer}/");
     for _ in 0..ATTEMPTS_MAX {
@@ -204,22 +204,12 @@ fn subject(events: &[AuditEvent]) -> String {
     }
 }
 
-/// Waits for this process's turn to append, until the returned file is dropped. A file system without locks gives none; the
-/// compare-and-swap of the ref still holds then.
-fn take_turn(dir: &Path) -> Result<Option<File>, AuditError> {
+/// Waits for this process's turn to append. A file system without locks gives none; the compare-and-swap of the ref still holds then.
+fn my_turn(dir: &Path) -> Result<Turn, AuditError> {
     let path = dir.join("lock");
-    let failed = |source| AuditError::Mark { path: path.clone(), source };
-    fs::create_dir_all(dir).map_err(failed)?;
-    let file = File::create(&path).map_err(failed)?;
-    let begun = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(Some(file)),
-            Err(fs::TryLockError::Error(_)) => return Ok(None),
-            Err(fs::TryLockError::WouldBlock) if begun.elapsed() < LOCK_PATIENCE => {
-                thread::sleep(Duration::from_millis(1));
-            }
-            Err(fs::TryLockError::WouldBlock) => return Err(AuditError::Contended),
-        }
+    match take_turn(&path, LOCK_PATIENCE) {
+        Ok(Turn::Late) => Err(AuditError::Contended),
+        Ok(turn) => Ok(turn),
+        Err(source) => Err(AuditError::Mark { path, source }),
     }
 }

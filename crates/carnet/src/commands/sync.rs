@@ -39,7 +39,8 @@ pub fn sync(ui: &Ui, args: &SyncArgs) -> CommandResult {
         let error = CommandError::from(error);
         ui.err(&format!("carnet: no checkpoint was made: {}; see carnet verify\n", error.message));
     }
-    let synced = exchange(&workspace.repo, &remote, &writer, now())?;
+    let on_wait = || ui.progress("carnet: others push at the same time; trying again …\n");
+    let synced = exchange(&workspace.repo, &remote, &writer, now(), &on_wait)?;
     let notes = match synced.notes {
         NotesJoined::Unchanged => "unchanged",
         NotesJoined::Forwarded => "forwarded",
