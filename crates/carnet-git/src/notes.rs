@@ -308,4 +308,25 @@ mod tests {
         assert_eq!(lines_of_both(b"\n\nb\na", b"c").unwrap(), b"a\nb\nc\n");
         assert_eq!(lines_of_both(b"a\nb\n", b"b"), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn joined_notes_have_each_line_of_both_once_whichever_comes_first(
+            ours in "[abc\n]{0,12}",
+            theirs in "[abc\n]{0,12}",
+        ) {
+            let set = |text: &str| -> BTreeSet<String> {
+                text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+            };
+            let expected: BTreeSet<String> = set(&ours).union(&set(&theirs)).cloned().collect();
+            let joined = |a: &str, b: &str| match lines_of_both(a.as_bytes(), b.as_bytes()) {
+                Some(both) => String::from_utf8(both).unwrap(),
+                None => a.to_owned(),
+            };
+            proptest::prop_assert_eq!(set(&joined(&ours, &theirs)), expected.clone());
+            proptest::prop_assert_eq!(set(&joined(&theirs, &ours)), expected);
+            let once = joined(&ours, &theirs);
+            proptest::prop_assert_eq!(joined(&once, &theirs), once);
+        }
+    }
 }

@@ -24,6 +24,9 @@ mod examine_history;
 mod receipts;
 mod workers;
 
+#[doc(hidden)]
+pub mod stored_forms;
+
 mod newcomers;
 mod push;
 

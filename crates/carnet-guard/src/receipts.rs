@@ -47,9 +47,9 @@ pub struct GuardReceipt {
 /// A line of a note.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
-    receipt: GuardReceipt,
-    signatures: serde_json::Value,
+pub(crate) struct Line {
+    pub(crate) receipt: GuardReceipt,
+    pub(crate) signatures: serde_json::Value,
 }
 
 /// Tells whether the signatures, in their stored JSON, are of these bytes and by a trusted key.

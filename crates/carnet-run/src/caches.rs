@@ -25,9 +25,8 @@ use carnet_sandbox::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    checkouts::{Hold, is_still, lock},
     collect,
-    scratch::remove_tree,
+    locked_dir::{Hold, lock, remove_tree, remove_unheld},
 };
 
 /// The form of [`Label`] and of what lies beside it.
@@ -290,17 +289,7 @@ fn sweep(dir: &Path) {
         .filter(|name| RunId::from_hex(name).is_ok() && name != newest.trim())
         .collect();
     for run in runs {
-        let generation = dir.join(run);
-        let lock_path = generation.with_extension("lock");
-        let lock = File::options().write(true).create(true).truncate(false).open(&lock_path);
-        let Ok(lock) = lock else { continue };
-        if lock.try_lock().is_ok()
-            && is_still(&lock, &lock_path)
-            && remove_tree(&generation).is_ok()
-            && remove_tree(&generation.with_extension("new")).is_ok()
-        {
-            let _ = fs::remove_file(&lock_path);
-        }
+        remove_unheld(&dir.join(run));
     }
 }
 

@@ -8,7 +8,7 @@
 use std::{
     fs::{self, DirBuilder, File},
     io,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
@@ -19,13 +19,13 @@ use carnet_sandbox::{OwnershipError, ServiceAccount};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, futimens, utimensat};
 use serde::{Deserialize, Serialize};
 
-use crate::scratch::remove_tree;
+use crate::locked_dir::{self, Hold, lock, lock_path, locked_dirs, remove_tree, remove_unheld};
 
 /// Checkouts kept at most.
 const CHECKOUTS_MAX: usize = 16;
 /// Bytes of all checkouts together at most; the newest is kept whatever its size.
 const BYTES_MAX: u64 = 4 << 30;
-/// Times that a lock is taken again because its file was replaced meanwhile.
+/// Times that a checkout is made again because it was removed meanwhile.
 const TRIES_MAX: usize = 32;
 /// The form of [`Label`] and of what lies beside it.
 const FORMAT: &str = "carnet/checkout/1";
@@ -119,7 +119,7 @@ pub fn check_out(wanted: &Wanted<'_>) -> Result<CheckedOut, CheckoutsError> {
             return Ok(CheckedOut { dir, tree_sha256: label.tree_sha256, _lock: lock });
         }
         drop(lock);
-        let _alone = self::lock(&dir, Hold::Alone).map_err(io_at(&dir))?;
+        let _alone = locked_dir::lock(&dir, Hold::Alone).map_err(io_at(&dir))?;
         if read_label(&dir).is_none_or(|label| label.boot_id != boot_id) {
             make(wanted, &dir, &boot_id)?;
         }
@@ -231,47 +231,16 @@ fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default()
 }
 
-/// How a lock is held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Hold {
-    Shared,
-    Alone,
-}
-
-/// Takes the lock beside `dir`; waits for whoever makes or removes it.
-pub(crate) fn lock(dir: &Path, hold: Hold) -> io::Result<File> {
-    let path = dir.with_extension("lock");
-    for _ in 0..TRIES_MAX {
-        let file = File::options().write(true).create(true).truncate(false).open(&path)?;
-        match hold {
-            Hold::Shared => file.lock_shared()?,
-            Hold::Alone => file.lock()?,
-        }
-        if is_still(&file, &path) {
-            return Ok(file);
-        }
-    }
-    Err(io::Error::other("the lock was replaced again and again"))
-}
-
-/// Tells whether `file` is what stands at `path`, and not what stood there.
-pub(crate) fn is_still(file: &File, path: &Path) -> bool {
-    let ids = |meta: &fs::Metadata| (meta.dev(), meta.ino());
-    matches!((&file.metadata(), &fs::metadata(path)), (Ok(ours), Ok(theirs)) if ids(ours) == ids(theirs))
-}
-
 /// Removes the checkouts that were used longest ago until the bounds hold; those in use and `kept` stay. What cannot be
 /// removed now is tried again with the next checkout.
 fn prune(parent: &Path, kept: &Path) {
-    let Ok(entries) = fs::read_dir(parent) else { return };
-    let mut known: Vec<(std::time::SystemTime, PathBuf, u64)> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "lock"))
-        .filter_map(|lock| {
-            let dir = lock.with_extension("");
-            let used = fs::metadata(&lock).ok()?.modified().ok()?;
-            Some((used, dir.clone(), read_label(&dir).map_or(0, |label| label.size_bytes)))
+    let Ok(dirs) = locked_dirs(parent) else { return };
+    let mut known: Vec<(std::time::SystemTime, PathBuf, u64)> = dirs
+        .into_iter()
+        .filter_map(|dir| {
+            let used = fs::metadata(lock_path(&dir)).ok()?.modified().ok()?;
+            let size_bytes = read_label(&dir).map_or(0, |label| label.size_bytes);
+            Some((used, dir, size_bytes))
         })
         .collect();
     known.sort_by_key(|(used, dir, _)| (dir != kept, std::cmp::Reverse(*used)));
@@ -279,12 +248,7 @@ fn prune(parent: &Path, kept: &Path) {
     for (idx, (_, dir, size_bytes)) in known.iter().enumerate() {
         total = total.saturating_add(*size_bytes);
         if idx >= 1 && (idx >= CHECKOUTS_MAX || total > BYTES_MAX) {
-            let lock_path = dir.with_extension("lock");
-            let Ok(lock) = File::open(&lock_path) else { continue };
-            if lock.try_lock().is_ok() && is_still(&lock, &lock_path) && remove_tree(dir).is_ok() {
-                let _ = remove_tree(&dir.with_extension("new"));
-                let _ = fs::remove_file(&lock_path);
-            }
+            remove_unheld(dir);
         }
     }
 }

@@ -268,16 +268,22 @@ impl SignedCheckpoint {
     pub fn read(repo: &Repo, commit_id: GitOid) -> Result<SignedCheckpoint, String> {
         let commit =
             repo.read_commit(&commit_id).map_err(|error| crate::record::describe_chain(&error))?;
+        let signed = SignedCheckpoint::parse(&commit.message)?;
+        if commit.parents != signed.checkpoint.previous.into_iter().collect::<Vec<_>>() {
+            return Err("the commit's parent is not the checkpoint before it".to_owned());
+        }
+        Ok(signed)
+    }
+
+    /// Reads the message of a checkpoint commit; says in words what is wrong with it.
+    pub(crate) fn parse(message: &str) -> Result<SignedCheckpoint, String> {
         let shape = || "the commit message holds no checkpoint".to_owned();
-        let body = commit.message.split_once("\n\n").ok_or_else(shape)?.1;
+        let body = message.split_once("\n\n").ok_or_else(shape)?.1;
         let (line, rest) = body.split_once('\n').ok_or_else(shape)?;
         let checkpoint: Checkpoint =
             serde_json::from_str(line).map_err(|error| format!("malformed checkpoint: {error}"))?;
         if checkpoint.format != CHECKPOINT_FORMAT {
             return Err(format!("format `{}` is not read by this version", checkpoint.format));
-        }
-        if commit.parents != checkpoint.previous.into_iter().collect::<Vec<_>>() {
-            return Err("the commit's parent is not the checkpoint before it".to_owned());
         }
         let signatures = Signatures::from_json(rest.trim_end().as_bytes())
             .map_err(|error| format!("malformed signature: {error}"))?;

@@ -28,7 +28,7 @@ use crate::{
     record::{FinishedRun, author, describe_chain, record},
 };
 
-const FORMAT: &str = "carnet/journal/1";
+pub(crate) const FORMAT: &str = "carnet/journal/1";
 /// Room that is kept for the end of the story, so that it can be written on a full disk.
 const SPARE_BYTES: usize = 8 * 1024;
 /// Largest journal file that is read.
@@ -36,12 +36,12 @@ const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Most abandoned runs that are closed at one start.
 const CLOSED_MAX: usize = 1_000;
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry {
-    format: String,
-    passport: Passport,
-    policy_files: Vec<(String, String)>,
+pub(crate) struct Entry {
+    pub(crate) format: String,
+    pub(crate) passport: Passport,
+    pub(crate) policy_files: Vec<(String, String)>,
 }
 
 /// A run in the journal. Dropped without [`OpenRun::close`], it stays there.

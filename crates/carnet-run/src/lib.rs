@@ -20,6 +20,7 @@ mod handed;
 mod held_back;
 pub mod lanes;
 pub mod live;
+mod locked_dir;
 pub mod model;
 pub mod planted;
 pub mod scratch;

@@ -11,6 +11,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::locked_dir::{Hold, lock, lock_path, locked_dirs, remove_tree, remove_unheld};
+
 /// A directory of this run's own, removed when dropped.
 #[derive(Debug)]
 pub struct Scratch {
@@ -61,11 +63,10 @@ impl Scratch {
         if found.uid() != rustix::process::geteuid().as_raw() {
             return Err(ScratchError::Foreign(parent.to_owned()));
         }
-        sweep(parent).map_err(io(parent))?;
-        let lock_path = parent.join(format!("{name}.lock"));
-        let lock = File::create_new(&lock_path).map_err(io(&lock_path))?;
-        lock.lock().map_err(io(&lock_path))?;
+        locked_dirs(parent).map_err(io(parent))?.iter().for_each(|dir| remove_unheld(dir));
         let root = parent.join(name);
+        let lock_path = lock_path(&root);
+        let lock = lock(&root, Hold::Alone).map_err(io(&lock_path))?;
         DirBuilder::new().mode(0o711).create(&root).map_err(io(&root))?;
         // Whatever the umask: the service account must be able to pass.
         fs::set_permissions(&root, fs::Permissions::from_mode(0o711)).map_err(io(&root))?;
@@ -91,44 +92,6 @@ impl Drop for Scratch {
             let _ = fs::remove_file(&self.lock_path);
         }
     }
-}
-
-/// Removes every directory whose lock no living process holds.
-fn sweep(parent: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(parent)? {
-        let lock_path = entry?.path();
-        if lock_path.extension().is_none_or(|extension| extension != "lock") {
-            continue;
-        }
-        let Ok(lock) = File::open(&lock_path) else { continue };
-        if lock.try_lock().is_ok() && remove_tree(&lock_path.with_extension("")).is_ok() {
-            let _ = fs::remove_file(&lock_path);
-        }
-    }
-    Ok(())
-}
-
-/// Removes a directory tree even where the run took its own write permission away.
-pub(crate) fn remove_tree(root: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(root) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            grant_owner(root)?;
-            fs::remove_dir_all(root)
-        }
-        other => other,
-    }
-}
-
-fn grant_owner(dir: &Path) -> io::Result<()> {
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            grant_owner(&entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 /// Returns where workspaces are made: `CARNET_SCRATCH_DIR`, else `/var/cache/carnet` for root and the

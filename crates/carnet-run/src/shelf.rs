@@ -197,10 +197,10 @@ pub(crate) fn read(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn message(key: &SigningKey, writer: &str) -> String {
+    pub(crate) fn message(key: &SigningKey, writer: &str) -> String {
         let artifact = Artifact {
             name: "app".to_owned(),
             sha256: Digest::of(b"app"),

@@ -1,10 +1,15 @@
 //! Every stored form that comes from elsewhere, read from the same bytes: what the fuzz target and its bounded twin share.
 
 use carnet_access::dsse::Signatures;
-use carnet_core::passport::Statement;
+use carnet_core::{ModelRecord, passport::Statement};
 use carnet_git::Pointer;
 
-use crate::{backup, event::SignedEvent, shelf};
+use crate::{
+    backup,
+    checkpoint::{Checkpoint, SignedCheckpoint},
+    event::SignedEvent,
+    journal, shelf,
+};
 
 /// Has every reader look at `bytes`.
 ///
@@ -27,7 +32,21 @@ pub fn read_them_all(bytes: &[u8]) {
     if let Some(pointer) = Pointer::parse(bytes) {
         assert_eq!(pointer.to_text().as_bytes(), bytes);
     }
+    if let Ok(entry) = serde_json::from_slice::<journal::Entry>(bytes) {
+        let again = serde_json::to_vec(&entry).expect("because a journal has string keys");
+        assert_eq!(serde_json::from_slice::<journal::Entry>(&again).ok(), Some(entry));
+    }
+    if let Ok(record) = ModelRecord::from_lines(bytes) {
+        let again = ModelRecord::from_lines(&record.to_lines());
+        assert!(again.is_ok_and(|again| again == record));
+    }
+    carnet_guard::stored_forms::read_them_all(bytes);
     let text = String::from_utf8_lossy(bytes);
+    if let Ok(signed) = SignedCheckpoint::parse(&text) {
+        let checkpoint = serde_json::to_vec(&signed.checkpoint);
+        let checkpoint = checkpoint.expect("because a checkpoint has string keys");
+        assert_eq!(serde_json::from_slice::<Checkpoint>(&checkpoint).ok(), Some(signed.checkpoint));
+    }
     if let Ok(signed) = SignedEvent::parse(&text) {
         assert!(text.contains(signed.line()));
         assert!(signed.verify(&[]).is_err());
@@ -40,7 +59,8 @@ pub fn read_them_all(bytes: &[u8]) {
 pub(crate) mod tests {
     use carnet_access::keys::SigningKey;
     use carnet_core::{
-        Digest, GitOid, LaneName, ObjectFormat, Outcome, Quota, RunId, Timestamp, Usage,
+        Body, Digest, GitOid, LaneName, ModelExchange, ModelReply, ModelRequest, ObjectFormat,
+        Outcome, Quota, RunId, Timestamp, Usage,
         passport::{
             Artifact, CacheUse, EnvSnapshot, PAYLOAD_TYPE, Passport, PolicyRef, Request,
             RunIdentity, RunKind, Source,
@@ -49,6 +69,7 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::checkpoint::{CHECKPOINT_FORMAT, CHECKPOINT_PAYLOAD_TYPE, ChainState};
 
     pub(crate) fn statement() -> Statement {
         let at = Timestamp::from_millis(1_795_000_000_000);
@@ -137,7 +158,37 @@ pub(crate) mod tests {
         let passport = statement().to_canonical_json();
         let signatures = Signatures::sign(PAYLOAD_TYPE, &passport, &key).to_json();
         let pointer = Pointer { digest: Digest::of(b"large"), size_bytes: 5 << 20 };
+        let request = ModelRequest::new("POST", "/v1/chat/completions", b"{\"n\":1}", 0);
+        let (headers, body) = (Default::default(), Body::verbatim(b"\xff"));
+        let reply = ModelReply { status: 200, headers, body, n_redactions: 0 };
+        let mut record = ModelRecord::default();
+        record.push(ModelExchange::new(request, reply));
+        let entry = journal::Entry {
+            format: journal::FORMAT.to_owned(),
+            passport: statement().predicate,
+            policy_files: vec![("deny.toml".to_owned(), "x".to_owned())],
+        };
+        let checkpoint = Checkpoint {
+            format: CHECKPOINT_FORMAT.to_owned(),
+            writer: key.public().writer(),
+            public_key: key.public().to_string(),
+            at,
+            previous: None,
+            chains: vec![ChainState {
+                name: "ledger/0123456789abcdef/2026-11-22".to_owned(),
+                tip: GitOid::from_bytes(&[3; 20]).unwrap(),
+                n_events: 7,
+                root: Digest::of(b"root"),
+            }],
+        };
+        let line = serde_json::to_string(&checkpoint).unwrap();
+        let signed = Signatures::sign(CHECKPOINT_PAYLOAD_TYPE, line.as_bytes(), &key).to_json();
+        let checkpoint = format!("checkpoint\n\n{line}\n{}\n", String::from_utf8(signed).unwrap());
         vec![
+            record.to_lines(),
+            serde_json::to_vec(&entry).unwrap(),
+            checkpoint.into_bytes(),
+            shelf::tests::message(&key, &key.public().writer()).into_bytes(),
             signatures,
             crate::event::tests::event().to_message(&key).into_bytes(),
             backup::tests::manifest(at, None).to_canonical_json(),
@@ -148,7 +199,12 @@ pub(crate) mod tests {
 
     #[test]
     fn each_reader_reads_its_own_form() {
-        let [signatures, event, manifest, pointer, passport] = sound().try_into().unwrap();
+        let [record, entry, checkpoint, put, signatures, event, manifest, pointer, passport] =
+            sound().try_into().unwrap();
+        assert_eq!(ModelRecord::from_lines(&record).unwrap().exchanges().len(), 1);
+        assert!(serde_json::from_slice::<journal::Entry>(&entry).is_ok());
+        assert!(SignedCheckpoint::parse(std::str::from_utf8(&checkpoint).unwrap()).is_ok());
+        assert!(shelf::read(std::str::from_utf8(&put).unwrap(), "0123456789abcdef", &[]).is_some());
         assert!(Signatures::from_json(&signatures).is_ok());
         assert!(SignedEvent::parse(std::str::from_utf8(&event).unwrap()).is_ok());
         assert!(serde_json::from_slice::<backup::Manifest>(&manifest).is_ok());
@@ -159,7 +215,7 @@ pub(crate) mod tests {
     proptest! {
         #[test]
         fn damaged_forms_never_stop_a_reader(
-            form in 0..5_usize,
+            form in 0..9_usize,
             from in any::<prop::sample::Index>(),
             n_bytes in 0..40_usize,
             put in prop_oneof![

@@ -65,7 +65,7 @@ pub struct AuditReport {
 }
 
 /// A line of the log as it stands there.
-pub(super) struct Line {
+pub(crate) struct Line {
     pub(super) entry: AuditEntry,
     pub(super) digest: Digest,
     text: String,
@@ -90,13 +90,7 @@ impl Batch {
         if commit.parents.len() > 1 {
             return Err("it has several parents, and a log has one end".to_owned());
         }
-        let shape = || "the commit message holds no audit entries".to_owned();
-        let body = commit.message.split_once("\n\n").ok_or_else(shape)?.1;
-        let body = body.strip_suffix('\n').ok_or_else(shape)?;
-        let (entries, signatures) = body.rsplit_once('\n').ok_or_else(shape)?;
-        let signatures = Signatures::from_json(signatures.as_bytes())
-            .map_err(|error| format!("malformed signature: {error}"))?;
-        let lines = entries.split('\n').map(Line::parse).collect::<Result<_, _>>()?;
+        let (lines, signatures) = read_message(&commit.message)?;
         Ok(Batch { commit_id, parent: commit.parents.first().copied(), lines, signatures })
     }
 
@@ -112,7 +106,24 @@ impl Batch {
     }
 }
 
+/// Reads the message of a commit of the log: its lines, of which there is one at least, and the signatures of the last.
+pub(crate) fn read_message(message: &str) -> Result<(Vec<Line>, Signatures), String> {
+    let shape = || "the commit message holds no audit entries".to_owned();
+    let body = message.split_once("\n\n").ok_or_else(shape)?.1;
+    let body = body.strip_suffix('\n').ok_or_else(shape)?;
+    let (entries, signatures) = body.rsplit_once('\n').ok_or_else(shape)?;
+    let signatures = Signatures::from_json(signatures.as_bytes())
+        .map_err(|error| format!("malformed signature: {error}"))?;
+    let lines = entries.split('\n').map(Line::parse).collect::<Result<_, _>>()?;
+    Ok((lines, signatures))
+}
+
 impl Line {
+    /// Returns the line as it stands there.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     fn parse(text: &str) -> Result<Line, String> {
         let entry: AuditEntry =
             serde_json::from_str(text).map_err(|error| format!("malformed entry: {error}"))?;

@@ -11,6 +11,7 @@ mod chain;
 mod review;
 
 pub use append::{AuditError, BATCH_MAX, append_audit};
+pub(crate) use chain::read_message;
 pub use chain::{AuditChain, AuditReport, Problem, Severity, read_audit, verify_audit};
 pub use review::{Anomaly, Unusual, review};
 
