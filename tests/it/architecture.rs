@@ -60,6 +60,7 @@ fn large_crates_are_named_in_one_room_each() {
         ("rmcp", "carnet"),
         ("tree-sitter", "carnet-parse"),
         ("redb", "carnet-index"),
+        ("tantivy", "carnet-index"),
         ("ed25519-dalek", "carnet-access"),
         ("rsa", "carnet-access"),
         ("ring", "carnet-access"),

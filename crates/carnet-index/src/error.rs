@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::words::words_dir;
+
 /// Why the index could not be read or refreshed.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
@@ -44,6 +46,16 @@ pub enum IndexError {
         #[source]
         source: Box<redb::Error>,
     },
+    /// The words failed.
+    #[error("use the words in `{}`: {what}", .path.display())]
+    Words {
+        /// Their directory.
+        path: PathBuf,
+        /// What happened.
+        what: String,
+        /// Whether they are damaged, gone or of another version, so that beginning them anew heals it.
+        is_damaged: bool,
+    },
     /// Facts could not be encoded; a bug of ours.
     #[error("encode facts")]
     Encode(#[source] postcard::Error),
@@ -75,6 +87,32 @@ impl IndexError {
             ),
             _ => false,
         }
+    }
+
+    /// Tells whether the words are damaged, gone or of another version, so that beginning them anew heals it.
+    pub fn is_damaged_words(&self) -> bool {
+        matches!(self, IndexError::Words { is_damaged: true, .. })
+    }
+
+    pub(crate) fn damaged_words(dir: &Path, what: &str) -> IndexError {
+        IndexError::Words { path: words_dir(dir), what: what.to_owned(), is_damaged: true }
+    }
+
+    pub(crate) fn words(dir: &Path, error: tantivy::TantivyError) -> IndexError {
+        use tantivy::TantivyError::{
+            ErrorInThread, IoError, LockFailure, OpenWriteError, SystemError,
+        };
+        // What the system refuses is not healed by beginning anew.
+        let is_refused = match &error {
+            IoError(error) => !matches!(
+                error.kind(),
+                std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
+            ),
+            LockFailure(..) | OpenWriteError(_) | SystemError(_) | ErrorInThread(_) => true,
+            _ => false,
+        };
+        let what = error.to_string();
+        IndexError::Words { path: words_dir(dir), what, is_damaged: !is_refused }
     }
 
     pub(crate) fn io(deed: &'static str, path: &Path, source: std::io::Error) -> IndexError {

@@ -9,7 +9,7 @@ use carnet_core::{Digest, Digester, GitOid, Timestamp};
 use crate::Coverage;
 
 /// Number of the snapshot format that this version writes and reads.
-pub const FORMAT_NUMBER: u32 = 2;
+pub const FORMAT_NUMBER: u32 = 3;
 
 pub(crate) const MAGIC: [u8; 8] = *b"carnetix";
 /// Bytes that one digest covers.
@@ -40,10 +40,12 @@ pub(crate) enum SectionKind {
     OutgoingEnds = 9,
     Outgoing = 10,
     Bases = 11,
+    TextFiles = 12,
+    Live = 13,
 }
 
 impl SectionKind {
-    pub const ALL: [SectionKind; 11] = [
+    pub const ALL: [SectionKind; 13] = [
         SectionKind::TextEnds,
         SectionKind::TextBytes,
         SectionKind::Files,
@@ -55,6 +57,8 @@ impl SectionKind {
         SectionKind::OutgoingEnds,
         SectionKind::Outgoing,
         SectionKind::Bases,
+        SectionKind::TextFiles,
+        SectionKind::Live,
     ];
 }
 

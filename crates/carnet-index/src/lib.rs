@@ -26,6 +26,7 @@ mod parsing;
 mod store;
 
 mod link;
+mod words;
 
 mod format;
 mod graph;
@@ -44,3 +45,6 @@ pub use format::FORMAT_NUMBER;
 pub use graph::chain;
 pub use snapshot::Snapshot;
 pub use store::{BlobSource, IndexStore, RefreshReport, RefreshRequest, SourceFile, UnreadFile};
+pub use words::{
+    Found, Hit, LineRange, QUERY_BYTES_MAX, QueryError, Scope, SearchQuery, suspect_words,
+};

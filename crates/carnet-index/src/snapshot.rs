@@ -9,9 +9,10 @@ use crate::{
     CallSite, Callers, Coverage, Definition, Evidence, IndexError, Place,
     format::{Input, SectionKind},
     sections::Sections,
+    words,
     write::{
-        FILE_ROW_BYTES, NAME_ROW_BYTES, NONE, SYMBOL_ROW_BYTES, StoredCall, current_path,
-        snapshots_dir,
+        FILE_ROW_BYTES, LIVE_ROW_BYTES, NAME_ROW_BYTES, NONE, SYMBOL_ROW_BYTES, StoredCall,
+        TEXT_FILE_ROW_BYTES, current_path, snapshots_dir,
     },
 };
 
@@ -41,6 +42,15 @@ pub(crate) struct FileRow {
     blob_id: GitOid,
     first_symbol: u32,
     n_symbols: u32,
+}
+
+/// A file that words may know.
+pub(crate) struct LiveFile {
+    pub path: RepoPath,
+    pub blob_id: GitOid,
+    /// `None` for a file of text.
+    pub language: Option<Language>,
+    symbols: std::ops::Range<u32>,
 }
 
 /// A symbol's row, its texts not read yet.
@@ -75,6 +85,10 @@ impl Snapshot {
     /// ([`IndexError::is_healed_by_rebuild`]); [`IndexError::Io`] when the disk refuses.
     pub fn open_current(dir: &Path) -> Result<Option<Snapshot>, IndexError> {
         let pointer = current_path(dir);
+        if pointer.exists() && !words::are_there(dir) {
+            let what = "the words beside it are missing or damaged".to_owned();
+            return Err(IndexError::Corrupt { path: pointer, what });
+        }
         for _ in 0..OPEN_TRIES {
             let Some(name) = read_pointer(&pointer)? else { return Ok(None) };
             match Snapshot::open(&snapshots_dir(dir).join(&name)) {
@@ -382,6 +396,48 @@ impl Snapshot {
             })
         };
         read().ok_or_else(malformed)
+    }
+
+    /// Returns the keys of all files that words may know, sorted, each with the row that [`Snapshot::live_file`] takes.
+    pub(crate) fn live_rows(&self) -> Result<Vec<(u64, u32)>, IndexError> {
+        let n_bytes = self.sections.n_bytes(SectionKind::Live);
+        let bytes = self.sections.read(SectionKind::Live, 0, n_bytes)?;
+        self.sections.n_rows(SectionKind::Live, LIVE_ROW_BYTES)?;
+        let mut input = Input(&bytes);
+        let mut rows = Vec::with_capacity(bytes.len() / LIVE_ROW_BYTES as usize);
+        while let Some(key) = input.u64() {
+            let row = input.u32().ok_or_else(|| self.sections.corrupt("a key has no file"))?;
+            rows.push((key, row));
+        }
+        match rows.is_sorted() {
+            true => Ok(rows),
+            false => Err(self.sections.corrupt("the keys of files are out of order")),
+        }
+    }
+
+    /// Returns a file by its row: the files of code, then those of text.
+    pub(crate) fn live_file(&self, row: u32) -> Result<LiveFile, IndexError> {
+        let n_code = self.sections.n_rows(SectionKind::Files, FILE_ROW_BYTES)?;
+        let Some(text_idx) = row.checked_sub(n_code) else {
+            let FileRow { path, language, blob_id, first_symbol, n_symbols } = self.file(row)?;
+            let symbols = first_symbol..first_symbol.saturating_add(n_symbols);
+            return Ok(LiveFile { path, blob_id, language: Some(language), symbols });
+        };
+        let bytes = self.sections.row(SectionKind::TextFiles, text_idx, TEXT_FILE_ROW_BYTES)?;
+        let mut input = Input(&bytes);
+        let malformed = || self.sections.corrupt("a text file's row is malformed");
+        let path = input.u32().ok_or_else(malformed)?;
+        let path = RepoPath::new(self.text_bytes(path)?).map_err(|_| malformed())?;
+        let blob_id = input.oid().ok_or_else(malformed)?;
+        Ok(LiveFile { path, blob_id, language: None, symbols: 0..0 })
+    }
+
+    /// Returns a symbol by its position in its file.
+    pub(crate) fn symbol_in(&self, file: &LiveFile, position: u32) -> Result<Symbol, IndexError> {
+        let idx = file.symbols.start.checked_add(position).filter(|idx| file.symbols.contains(idx));
+        let idx =
+            idx.ok_or_else(|| self.sections.corrupt("a file has fewer symbols than words"))?;
+        Ok(self.definition(self.symbol(idx)?)?.symbol)
     }
 
     pub(crate) fn symbol(&self, idx: u32) -> Result<SymbolRow, IndexError> {

@@ -14,6 +14,7 @@ use crate::{
     link::Linker,
     manifest::ManifestKind,
     parsing::{Job, parse_all},
+    words::{WordStore, is_worth_reading},
     write::{self, SnapshotHead},
 };
 
@@ -84,6 +85,8 @@ pub struct RefreshReport {
     pub snapshot_bytes: u64,
     /// Digest of what the snapshot says, apart from when it was made.
     pub content_digest: Digest,
+    /// Why the words were moved aside and begun anew, where they were.
+    pub words_begun_anew: Option<String>,
 }
 
 /// The one writer of an index. A second one in any process is refused as busy.
@@ -166,9 +169,11 @@ impl IndexStore {
         coverage.n_files = files.len() as u64;
         let supported = |path: &&&RepoPath| Language::of_path(path).is_some();
         coverage.n_files_supported = files.keys().filter(supported).count() as u64;
+        let (words, words_begun_anew) = self.update_words(&files, blobs)?;
         let head =
             SnapshotHead { commit: request.commit, tree: request.tree, created_at: now, coverage };
         let written = write::write_snapshot(&self.dir, &head, linker)?;
+        words.finish(&write::live_keys(&self.dir)?)?;
         Ok(RefreshReport {
             n_files: coverage.n_files,
             n_files_supported: coverage.n_files_supported,
@@ -181,7 +186,27 @@ impl IndexStore {
             snapshot_path: written.path,
             snapshot_bytes: written.n_bytes,
             content_digest: written.content_digest,
+            words_begun_anew,
         })
+    }
+
+    /// Brings the words to the files of a commit. Damaged ones are begun anew; the second value then says why.
+    fn update_words(
+        &self,
+        files: &BTreeMap<&RepoPath, GitOid>,
+        blobs: &dyn BlobSource,
+    ) -> Result<(WordStore, Option<String>), IndexError> {
+        let (mut words, begun_anew) = WordStore::open(&self.dir)?;
+        match words.update(files, &self.facts, blobs) {
+            Ok(()) => Ok((words, begun_anew)),
+            Err(error) if error.is_damaged_words() => {
+                drop(words);
+                let (mut words, begun_anew) = WordStore::begin_anew(&self.dir, &error)?;
+                words.update(files, &self.facts, blobs)?;
+                Ok((words, begun_anew))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Finds the blobs whose facts are not known yet.
@@ -221,6 +246,9 @@ impl IndexStore {
                     }
                 }
                 None => {}
+            }
+            if Language::of_path(path).is_none() && is_worth_reading(path) {
+                linker.add_text(path, *blob_id)?;
             }
         }
         Ok(linker)

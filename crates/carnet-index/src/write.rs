@@ -1,21 +1,23 @@
 //! Writes a snapshot beside the others, then makes it current: write, sync, rename, sync.
 
 use std::{
+    collections::HashSet,
     fs::File,
     io::{BufWriter, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
-use carnet_core::{Digest, Digester, GitOid, Region, Timestamp};
+use carnet_core::{Digest, Digester, GitOid, Region, RepoPath, Timestamp};
 use carnet_parse::EXTRACTOR_VERSION;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Coverage, IndexError,
+    Coverage, IndexError, Snapshot,
     format::{
         BLOCK_BYTES, FLAG_REQUIRED, FORMAT_NUMBER, Header, SectionEntry, SectionKind, put_oid,
     },
     link::{CallRow, Linker, QualifierRow, StringId, number},
+    words::file_key,
 };
 
 /// Snapshot files that are kept, the current one among them.
@@ -29,6 +31,8 @@ pub(crate) const SYMBOL_ROW_BYTES: u64 = 4 * 6 + 2 + 4 * 12;
 pub(crate) const OUTGOING_ROW_BYTES: u64 = 4 * 2;
 pub(crate) const BASE_ROW_BYTES: u64 = 4 * 6 + 1;
 pub(crate) const NAME_ROW_BYTES: u64 = 4 + 4 + 8 + 4 + 4;
+pub(crate) const TEXT_FILE_ROW_BYTES: u64 = 4 + 33;
+pub(crate) const LIVE_ROW_BYTES: u64 = 8 + 4;
 
 /// What a snapshot says of itself.
 pub(crate) struct SnapshotHead {
@@ -146,6 +150,18 @@ fn prune(dir: &Path, current: &str) -> Result<(), IndexError> {
     others[..n_surplus].iter().try_for_each(|(_, path)| remove(path))
 }
 
+/// Returns the keys of all files that the kept snapshots hold. One that cannot be read is not kept for its words.
+pub(crate) fn live_keys(dir: &Path) -> Result<HashSet<u64>, IndexError> {
+    let snapshots = snapshots_dir(dir);
+    let failed = |error| IndexError::io("list", &snapshots, error);
+    let mut keys = HashSet::new();
+    for entry in std::fs::read_dir(&snapshots).map_err(failed)? {
+        let rows = Snapshot::open(&entry.map_err(failed)?.path()).and_then(|it| it.live_rows());
+        keys.extend(rows.into_iter().flatten().map(|(key, _)| key));
+    }
+    Ok(keys)
+}
+
 fn remove(path: &Path) -> Result<(), IndexError> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -250,7 +266,8 @@ fn write_names(out: &mut SectionWriter<'_>, linker: &Linker) -> Result<(), Index
     out.begin(SectionKind::Calls);
     out.put(&stored_calls)?;
     write_outgoing(out, linker, &offsets)?;
-    write_bases(out, linker)
+    write_bases(out, linker)?;
+    write_live(out, linker)
 }
 
 /// Writes, for each symbol and then for the top of each file, where the calls made there stand among the calls.
@@ -298,6 +315,31 @@ fn write_bases(out: &mut SectionWriter<'_>, linker: &Linker) -> Result<(), Index
         put_numbers(&mut row, &numbers);
         row.push(u8::from(base.is_said));
         out.put(&row)?;
+    }
+    Ok(())
+}
+
+/// Writes the text files, then the keys of all files that words may know, sorted.
+fn write_live(out: &mut SectionWriter<'_>, linker: &Linker) -> Result<(), IndexError> {
+    out.begin(SectionKind::TextFiles);
+    let mut row = Vec::new();
+    for (path, blob_id) in &linker.texts {
+        row.clear();
+        put_numbers(&mut row, &[*path]);
+        put_oid(&mut row, blob_id);
+        out.put(&row)?;
+    }
+    let code = linker.files.iter().map(|file| (file.path, file.blob_id));
+    let mut live = Vec::new();
+    for (row, (path, blob_id)) in code.chain(linker.texts.iter().copied()).enumerate() {
+        let path = RepoPath::new(linker.strings.get(path)).expect("because it was a path before");
+        live.push((file_key(&path, &blob_id), number(row, "files")?));
+    }
+    live.sort_unstable();
+    out.begin(SectionKind::Live);
+    for (key, row) in live {
+        out.put(&key.to_le_bytes())?;
+        out.put(&row.to_le_bytes())?;
     }
     Ok(())
 }

@@ -94,6 +94,8 @@ pub(crate) struct Linker {
     pub symbols: Vec<SymbolRow>,
     pub calls: Vec<CallRow>,
     pub bases: Vec<BaseRow>,
+    /// Files that hold text and no code: path and blob.
+    pub texts: Vec<(StringId, GitOid)>,
     manifests: BTreeMap<(ManifestKind, Vec<u8>), String>,
 }
 
@@ -105,6 +107,7 @@ impl Linker {
             symbols: Vec::new(),
             calls: Vec::new(),
             bases: Vec::new(),
+            texts: Vec::new(),
             manifests: BTreeMap::new(),
         }
     }
@@ -113,6 +116,13 @@ impl Linker {
     pub fn add_manifest(&mut self, path: &RepoPath, kind: ManifestKind, name: &str) {
         let directory = modules::directory(path.as_bytes()).to_vec();
         self.manifests.insert((kind, directory), name.to_owned());
+    }
+
+    /// Adds a file that holds text and no code. They come in the order of their paths.
+    pub fn add_text(&mut self, path: &RepoPath, blob_id: GitOid) -> Result<(), IndexError> {
+        let path = self.strings.intern(path.as_bytes())?;
+        self.texts.push((path, blob_id));
+        Ok(())
     }
 
     /// Adds a file's facts. Files come in the order of their paths.

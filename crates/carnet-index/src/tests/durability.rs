@@ -3,9 +3,10 @@ use std::{fs, path::Path};
 use super::{callers_text, current, refresh};
 use crate::{IndexError, IndexStore, Snapshot, sections::Sections};
 
-const FILES: [(&str, &str); 2] = [
+const FILES: [(&str, &str); 3] = [
     ("a.py", "def f(): pass\ndef g(): f()\nclass B(A): pass\n"),
     ("b.py", "from a import f as h\nh()\n"),
+    ("c.md", "# C\n"),
 ];
 
 /// Asks everything there is to ask.

@@ -5,6 +5,7 @@ mod durability;
 mod graph;
 mod questions;
 mod refresh;
+mod words;
 
 use std::{
     collections::BTreeMap,

@@ -1,0 +1,265 @@
+//! The writer of words: adds what is new, and clears away what no snapshot that is kept holds.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    panic::AssertUnwindSafe,
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use carnet_core::{GitOid, RepoPath};
+use carnet_parse::{Language, Parsed};
+use tantivy::{Index, IndexWriter, TantivyDocument, TantivyError, Term, directory::MmapDirectory};
+
+use super::{
+    Fields, LeftOut, UnitCode, file_key,
+    reader::Words,
+    schema, suspicion, tokens,
+    units::{Unit, is_worth_reading, units_of},
+    version_text, words_dir,
+};
+use crate::{
+    BlobSource, IndexError,
+    facts::{FactStore, Subject, fact_key},
+};
+
+/// Memory that the writer gathers documents in, in bytes.
+const HEAP_BYTES: usize = 48 << 20;
+/// Most threads that read and cut files for the writer.
+const WORKERS_MAX: usize = 4;
+/// Documents below which dead ones are not worth clearing away.
+const DEAD_DOCUMENTS_MIN: u64 = 2_000;
+
+/// The one writer of words. Who holds the facts holds it.
+pub(crate) struct WordStore {
+    dir: PathBuf,
+    index: Index,
+    writer: IndexWriter,
+    fields: Fields,
+}
+
+impl WordStore {
+    /// Opens the words below `dir`. Those that are damaged or of another version are moved aside and begun anew; the second
+    /// value then says why.
+    pub fn open(dir: &Path) -> Result<(WordStore, Option<String>), IndexError> {
+        let reason = match guarded(dir, || WordStore::open_whole(dir)) {
+            Ok(store) => return Ok((store, None)),
+            Err(error) => error,
+        };
+        if !reason.is_damaged_words() {
+            return Err(reason);
+        }
+        WordStore::begin_anew(dir, &reason)
+    }
+
+    /// Moves the words aside (one is kept, for a look) and begins empty ones.
+    pub fn begin_anew(
+        dir: &Path,
+        reason: &IndexError,
+    ) -> Result<(WordStore, Option<String>), IndexError> {
+        let (words, aside) = (words_dir(dir), dir.join("words.damaged"));
+        let text = match reason {
+            IndexError::Words { what, .. } => what.clone(),
+            other => other.to_string(),
+        };
+        tracing::warn!(path = %words.display(), "the words are begun anew: {text}");
+        if aside.exists() {
+            std::fs::remove_dir_all(&aside)
+                .map_err(|error| IndexError::io("remove", &aside, error))?;
+        }
+        std::fs::rename(&words, &aside).map_err(|error| IndexError::io("rename", &words, error))?;
+        guarded(dir, || WordStore::open_whole(dir)).map(|store| (store, Some(text)))
+    }
+
+    fn open_whole(dir: &Path) -> Result<WordStore, IndexError> {
+        let words = words_dir(dir);
+        let failed = |error| IndexError::words(dir, error);
+        if suspicion(dir).exists() {
+            let removed = std::fs::remove_file(suspicion(dir));
+            removed.map_err(|error| IndexError::io("remove", &suspicion(dir), error))?;
+            if words.exists() {
+                return Err(IndexError::damaged_words(dir, "a search met damage in them"));
+            }
+        }
+        let version = words.join("version");
+        if words.join("meta.json").exists() {
+            let found = std::fs::read_to_string(&version).unwrap_or_default();
+            if found != version_text() {
+                return Err(IndexError::damaged_words(dir, "they are of another version"));
+            }
+        } else {
+            std::fs::create_dir_all(&words)
+                .and_then(|()| std::fs::write(&version, version_text()))
+                .map_err(|error| IndexError::io("write", &version, error))?;
+        }
+        let directory = MmapDirectory::open(&words).map_err(|error| failed(error.into()))?;
+        let (schema, fields) = schema();
+        let mut index = Index::open_or_create(directory, schema).map_err(failed)?;
+        index.set_tokenizers(tokens::manager());
+        if let Some(file) = index.validate_checksum().map_err(failed)?.iter().min() {
+            let what = format!("`{}` does not have its checksum", file.display());
+            return Err(IndexError::damaged_words(dir, &what));
+        }
+        let writer = index.writer_with_num_threads(1, HEAP_BYTES).map_err(failed)?;
+        Ok(WordStore { dir: dir.to_owned(), index, writer, fields })
+    }
+
+    /// Adds the documents of the files that have none yet, all or none.
+    pub fn update(
+        &mut self,
+        files: &BTreeMap<&RepoPath, GitOid>,
+        facts: &FactStore,
+        blobs: &dyn BlobSource,
+    ) -> Result<(), IndexError> {
+        let dir = self.dir.clone();
+        guarded(&dir, || self.update_whole(files, facts, blobs))
+    }
+
+    fn update_whole(
+        &mut self,
+        files: &BTreeMap<&RepoPath, GitOid>,
+        facts: &FactStore,
+        blobs: &dyn BlobSource,
+    ) -> Result<(), IndexError> {
+        let known: HashSet<u64> = self.read()?.all_keys()?;
+        let jobs: Vec<(&RepoPath, GitOid, u64)> = files
+            .iter()
+            .filter(|(path, _)| is_worth_reading(path))
+            .map(|(path, blob_id)| (*path, *blob_id, file_key(path, blob_id)))
+            .filter(|(.., key)| !known.contains(key))
+            .collect();
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let n_cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let (next, is_cancelled) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let failure: Mutex<Option<IndexError>> = Mutex::new(None);
+        std::thread::scope(|scope| {
+            for _ in 0..n_cores.min(WORKERS_MAX).min(jobs.len()) {
+                scope.spawn(|| {
+                    while !is_cancelled.load(Ordering::Relaxed)
+                        && let Some((path, blob_id, key)) =
+                            jobs.get(next.fetch_add(1, Ordering::Relaxed))
+                    {
+                        if let Err(error) = self.add_file(path, blob_id, *key, facts, blobs) {
+                            failure
+                                .lock()
+                                .unwrap_or_else(PoisonError::into_inner)
+                                .get_or_insert(error);
+                            is_cancelled.store(true, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
+        self.commit()
+    }
+
+    fn add_file(
+        &self,
+        path: &RepoPath,
+        blob_id: &GitOid,
+        key: u64,
+        facts: &FactStore,
+        blobs: &dyn BlobSource,
+    ) -> Result<(), IndexError> {
+        // A file that cannot be read is reported with the facts, and tried again.
+        let Ok(source) = blobs.read(blob_id) else { return Ok(()) };
+        let parsed = match Language::of_path(path) {
+            Some(language) => {
+                let key = fact_key(Subject::Code(language), blob_id);
+                let Some(parsed) = facts.read()?.get::<Parsed>(&key)? else { return Ok(()) };
+                Some(parsed)
+            }
+            None => None,
+        };
+        match units_of(path, parsed.as_ref(), &source) {
+            Ok(units) => {
+                let path_words = path.to_text();
+                units.iter().try_for_each(|unit| self.add_unit(key, &path_words, unit))
+            }
+            Err(reason) => self.add_nothing(key, reason),
+        }
+    }
+
+    fn add_unit(&self, key: u64, path: &str, unit: &Unit) -> Result<(), IndexError> {
+        let mut document = self.document(key, unit.code);
+        document.add_u64(self.fields.start, u64::from(unit.start));
+        document.add_u64(self.fields.end, u64::from(unit.end));
+        let place = format!("{path} {}", unit.container);
+        let texts = [&unit.name, &place, &unit.signature, &unit.doc, &unit.body];
+        for (field, text) in self.fields.texts.iter().zip(texts) {
+            if !text.is_empty() {
+                document.add_text(*field, text);
+            }
+        }
+        self.add(document)
+    }
+
+    fn add_nothing(&self, key: u64, reason: LeftOut) -> Result<(), IndexError> {
+        let mut document = self.document(key, UnitCode::Nothing(reason));
+        document.add_u64(self.fields.start, 0);
+        document.add_u64(self.fields.end, 0);
+        self.add(document)
+    }
+
+    fn document(&self, key: u64, code: UnitCode) -> TantivyDocument {
+        let mut document = TantivyDocument::default();
+        document.add_u64(self.fields.file, key);
+        document.add_u64(self.fields.unit, code.encode());
+        document
+    }
+
+    fn add(&self, document: TantivyDocument) -> Result<(), IndexError> {
+        let added = self.writer.add_document(document);
+        added.map(drop).map_err(|error| IndexError::words(&self.dir, error))
+    }
+
+    fn commit(&mut self) -> Result<(), IndexError> {
+        self.writer.commit().map(drop).map_err(|error| IndexError::words(&self.dir, error))
+    }
+
+    pub fn read(&self) -> Result<Words, IndexError> {
+        Words::of_index(&self.dir, &self.index, self.fields.clone())
+    }
+
+    /// Removes the documents of files that none of the kept snapshots holds, once they are more than half, and ends the
+    /// merging that is under way.
+    pub fn finish(mut self, live: &HashSet<u64>) -> Result<(), IndexError> {
+        let dir = self.dir.clone();
+        let failed = |error: TantivyError| IndexError::words(&dir, error);
+        guarded(&dir, || {
+            let counts = self.read()?.documents_by_key()?;
+            let n_all: u64 = counts.values().sum();
+            let dead = counts.iter().filter(|(key, _)| !live.contains(key));
+            let n_dead: u64 = dead.clone().map(|(_, n)| n).sum();
+            if n_all >= DEAD_DOCUMENTS_MIN && n_dead * 2 > n_all {
+                for (key, _) in dead {
+                    self.writer.delete_term(Term::from_field_u64(self.fields.file, *key));
+                }
+                self.commit()?;
+                let ids = self.index.searchable_segment_ids().map_err(failed)?;
+                if !ids.is_empty() {
+                    self.writer.merge(&ids).wait().map_err(failed)?;
+                }
+                self.writer.garbage_collect_files().wait().map_err(failed)?;
+            }
+            self.writer.wait_merging_threads().map_err(failed)
+        })
+    }
+}
+
+/// Does something with the words, which may panic on damage: that is damage like any other.
+pub(super) fn guarded<T>(
+    dir: &Path,
+    deed: impl FnOnce() -> Result<T, IndexError>,
+) -> Result<T, IndexError> {
+    std::panic::catch_unwind(AssertUnwindSafe(deed))
+        .unwrap_or_else(|_| Err(IndexError::damaged_words(dir, "reading them stopped at damage")))
+}
