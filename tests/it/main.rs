@@ -38,6 +38,7 @@ mod scan;
 mod scan_forms;
 mod scan_history;
 mod schemas;
+mod search;
 mod secret;
 mod signed_runs;
 mod support;

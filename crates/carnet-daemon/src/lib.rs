@@ -56,5 +56,5 @@ pub use run::{DaemonOptions, RunError, StopReason, run};
 pub use socket::SocketError;
 pub use spawn::{Running, SpawnError, connect_within, ensure_running};
 pub use status::{DaemonState, Freshness, Indexed, Status, StatusError, freshness, status};
-pub use work::RefreshError;
+pub use work::{RefreshError, blobs};
 pub use worktree::Worktree;

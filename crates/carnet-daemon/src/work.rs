@@ -212,6 +212,11 @@ pub(crate) fn refresh(
     Ok((record, report))
 }
 
+/// Returns the blobs of a repository, for whoever shows what a search found.
+pub fn blobs(repo: &Repo) -> impl BlobSource + use<> {
+    RepoBlobs::new(repo.git_dir())
+}
+
 /// Blobs of a repository for several threads: each opens it once for one refresh.
 struct RepoBlobs {
     git_dir: PathBuf,

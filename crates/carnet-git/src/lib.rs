@@ -49,7 +49,7 @@ pub use config::ConfigError;
 pub use exchange::{NotesJoined, PushError, fetch_refspecs};
 pub use head::{Head, HeadError};
 pub use notes::{NOTE_LINES_MAX, NoteError};
-pub use objects::{Author, Commit, FirstParents, ObjectError};
+pub use objects::{Author, Commit, FirstParents, ObjectError, PrefixError};
 pub use open::{OpenError, Repo};
 pub use pointer::Pointer;
 pub use program::{LOCAL_ENV_VARS, ProgramError, git_program, git_version, scrubbed_git};

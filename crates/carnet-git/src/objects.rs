@@ -66,6 +66,17 @@ pub enum ObjectError {
     },
 }
 
+/// Why no objects can be looked for by the beginning of their names.
+#[derive(Debug, thiserror::Error)]
+pub enum PrefixError {
+    /// Too few digits, or something else than digits.
+    #[error("`{0}` is not the beginning of an object's name")]
+    NoDigits(String),
+    /// The store of objects could not be read.
+    #[error("look through the names of objects")]
+    Unreadable(#[source] Cause),
+}
+
 /// Who wrote a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Author {
@@ -111,6 +122,27 @@ impl Repo {
     /// [`ObjectError`] when it is missing, unreadable or no blob.
     pub fn blob_size(&self, blob_id: &GitOid) -> Result<u64, ObjectError> {
         self.object_size(blob_id, Kind::Blob)
+    }
+
+    /// Returns the blobs whose names begin with some digits: none, one, or those that share them.
+    ///
+    /// - `digits`: at least four hexadecimal digits.
+    ///
+    /// # Errors
+    ///
+    /// [`PrefixError`] where the digits are none, or the store cannot be read.
+    pub fn blobs_named(&self, digits: &str) -> Result<Vec<GitOid>, PrefixError> {
+        let prefix = gix::hash::Prefix::from_hex(digits);
+        let prefix = prefix.map_err(|_| PrefixError::NoDigits(digits.to_owned()))?;
+        let mut found = Default::default();
+        self.gix
+            .objects
+            .lookup_prefix(prefix, Some(&mut found))
+            .map_err(|err| PrefixError::Unreadable(Box::new(err)))?;
+        let ids = found.iter().map(|id| convert::from_gix(id));
+        let mut blobs: Vec<_> = ids.filter(|id| self.blob_size(id).is_ok()).collect();
+        blobs.sort();
+        Ok(blobs)
     }
 
     /// Tells whether the repository has an object of this name.

@@ -171,6 +171,17 @@ pub struct Reached {
     pub via: Option<usize>,
 }
 
+/// A definition that another one calls, or that calls it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Neighbour {
+    /// The definition.
+    pub definition: Definition,
+    /// Whether it is the one that calls.
+    pub is_caller: bool,
+    /// Calls in a row between the two, from 1.
+    pub depth: u32,
+}
+
 /// A type that extends or implements another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Implementation {

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use carnet_core::Region;
 
 use crate::{
-    CallSite, Callers, Change, Implementation, IndexError, Reached, Snapshot,
+    CallSite, Callers, Change, Hit, Implementation, IndexError, Neighbour, Reached, Snapshot,
     format::{Input, SectionKind},
     snapshot::Query,
     write::{BASE_ROW_BYTES, NONE, OUTGOING_ROW_BYTES, StoredCall},
@@ -15,6 +15,8 @@ use crate::{
 
 /// Most definitions that one walk reaches.
 const REACHED_MAX: usize = 20_000;
+/// Most neighbours of one definition.
+const NEIGHBOURS_MAX: usize = 200;
 /// Longest record of one call, in bytes: eleven numbers of at most five.
 const CALL_BYTES_MAX: u64 = 55;
 
@@ -231,13 +233,63 @@ impl Snapshot {
         Ok(inside)
     }
 
+    /// Returns what a definition calls and who calls it, along resolved calls, nearest first.
+    ///
+    /// - `hit`: what has no definition has no neighbours.
+    /// - `depth_max`: most calls in a row.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError::Corrupt`] when what was touched does not hold.
+    pub fn neighbours(&self, hit: &Hit, depth_max: u32) -> Result<Vec<Neighbour>, IndexError> {
+        let mut neighbours = vec![];
+        let mut seen: HashSet<u32> = hit.symbol_idx.into_iter().collect();
+        let mut queue: VecDeque<(u32, u32)> =
+            hit.symbol_idx.map(|idx| (idx, 0)).into_iter().collect();
+        while let Some((idx, depth)) = queue.pop_front() {
+            if depth >= depth_max || neighbours.len() >= NEIGHBOURS_MAX {
+                continue;
+            }
+            let mut found = vec![];
+            for inner in self.nested(idx)? {
+                let calls = self.outgoing_calls(inner)?;
+                let targets = calls.iter().filter_map(|(call, _)| call.target.checked_sub(1));
+                found.extend(targets.map(|target| (target, false)));
+            }
+            let incoming = self.incoming(self.symbol(idx)?.name)?;
+            let callers = incoming.get(&idx).into_iter().flatten();
+            found.extend(callers.filter_map(|call| Some((call.enclosing?, true))));
+            for (other, is_caller) in found {
+                if seen.insert(other) && neighbours.len() < NEIGHBOURS_MAX {
+                    let definition = self.definition(self.symbol(other)?)?;
+                    neighbours.push(Neighbour { definition, is_caller, depth: depth + 1 });
+                    queue.push_back((other, depth + 1));
+                }
+            }
+        }
+        Ok(neighbours)
+    }
+
     fn outgoing(&self, idx: u32, calls: &mut Callers) -> Result<(), IndexError> {
+        let file = self.file(self.symbol(idx)?.file)?;
+        for (call, name) in self.outgoing_calls(idx)? {
+            let site = self.call_site(&call, &file, &name)?;
+            match site.target.is_some() {
+                true => calls.resolved.push(site),
+                false => calls.candidates.push(site),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the calls made right in a definition, each with the name that it is listed under.
+    fn outgoing_calls(&self, idx: u32) -> Result<Vec<(StoredCall, String)>, IndexError> {
         let end_of = |idx: u32| {
             let row = self.sections.row(SectionKind::OutgoingEnds, idx, 4)?;
             Input(&row).u32().ok_or_else(|| self.sections.corrupt("a symbol's calls have no end"))
         };
         let (start, end) = (idx.checked_sub(1).map_or(Ok(0), end_of)?, end_of(idx)?);
-        let file = self.file(self.symbol(idx)?.file)?;
+        let mut calls = vec![];
         for at in start..end {
             let row = self.sections.row(SectionKind::Outgoing, at, OUTGOING_ROW_BYTES)?;
             let mut input = Input(&row);
@@ -249,13 +301,9 @@ impl Snapshot {
                 self.sections.read(SectionKind::Calls, offset, n_bytes.min(CALL_BYTES_MAX))?;
             let (call, _) = postcard::take_from_bytes::<StoredCall>(&bytes)
                 .map_err(|_| self.sections.corrupt("a call is malformed"))?;
-            let site = self.call_site(&call, &file, &name)?;
-            match site.target.is_some() {
-                true => calls.resolved.push(site),
-                false => calls.candidates.push(site),
-            }
+            calls.push((call, name));
         }
-        Ok(())
+        Ok(calls)
     }
 }
 

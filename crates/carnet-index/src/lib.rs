@@ -38,7 +38,8 @@ mod write;
 mod tests;
 
 pub use answer::{
-    CallSite, Callers, Change, Coverage, Definition, Evidence, Implementation, Place, Reached,
+    CallSite, Callers, Change, Coverage, Definition, Evidence, Implementation, Neighbour, Place,
+    Reached,
 };
 pub use error::{BlobError, IndexError};
 pub use format::FORMAT_NUMBER;
@@ -46,5 +47,6 @@ pub use graph::chain;
 pub use snapshot::Snapshot;
 pub use store::{BlobSource, IndexStore, RefreshReport, RefreshRequest, SourceFile, UnreadFile};
 pub use words::{
-    Found, Hit, LineRange, QUERY_BYTES_MAX, QueryError, Scope, SearchQuery, suspect_words,
+    Citation, CitationError, Found, Hit, LineRange, QUERY_BYTES_MAX, QueryError, Scope,
+    SearchQuery, suspect_words,
 };

@@ -53,6 +53,13 @@ pub(crate) struct LiveFile {
     symbols: std::ops::Range<u32>,
 }
 
+impl LiveFile {
+    /// Returns the position in the snapshot of the symbol at a position in the file.
+    pub fn symbol_idx(&self, position: u32) -> u32 {
+        self.symbols.start.saturating_add(position)
+    }
+}
+
 /// A symbol's row, its texts not read yet.
 pub(crate) struct SymbolRow {
     pub file: u32,
@@ -434,7 +441,7 @@ impl Snapshot {
 
     /// Returns a symbol by its position in its file.
     pub(crate) fn symbol_in(&self, file: &LiveFile, position: u32) -> Result<Symbol, IndexError> {
-        let idx = file.symbols.start.checked_add(position).filter(|idx| file.symbols.contains(idx));
+        let idx = Some(file.symbol_idx(position)).filter(|idx| file.symbols.contains(idx));
         let idx =
             idx.ok_or_else(|| self.sections.corrupt("a file has fewer symbols than words"))?;
         Ok(self.definition(self.symbol(idx)?)?.symbol)

@@ -218,6 +218,16 @@ pub enum Command {
         after_help = "Examples:\n  carnet outline src/config.rs\n  carnet outline src/config.rs --json"
     )]
     Outline(crate::commands::graph::OutlineArgs),
+    /// Search definitions and text files by words, phrases and regular expressions; the best come first.
+    #[command(
+        after_help = "Examples:\n  carnet search parse the configuration file\n  carnet search '\"exact phrase\"' --path src\n  carnet search '/retry_(count|limit)/' --lang rust -n 20\n  carnet search open socket --kind function --json --max-tokens 2000\n\nWords are looked for in names, paths, signatures, comments and bodies; parts of names count: `config` finds `parseConfig`.\nPhrases and expressions are looked for in the text as it is. Every hit has a citation for `carnet cite`."
+    )]
+    Search(crate::commands::search::SearchArgs),
+    /// Print the lines that a citation names, whatever HEAD is.
+    #[command(
+        after_help = "Examples:\n  carnet cite src/config.rs#L10-L32@3f0c9a7d21be\n  carnet cite src/config.rs#L10-L32@3f0c9a7d21be --json\n\nThe content comes from git's store of objects, so a citation holds as long as the history does."
+    )]
+    Cite(crate::commands::cite::CiteArgs),
     /// Answer agents' questions to the index: an MCP server on standard input and output.
     #[command(
         after_help = "An agent starts this. For Claude Code, for example:\n  claude mcp add carnet -- carnet mcp\n\nOther agents: docs/agents.md."

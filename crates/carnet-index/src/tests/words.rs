@@ -133,7 +133,10 @@ fn what_is_not_searched_is_counted() {
     assert_eq!((found.n_files_left_out, found.n_files_missing, found.n_total), (2, 0, 5));
     let hit = &found.hits[0];
     assert_eq!(hit.snippet[0], "# Reads settings.");
-    assert_eq!(hit.citation(), format!("src/config.py#L3-L6@{}", &hit.blob_id.to_string()[..12]));
+    assert_eq!(
+        hit.citation().to_string(),
+        format!("src/config.py#L3-L6@{}", &hit.blob_id.to_string()[..12])
+    );
     assert!(hit.parts.iter().any(|(name, points)| *name == "name" && *points > 0.0));
     // Text that cannot be read any more leaves the place.
     memory.blobs.clear();

@@ -7,9 +7,12 @@
 //!
 //! No text is stored: what is shown is read from the blobs again, and what a definition is called from the snapshot.
 
+mod citation;
 mod exact;
 mod query;
 mod reader;
+mod rules;
+mod scope;
 mod search;
 mod snippet;
 mod store;
@@ -24,8 +27,10 @@ use tantivy::schema::{
     FAST, Field, INDEXED, IndexRecordOption, Schema, TextFieldIndexing, TextOptions,
 };
 
+pub use citation::{Citation, CitationError};
 pub use query::{QUERY_BYTES_MAX, QueryError, SearchQuery};
-pub use search::{Found, Hit, LineRange, Scope};
+pub use scope::Scope;
+pub use search::{Found, Hit, LineRange};
 pub(crate) use store::WordStore;
 pub(crate) use units::is_worth_reading;
 

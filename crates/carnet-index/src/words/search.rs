@@ -11,12 +11,13 @@ use std::{
 
 use carnet_core::{GitOid, RepoPath};
 use carnet_parse::{Symbol, SymbolKind};
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use super::{
-    DOC, LeftOut, SearchQuery, TEXT_FIELDS, UnitCode,
+    Citation, DOC, LeftOut, SearchQuery, TEXT_FIELDS, UnitCode,
     exact::{self, Matched},
     reader::{Segment, Words},
+    rules::Rules,
+    scope::{HITS_MAX, Scope, TEXT, language_of},
     snippet,
     store::guarded,
     tokens,
@@ -32,87 +33,6 @@ const SATURATION: f32 = 1.2;
 const FORM_WEIGHT: f32 = 0.7;
 /// Units that the rules are applied to, best first.
 const CANDIDATES: usize = 500;
-/// Most hits of one search.
-const HITS_MAX: usize = 1_000;
-
-/// What of a repository is searched, and how many hits are wanted.
-#[derive(Debug, Default)]
-pub struct Scope {
-    paths: Option<GlobSet>,
-    prefixes: Vec<String>,
-    languages: Vec<String>,
-    kinds: Vec<String>,
-    limit: usize,
-}
-
-impl Scope {
-    /// Makes a scope; an empty list leaves everything in.
-    ///
-    /// - `paths`: globs over whole paths (`*` stays in a directory, `**` does not); without wildcards a file or a directory.
-    /// - `languages`: names as in answers, or the extension of a text file.
-    /// - `kinds`: names of kinds of definitions, or `text`.
-    /// - `limit`: most hits; at least 1.
-    ///
-    /// # Errors
-    ///
-    /// A text that says which value is unknown and what may stand there.
-    pub fn new(
-        paths: &[String],
-        languages: &[String],
-        kinds: &[String],
-        limit: usize,
-    ) -> Result<Scope, String> {
-        let (globs, plain): (Vec<_>, Vec<_>) =
-            paths.iter().partition(|path| path.contains(['*', '?', '[', '{']));
-        let mut set = GlobSetBuilder::new();
-        for glob in &globs {
-            let glob = GlobBuilder::new(glob).literal_separator(true).build();
-            set.add(glob.map_err(|error| error.to_string())?);
-        }
-        let set = set.build().map_err(|error| error.to_string())?;
-        let is_kind = |kind: &String| {
-            kind == TEXT || SymbolKind::ALL.iter().any(|known| known.name() == *kind)
-        };
-        if let Some(kind) = kinds.iter().find(|kind| !is_kind(kind)) {
-            let known: Vec<_> = SymbolKind::ALL.iter().map(|kind| kind.name()).collect();
-            return Err(format!(
-                "there is no kind `{kind}`; known are {}, {TEXT}",
-                known.join(", ")
-            ));
-        }
-        Ok(Scope {
-            paths: (!globs.is_empty()).then_some(set),
-            prefixes: plain.iter().map(|path| path.trim_matches('/').to_owned()).collect(),
-            languages: languages.iter().map(|it| it.to_ascii_lowercase()).collect(),
-            kinds: kinds.to_vec(),
-            limit: limit.clamp(1, HITS_MAX),
-        })
-    }
-
-    fn is_whole(&self) -> bool {
-        self.paths.is_none() && self.prefixes.is_empty() && self.languages.is_empty()
-    }
-
-    fn holds_file(&self, file: &LiveFile) -> bool {
-        let path = file.path.to_text();
-        let is_below = |prefix: &String| {
-            path.strip_prefix(prefix.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let is_any_path = self.paths.is_none() && self.prefixes.is_empty();
-        let has_path = is_any_path
-            || self.paths.as_ref().is_some_and(|set| set.is_match(&path))
-            || self.prefixes.iter().any(is_below);
-        has_path && (self.languages.is_empty() || self.languages.contains(&language_of(file)))
-    }
-
-    fn holds_kind(&self, kind: &str) -> bool {
-        self.kinds.is_empty() || self.kinds.iter().any(|it| it == kind)
-    }
-}
-
-/// The kind of a hit that is no definition.
-const TEXT: &str = "text";
 
 /// Lines of a file, from 1, both within.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,6 +54,7 @@ pub struct Hit {
     pub language: String,
     /// The definition; `None` for text outside of definitions.
     pub symbol: Option<Symbol>,
+    pub(crate) symbol_idx: Option<u32>,
     /// The lines of the definition with its comment, or of the text that is shown.
     pub lines: LineRange,
     /// The line that [`Hit::snippet`] begins at.
@@ -152,10 +73,9 @@ impl Hit {
         self.symbol.as_ref().map_or(TEXT, |symbol| symbol.kind.name())
     }
 
-    /// Returns what names these lines for ever: `path#L10-L32@<12 digits of the blob>`.
-    pub fn citation(&self) -> String {
-        let blob = self.blob_id.to_string();
-        format!("{}#L{}-L{}@{}", self.path, self.lines.start, self.lines.end, &blob[..12])
+    /// Returns what names these lines for ever.
+    pub fn citation(&self) -> Citation {
+        Citation::new(&self.path, self.lines, &self.blob_id)
     }
 }
 
@@ -548,78 +468,6 @@ fn symbol_of(
     }
 }
 
-/// What is known of good answers beyond the words in them.
-struct Rules {
-    /// The names that the query may mean, lower-cased.
-    names: HashSet<String>,
-    is_one_name: bool,
-    n_words: usize,
-    speaks_of_tests: bool,
-}
-
-impl Rules {
-    fn new(query: &SearchQuery) -> Rules {
-        let names: HashSet<String> = query.words.iter().map(|word| word.to_lowercase()).collect();
-        Rules {
-            is_one_name: query.words.len() == 1,
-            n_words: query.words.len(),
-            speaks_of_tests: names
-                .iter()
-                .any(|name| name.starts_with("test") || name.contains("_test")),
-            names,
-        }
-    }
-
-    fn factor(&self, file: &LiveFile, symbol: Option<&Symbol>, coverage: f32) -> f32 {
-        let mut factor = 1.0;
-        if self.n_words > 1 {
-            factor *= 0.5 + 0.5 * coverage;
-        }
-        let is_named =
-            symbol.is_some_and(|symbol| self.names.contains(&symbol.name.to_lowercase()));
-        match is_named {
-            true if self.is_one_name => factor *= 3.0,
-            true => factor *= 1.3,
-            false => {}
-        }
-        let path = file.path.to_text().to_ascii_lowercase();
-        let has = |names: &[&str]| path.split('/').any(|part| names.contains(&part));
-        let name = path.rsplit('/').next().unwrap_or_default();
-        let is_test =
-            has(&["test", "tests", "testing", "__tests__", "spec", "testdata", "fixtures"])
-                || name.starts_with("test_")
-                || ["_test.", ".test.", ".spec.", "_tests."].iter().any(|mark| name.contains(mark))
-                || symbol.is_some_and(|it| it.container.split('.').any(|part| part == "tests"));
-        if is_test && !self.speaks_of_tests {
-            factor *= 0.6;
-        }
-        if has(&["vendor", "third_party", "third-party", "node_modules", "dist", "external"]) {
-            factor *= 0.4;
-        }
-        if has(&["examples", "example", "benches", "benchmarks"]) {
-            factor *= 0.8;
-        }
-        if symbol.is_none() {
-            factor *= if file.language.is_some() { 0.6 } else { 0.7 };
-        }
-        factor
-    }
-}
-
-fn language_of(file: &LiveFile) -> String {
-    if let Some(language) = file.language {
-        return language.name().to_owned();
-    }
-    let name = String::from_utf8_lossy(file.path.file_name()).to_ascii_lowercase();
-    match name.rsplit_once('.') {
-        Some((stem, extension)) if !stem.is_empty() => match extension {
-            "md" => "markdown".to_owned(),
-            _ => extension.to_owned(),
-        },
-        _ => TEXT.to_owned(),
-    }
-}
-
 fn hit(
     snapshot: &Snapshot,
     segment: &Segment<'_>,
@@ -631,6 +479,10 @@ fn hit(
 ) -> Result<Hit, IndexError> {
     let file = snapshot.live_file(live.rows[it.file as usize].1)?;
     let symbol = symbol_of(snapshot, segment, it.doc, &file)?;
+    let symbol_idx = match UnitCode::decode(segment.unit(it.doc)) {
+        Some(UnitCode::Symbol { position, .. }) => Some(file.symbol_idx(position)),
+        _ => None,
+    };
     let (start, end) = segment.lines(it.doc);
     // A blob that is gone by now leaves the place without its text.
     let source = blobs.read(&file.blob_id).unwrap_or_default();
@@ -647,6 +499,7 @@ fn hit(
     let parts = fields.chain([("exact", it.exact)]).filter(|(_, points)| *points > 0.0);
     Ok(Hit {
         language: language_of(&file),
+        symbol_idx,
         path: file.path,
         blob_id: file.blob_id,
         symbol,

@@ -10,6 +10,7 @@ pub mod backup;
 pub mod baseline;
 pub mod broker;
 pub mod cache;
+pub mod cite;
 mod daemon;
 mod doctor;
 mod findings;
@@ -39,6 +40,7 @@ mod runs;
 pub(crate) mod sandbox;
 mod sarif;
 mod scan;
+pub mod search;
 pub mod secret;
 mod secret_source;
 mod secret_store;
@@ -99,6 +101,8 @@ pub fn dispatch(ui: &Ui, command: Command) -> CommandResult {
         Command::ImpactSet(args) => graph::impact_set(ui, &args),
         Command::Implementations(args) => graph::implementations(ui, &args),
         Command::Outline(args) => graph::outline(ui, &args),
+        Command::Search(args) => search::search(ui, &args),
+        Command::Cite(args) => cite::cite(ui, &args),
         Command::Mcp => mcp::mcp(ui),
         Command::Status(args) => status::status(ui, &args),
         Command::Daemon(args) => daemon::daemon(ui, &args),

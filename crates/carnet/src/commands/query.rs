@@ -134,8 +134,12 @@ impl Asked {
         )
     }
 
+    pub fn is_level(&self) -> bool {
+        self.freshness.is_level()
+    }
+
     pub fn ending(&self, found: bool, name: &str) -> CommandResult {
-        if !self.freshness.is_level() {
+        if !self.is_level() {
             return Ok(ExitCode::Incomplete);
         }
         if found {
