@@ -34,6 +34,11 @@ async def main():
         out["reach"] = await ask("who_calls", name="low", depth=4)
         out["impact"] = await ask("impact_set", target="core.py")
         out["cut"] = await ask("outline", path="core.py", max_tokens=1)
+        out["search"] = await ask("search_code", query="mid", kind="function", limit=1)
+        out["pack"] = await ask("pack", query="mid", budget=600)
+        out["schemas"] = [tool.name for tool in tools.tools if getattr(tool, "outputSchema", None) or getattr(tool, "output_schema", None)]
+        out["bad"] = await ask("search_code", query="\"open")
+        out["huge"] = await ask("search_code", query="x" * 10_000_000)
         out["status"] = await ask("status")
         out["nothing"] = await ask("where_defined", name="no_such_name")
         print(json.dumps(out))
@@ -59,6 +64,8 @@ fn the_official_python_client_lists_and_calls_the_tools() {
         "impact_set",
         "implementations",
         "outline",
+        "search_code",
+        "pack",
         "status",
     ];
     assert_eq!(out["tools"], json!(tools));
@@ -77,6 +84,26 @@ fn the_official_python_client_lists_and_calls_the_tools() {
         json!({ "shown": 1, "total": 3, "next_cursor": 1 })
     );
     assert_eq!(out["status"]["value"]["index"]["n_symbols"], 3);
+    assert_eq!(out["schemas"], json!(["search_code", "pack"]));
+    let hit = &out["search"]["value"]["hits"][0];
+    assert_eq!(
+        (&hit["symbol"], &hit["start_line"]),
+        (&json!("mid"), &json!(4)),
+        "{}",
+        out["search"]
+    );
+    assert_eq!(
+        out["search"]["value"]["truncated"],
+        json!({ "shown": 1, "total": 2, "next_cursor": 1 })
+    );
+    let items = out["pack"]["value"]["items"].as_array().unwrap();
+    let roles: Vec<_> = items.iter().map(|it| (&it["symbol"], &it["role"])).collect();
+    assert_eq!(roles[0], (&json!("mid"), &json!("hit")), "{}", out["pack"]);
+    assert!(roles.contains(&(&json!("low"), &json!("callee"))), "{}", out["pack"]);
+    assert!(out["pack"]["value"].to_string().len() <= 600 * 4);
+    for refused in ["bad", "huge"] {
+        assert_eq!(out[refused]["value"]["error"]["exit_code"], 2, "{}", out[refused]);
+    }
     assert_eq!(out["nothing"]["error"], true);
     let message = out["nothing"]["value"]["error"]["message"].as_str().unwrap();
     assert!(message.contains("no_such_name"), "{message}");

@@ -128,3 +128,29 @@ fn damaged_words_are_made_anew_by_the_next_question() {
     std::fs::remove_dir_all(&words).unwrap();
     assert_eq!(walk.json(&["search", "parse_config", "--json"])["hits"], before);
 }
+
+#[test]
+fn a_pack_holds_hits_and_neighbours_within_its_budget() {
+    let walk = Walk::initialised(SOURCES, everyone()[0]);
+    let pack = walk.json(&["pack", "--json", "parse the configuration file"]);
+    let items = pack["items"].as_array().unwrap();
+    assert_eq!((&items[0]["symbol"], &items[0]["role"]), (&"parse_config".into(), &"hit".into()));
+    assert!(items[0]["text"].as_str().unwrap().starts_with("def parse_config"), "{pack}");
+    let scoped = ["pack", "--json", "--path", "src", "parse the configuration file"];
+    let scoped = walk.json(&scoped);
+    let caller = scoped["items"].as_array().unwrap().iter().find(|it| it["role"] == "caller");
+    let caller = caller.unwrap_or_else(|| panic!("no caller: {scoped}"));
+    assert_eq!((&caller["symbol"], &caller["depth"]), (&"test_parse_config".into(), &1.into()));
+    for budget in [200, 250, 300, 400, 700, 4_000] {
+        let text = budget.to_string();
+        for form in [&["--json"][..], &[]] {
+            let args = [&["pack", "--budget", &text, "parse_config retry"], form].concat();
+            let ran = walk.carnet(&args);
+            assert!(ran.stdout.len() <= budget * 4, "{budget}: {}", ran.stdout);
+        }
+    }
+    let small = walk.json(&["pack", "--json", "--budget", "300", "parse_config"]);
+    assert!(small["truncated"]["total"].as_u64() > small["truncated"]["shown"].as_u64(), "{small}");
+    walk.carnet(&["pack", "--budget", "10", "x"]).expect_code(2);
+    walk.carnet(&["pack", "no_such_word"]).expect_code(3);
+}

@@ -223,6 +223,11 @@ pub enum Command {
         after_help = "Examples:\n  carnet search parse the configuration file\n  carnet search '\"exact phrase\"' --path src\n  carnet search '/retry_(count|limit)/' --lang rust -n 20\n  carnet search open socket --kind function --json --max-tokens 2000\n\nWords are looked for in names, paths, signatures, comments and bodies; parts of names count: `config` finds `parseConfig`.\nPhrases and expressions are looked for in the text as it is. Every hit has a citation for `carnet cite`."
     )]
     Search(crate::commands::search::SearchArgs),
+    /// Pack what a question needs to know into a budget of tokens: lines, summaries, citations, along the calls.
+    #[command(
+        after_help = "Examples:\n  carnet pack --budget 4000 how are retries counted\n  carnet pack --budget 8000 --depth 2 --path src open a connection | ask-a-model\n  carnet pack --json where is the configuration parsed\n\nThe lines of the best hits fill up to 60 % of the budget; then come signatures and comments of what they call and who calls them\n(resolved calls, nearest first) up to 80 %, those of further hits, and citations alone. Four bytes of what is printed count as\none token; the budget is never exceeded."
+    )]
+    Pack(crate::commands::pack::PackArgs),
     /// Print the lines that a citation names, whatever HEAD is.
     #[command(
         after_help = "Examples:\n  carnet cite src/config.rs#L10-L32@3f0c9a7d21be\n  carnet cite src/config.rs#L10-L32@3f0c9a7d21be --json\n\nThe content comes from git's store of objects, so a citation holds as long as the history does."

@@ -22,7 +22,9 @@ use super::{
     graph::{
         call_list, impact_of, implementation_list, outline_list, outlined, own_name, reached_list,
     },
+    pack,
     query::{Asked, definition_list},
+    search::{self, ScopeArgs},
     status,
 };
 use crate::{
@@ -36,14 +38,15 @@ const TOKENS_DEFAULT: u64 = 2_000;
 const TOKENS_MAX: u64 = 50_000;
 /// Bytes of JSON that count as one token.
 const TOKEN_BYTES: u64 = 4;
-/// Longest text inside an answer, in characters.
-const TEXT_CHARS_MAX: usize = 400;
+/// Longest line of a text inside an answer, in characters.
+const LINE_CHARS_MAX: usize = 400;
 /// The lists that are cut, in the order they are filled.
-const LISTS: [&str; 5] = ["resolved", "definitions", "implementations", "reached", "candidates"];
+const LISTS: [&str; 6] =
+    ["resolved", "definitions", "implementations", "reached", "candidates", "hits"];
 
 const INSTRUCTIONS: &str = "Questions about the code of this git repository, answered from an index that follows each commit. \
 Every answer names the commit it is bound to. `resolved` calls are known to mean the definition; `candidates` only share the name. \
-Uncommitted edits are not seen. Use grep for free text.";
+Uncommitted edits are not seen. Ask search_code for what you cannot name, and pack for what a question needs in one answer.";
 
 /// A tool: its name, what it is for, and its own arguments as (name, type, what it is).
 type ToolSpec = (&'static str, &'static str, &'static [(&'static str, &'static str, &'static str)]);
@@ -53,7 +56,23 @@ const NAME: (&str, &str, &str) =
 const DEPTH: (&str, &str, &str) =
     ("depth", "integer", "most calls in a row that are followed, 1 to 64");
 
-const TOOLS: [ToolSpec; 7] = [
+/// Arguments that may be left out.
+const OPTIONAL: [&str; 6] = ["depth", "path_glob", "language", "kind", "limit", "budget"];
+
+const QUERY: (&str, &str, &str) = (
+    "query",
+    "string",
+    "words, \"an exact phrase\", /a regular expression/; words rank, phrases and expressions must stand in the text",
+);
+const PATH_GLOB: (&str, &str, &str) = (
+    "path_glob",
+    "string",
+    "only files that this glob matches, or below this directory: `src`, `**/*.py`",
+);
+const LANGUAGE: (&str, &str, &str) =
+    ("language", "string", "only this language or extension: `rust`, `markdown`, `toml`");
+
+const TOOLS: [ToolSpec; 9] = [
     (
         "where_defined",
         "Where a symbol is defined, with signature, visibility and comment. Use it instead of grep when you know the name.",
@@ -79,6 +98,36 @@ const TOOLS: [ToolSpec; 7] = [
         "outline",
         "What a file defines, in its order. Use it before reading a long file.",
         &[("path", "string", "the file, from the top of the repository")],
+    ),
+    (
+        "search_code",
+        "Finds definitions and text by what they are about. Use it when you do not know the name; where you do, where_defined is exact.",
+        &[
+            QUERY,
+            PATH_GLOB,
+            LANGUAGE,
+            (
+                "kind",
+                "string",
+                "only this kind: `function`, `method`, `class`, `struct`, …, or `text`",
+            ),
+            ("limit", "integer", "most hits, 1 to 100 (default 10)"),
+        ],
+    ),
+    (
+        "pack",
+        "What a question needs to know, in one answer within a budget: lines of the best hits, signatures of what they call and who calls them, citations. Use it before a task; not to look up one name.",
+        &[
+            QUERY,
+            (
+                "budget",
+                "integer",
+                "tokens that the answer may take, 200 to 50000 (default 4000); max_tokens is not looked at",
+            ),
+            DEPTH,
+            PATH_GLOB,
+            LANGUAGE,
+        ],
     ),
     ("status", "How fresh the index is and what it covers.", &[]),
 ];
@@ -159,7 +208,8 @@ fn tool((name, description, arguments): &ToolSpec) -> Tool {
     properties.insert("max_tokens".to_owned(), json!({ "type": "integer", "description": about }));
     let about = "where to go on: `truncated.next_cursor` of the answer before";
     properties.insert("cursor".to_owned(), json!({ "type": "integer", "description": about }));
-    let required: Vec<_> = arguments.iter().map(|it| it.0).filter(|it| *it != DEPTH.0).collect();
+    let required: Vec<_> =
+        arguments.iter().map(|it| it.0).filter(|it| !OPTIONAL.contains(it)).collect();
     let schema = json!({
         "type": "object",
         "properties": properties,
@@ -168,7 +218,59 @@ fn tool((name, description, arguments): &ToolSpec) -> Tool {
     });
     let schema = schema.as_object().cloned().unwrap_or_default();
     let hints = ToolAnnotations::new().read_only(true).open_world(false);
-    Tool::new(*name, *description, Arc::new(schema)).with_annotations(hints)
+    let tool = Tool::new(*name, *description, Arc::new(schema)).with_annotations(hints);
+    match output_schema(name) {
+        Some(Value::Object(schema)) => tool.with_raw_output_schema(Arc::new(schema)),
+        _ => tool,
+    }
+}
+
+/// What the answers of the tools that search look like.
+fn output_schema(tool: &str) -> Option<Value> {
+    let (text, number) = (json!({ "type": "string" }), json!({ "type": "integer" }));
+    let maybe = json!({ "type": ["string", "null"] });
+    let list = |item: Value, required: Value| json!({ "type": "array", "items": { "type": "object", "properties": item, "required": required } });
+    let (member, items) = match tool {
+        "search_code" => (
+            "hits",
+            list(
+                json!({
+                    "citation": text, "path": text, "start_line": number, "end_line": number, "kind": text,
+                    "symbol": maybe, "signature": maybe, "language": text, "score": { "type": "number" },
+                    "parts": { "type": "object", "additionalProperties": { "type": "number" } },
+                    "snippet": { "type": "object", "properties": { "start_line": number, "text": text } },
+                }),
+                json!(["citation", "path", "start_line", "end_line", "kind", "score", "snippet"]),
+            ),
+        ),
+        "pack" => (
+            "items",
+            list(
+                json!({
+                    "citation": text, "role": { "enum": ["hit", "callee", "caller"] }, "depth": number,
+                    "kind": text, "symbol": maybe, "language": text, "signature": text, "doc": text,
+                    "start_line": number, "text": text,
+                }),
+                json!(["citation", "role", "depth", "kind"]),
+            ),
+        ),
+        _ => return None,
+    };
+    let index = json!({
+        "type": "object",
+        "properties": { "commit": text, "head": text, "behind_commits": { "type": ["integer", "null"] } },
+        "required": ["commit", "head"],
+    });
+    let truncated = json!({
+        "type": "object",
+        "properties": { "shown": number, "total": number, "next_cursor": { "type": ["integer", "null"] } },
+        "required": ["shown", "total"],
+    });
+    Some(json!({
+        "type": "object",
+        "properties": { "format": text, "index": index, member: items, "truncated": truncated },
+        "required": ["format", "index", member],
+    }))
 }
 
 /// The arguments of one call, of the types that the tool's schema names.
@@ -188,7 +290,7 @@ impl Arguments {
             }
         }
         let missing =
-            known.iter().find(|(name, ..)| *name != DEPTH.0 && !given.contains_key(*name));
+            known.iter().find(|(name, ..)| !OPTIONAL.contains(name) && !given.contains_key(*name));
         match missing {
             Some((name, ..)) => Err(format!("the argument `{name}` is missing")),
             None => Ok(Arguments(given)),
@@ -197,6 +299,15 @@ impl Arguments {
 
     fn text(&self, name: &str) -> &str {
         self.0.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    fn optional(&self, name: &str) -> Option<String> {
+        Some(self.text(name).to_owned()).filter(|text| !text.is_empty())
+    }
+
+    fn scope(&self) -> ScopeArgs {
+        let list = |name| self.optional(name).into_iter().collect();
+        ScopeArgs { path: list("path_glob"), lang: list("language") }
     }
 
     fn number(&self, name: &str, default: u64) -> u64 {
@@ -209,16 +320,43 @@ impl Arguments {
 }
 
 fn answer(ui: &Ui, tool: &str, given: &Arguments) -> Result<Value, CommandError> {
-    let value = if tool == "status" {
-        to_value(&status::look()?.1)
-    } else {
-        ask(&Asked::open(ui, false)?, tool, given)?
+    let value = match tool {
+        "status" => to_value(&status::look()?.1),
+        "search_code" => search_code(ui, given)?,
+        // It is cut to its own budget.
+        "pack" => return packed(ui, given),
+        _ => ask(&Asked::open(ui, false)?, tool, given)?,
     };
     Ok(cut(
         value,
         given.number("max_tokens", TOKENS_DEFAULT).min(TOKENS_MAX),
         given.number("cursor", 0),
     ))
+}
+
+fn search_code(ui: &Ui, given: &Arguments) -> Result<Value, CommandError> {
+    let (query, cursor) = (given.text("query"), given.number("cursor", 0));
+    let limit = given.number("limit", 10).clamp(1, 100).saturating_add(cursor);
+    let kinds: Vec<String> = given.optional("kind").into_iter().collect();
+    let scope =
+        search::scope(&given.scope(), &kinds, usize::try_from(limit).unwrap_or(usize::MAX))?;
+    let (asked, found) = search::find(ui, false, query, &scope)?;
+    search::hit_list(&asked, query, &found).map(|answer| to_value(&answer))
+}
+
+fn packed(ui: &Ui, given: &Arguments) -> Result<Value, CommandError> {
+    let budget = given.number("budget", pack::BUDGET_DEFAULT as u64).min(TOKENS_MAX);
+    let wanted = pack::Wanted {
+        question: given.text("query"),
+        budget: usize::try_from(budget).unwrap_or(pack::BUDGET_MAX),
+        depth: given.depth(1),
+        scope: &given.scope(),
+        no_wait: false,
+    };
+    let (_, pack) = pack::packed(ui, &wanted, &|pack| {
+        search::tokens(serde_json::to_string(pack).map_or(usize::MAX, |text| text.len()))
+    })?;
+    Ok(to_value(&pack))
 }
 
 fn ask(asked: &Asked, tool: &str, given: &Arguments) -> Result<Value, CommandError> {
@@ -288,6 +426,8 @@ fn cut(mut answer: Value, max_tokens: u64, cursor: u64) -> Value {
     shorten(&mut answer);
     let Some(members) = answer.as_object_mut() else { return answer };
     let mut budget = max_tokens.saturating_mul(TOKEN_BYTES);
+    // A search counts what it found beyond what it gives.
+    let counted = members.get("truncated").and_then(|it| it["total"].as_u64()).unwrap_or(0);
     let (mut total, mut shown) = (0_u64, 0_u64);
     for list in LISTS {
         let Some(Value::Array(items)) = members.get_mut(list) else { continue };
@@ -306,6 +446,7 @@ fn cut(mut answer: Value, max_tokens: u64, cursor: u64) -> Value {
         }
         *items = kept;
     }
+    let total = total.max(counted);
     if shown < total {
         let next = Some(cursor + shown).filter(|next| *next < total);
         let truncated = json!({ "shown": shown, "total": total, "next_cursor": next });
@@ -317,9 +458,13 @@ fn cut(mut answer: Value, max_tokens: u64, cursor: u64) -> Value {
 fn shorten(value: &mut Value) {
     match value {
         Value::String(text) => {
-            if let Some((end, _)) = text.char_indices().nth(TEXT_CHARS_MAX) {
-                text.truncate(end);
-                text.push('…');
+            let is_long = |line: &str| line.char_indices().nth(LINE_CHARS_MAX).is_some();
+            if text.lines().any(is_long) {
+                let cut = |line: &str| match line.char_indices().nth(LINE_CHARS_MAX) {
+                    Some((end, _)) => format!("{}…", &line[..end]),
+                    None => line.to_owned(),
+                };
+                *text = text.lines().map(cut).collect::<Vec<_>>().join("\n");
             }
         }
         Value::Array(items) => items.iter_mut().for_each(shorten),
@@ -359,7 +504,10 @@ mod tests {
     #[test]
     fn long_texts_are_cut_at_a_character() {
         let value = cut(json!({ "doc": "é".repeat(500) }), 10, 0);
-        assert_eq!(value["doc"].as_str().unwrap().chars().count(), TEXT_CHARS_MAX + 1);
+        assert_eq!(value["doc"].as_str().unwrap().chars().count(), LINE_CHARS_MAX + 1);
+        let lines = cut(json!({ "text": format!("a\n{}\nb", "x".repeat(500)) }), 10, 0);
+        let lines = lines["text"].as_str().unwrap();
+        assert_eq!(lines, format!("a\n{}…\nb", "x".repeat(LINE_CHARS_MAX)));
     }
 
     #[test]

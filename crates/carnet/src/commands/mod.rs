@@ -24,6 +24,7 @@ pub mod licence;
 mod log;
 mod mcp;
 mod model_address;
+pub mod pack;
 mod passport;
 pub mod policy;
 pub mod presented;
@@ -102,6 +103,7 @@ pub fn dispatch(ui: &Ui, command: Command) -> CommandResult {
         Command::Implementations(args) => graph::implementations(ui, &args),
         Command::Outline(args) => graph::outline(ui, &args),
         Command::Search(args) => search::search(ui, &args),
+        Command::Pack(args) => pack::pack(ui, &args),
         Command::Cite(args) => cite::cite(ui, &args),
         Command::Mcp => mcp::mcp(ui),
         Command::Status(args) => status::status(ui, &args),
