@@ -297,3 +297,29 @@ for name, hostile in [("edited", head + "." + body[:-2] + ("AA" if body[-2:] != 
     assert!(stdout.starts_with("service:ci pas.read_status 86400 JWT\n"), "{stdout}");
     assert_eq!(stdout.matches("refused").count(), 2, "{stdout}");
 }
+
+/// Stops the daemon when the test ends.
+struct Watched(Walk);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.0.carnet(&["daemon", "stop"]);
+    }
+}
+
+#[test]
+fn the_daemon_makes_a_key_that_is_due_where_that_is_left_to_it() {
+    let watched = Watched(Walk::initialised("echo hello >README", everyone()[0]));
+    let walk = &watched.0;
+    walk.git(&["config", "carnet.rotateKeys", "true"]).expect_code(0);
+    let start = walk.runner(carnet_path()).env("CARNET_DAEMON", "on");
+    start.args(["daemon", "start"]).run().expect_code(0);
+    // It is in the log before the key stands in the work tree.
+    let path = walk.repo.path().join("policy/jwks.json");
+    let began = std::time::Instant::now();
+    while !path.exists() {
+        assert!(began.elapsed().as_secs() < 300, "{}", walk.carnet(&["status"]).stdout);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(audit(walk).contains("key-change at auth rotate by "), "{}", audit(walk));
+}

@@ -262,9 +262,11 @@ impl Shell {
             let wake = self.wake();
             let event = tokio::select! {
                 Some(event) = done.recv() => {
-                    // One job at a time; a backup and an examination beside it.
-                    self.is_refreshing &=
-                        matches!(event, Event::BackupEnded(_) | Event::Examined(..));
+                    // One job at a time; a backup, a rotation and an examination beside it.
+                    self.is_refreshing &= matches!(
+                        event,
+                        Event::BackupEnded(_) | Event::RotateEnded(_) | Event::Examined(..)
+                    );
                     event
                 }
                 Some(inbound) = inbox.recv() => self.admit(inbound),
@@ -310,6 +312,9 @@ impl Shell {
                 }
                 Effect::Backup => {
                     self.start(|home| Event::BackupEnded(work::back_up(home)));
+                }
+                Effect::Rotate => {
+                    self.start(|home| Event::RotateEnded(work::rotate(home)));
                 }
                 Effect::Examine(refs) => {
                     self.start(move |home| Event::Examined(refs, work::examine(home)));

@@ -34,6 +34,9 @@ const PAUSE_MS_MAX: u64 = 60_000;
 /// After a backup ended, well or not, none is begun for so long.
 const BACKUP_PAUSE_MS: u64 = 3_600_000;
 
+/// After it was seen whether a new key for tokens is due, it is not looked again for so long.
+const ROTATE_PAUSE_MS: u64 = 24 * 3_600_000;
+
 /// After a look at new commits failed, none is begun for so long.
 const EXAMINE_PAUSE_MS: u64 = 60_000;
 
@@ -55,6 +58,8 @@ pub(crate) enum Event {
     RefreshEnded(Result<RefreshRecord, String>),
     /// The backup that [`Effect::Backup`] asked for.
     BackupEnded(Result<(), String>),
+    /// What [`Effect::Rotate`] asked for.
+    RotateEnded(Result<(), String>),
     /// The examination that [`Effect::Examine`] asked for, of what refs named then.
     Examined(Digest, Result<(), String>),
     /// Someone asks.
@@ -73,6 +78,8 @@ pub(crate) struct Look {
     pub indexed: Option<GitOid>,
     /// How it stands with backups; `None` where none are configured.
     pub backups: Option<Backups>,
+    /// Whether git's configuration leaves the keys for tokens to the daemon.
+    pub rotates: bool,
     /// Digest of what refs name; `None` where carnet is not set up, or they cannot be read.
     pub refs: Option<Digest>,
 }
@@ -110,6 +117,8 @@ pub(crate) enum Effect {
     Refresh { worktree: Worktree, commit: GitOid, tree: GitOid },
     /// Make a backup, beside everything else; ends with [`Event::BackupEnded`].
     Backup,
+    /// Make a new key for tokens, where one is due, beside everything else; ends with [`Event::RotateEnded`].
+    Rotate,
     /// Examine the commits that refs name and no hook saw, beside everything else; ends with [`Event::Examined`].
     Examine(Digest),
     /// Answer a request.
@@ -213,6 +222,8 @@ pub(crate) struct State {
     poll_at_ms: u64,
     is_backing_up: bool,
     backup_not_before_ms: u64,
+    is_rotating: bool,
+    rotate_not_before_ms: u64,
     is_examining: bool,
     /// What refs named at the last examination that succeeded.
     examined: Option<Digest>,
@@ -246,6 +257,8 @@ impl State {
             poll_at_ms: now_ms.saturating_add(timing.poll_ms),
             is_backing_up: false,
             backup_not_before_ms: now_ms,
+            is_rotating: false,
+            rotate_not_before_ms: now_ms,
             is_examining: false,
             examined: None,
             examine_not_before_ms: now_ms,
@@ -278,6 +291,13 @@ impl State {
                     Ok(()) => "backup made".to_owned(),
                     Err(message) => format!("backup failed: {message}"),
                 }));
+            }
+            Event::RotateEnded(result) => {
+                self.is_rotating = false;
+                self.rotate_not_before_ms = now_ms.saturating_add(ROTATE_PAUSE_MS);
+                if let Err(message) = result {
+                    effects.push(Effect::Note(format!("no new key for tokens: {message}")));
+                }
             }
             Event::Examined(refs, Ok(())) => {
                 // They may have moved on meanwhile.
@@ -345,6 +365,10 @@ impl State {
         if look.backups.is_some_and(|backups| self.backup_is_due(now_ms, &backups)) {
             self.is_backing_up = true;
             effects.push(Effect::Backup);
+        }
+        if look.rotates && !self.is_rotating && now_ms >= self.rotate_not_before_ms {
+            self.is_rotating = true;
+            effects.push(Effect::Rotate);
         }
         if let Some(refs) = look.refs
             && !self.is_examining

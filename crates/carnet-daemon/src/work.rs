@@ -85,8 +85,11 @@ pub(crate) fn look(home: &Home, worktree: &Worktree) -> Look {
     let indexed = indexed.ok().and_then(Result::ok).flatten().map(|snapshot| snapshot.commit());
     let repo = guarded(|| open(home)).ok().flatten();
     let backups = repo.as_ref().and_then(look_at_backups);
+    let rotates = repo.as_ref().is_some_and(|repo| {
+        repo.config_get("carnet.rotateKeys").is_some_and(|it| it.eq_ignore_ascii_case("true"))
+    });
     let refs = repo.and_then(|repo| guarded(|| look_at_refs(&repo, &head)).ok().flatten());
-    Look { head, indexed, backups, refs }
+    Look { head, indexed, backups, rotates, refs }
 }
 
 fn open(home: &Home) -> Option<Repo> {
@@ -127,15 +130,26 @@ pub(crate) fn back_up(home: &Home) -> Result<(), String> {
     have_done(home, &["backup", "create", "--prune"], &[0])
 }
 
+/// Has this very program make a new key for tokens where one is due: in the work tree, for someone to commit.
+pub(crate) fn rotate(home: &Home) -> Result<(), String> {
+    let top = open(home).and_then(|repo| repo.work_tree().map(ToOwned::to_owned));
+    let top = top.ok_or("there is no work tree")?;
+    have_done_in(&top, &["auth", "rotate", "--if-due"], &[0])
+}
+
 /// Has this very program examine the commits that no hook saw; what it flags is an answer, too.
 pub(crate) fn examine(home: &Home) -> Result<(), String> {
     have_done(home, &["scan", "--unexamined"], &[0, 1])
 }
 
 fn have_done(home: &Home, args: &[&str], codes: &[i32]) -> Result<(), String> {
+    have_done_in(&home.paths.common_dir, args, codes)
+}
+
+fn have_done_in(dir: &Path, args: &[&str], codes: &[i32]) -> Result<(), String> {
     let program = std::env::current_exe().map_err(|err| chain(&err))?;
     let mut command = std::process::Command::new(program);
-    command.args(args).current_dir(&home.paths.common_dir);
+    command.args(args).current_dir(dir);
     let ended = command.stdin(std::process::Stdio::null()).output().map_err(|err| chain(&err))?;
     if ended.status.code().is_some_and(|code| codes.contains(&code)) {
         return Ok(());

@@ -234,7 +234,14 @@ impl Drop for Session {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::{BufRead as _, BufReader, Read as _, Write as _},
+        net::{TcpListener, TcpStream},
+        thread,
+    };
+
     use super::*;
+    use crate::vault::config::SecretsConfig;
 
     #[test]
     fn a_token_is_renewed_in_its_last_third_and_got_anew_when_it_is_over() {
@@ -251,6 +258,103 @@ mod tests {
         ] {
             assert_eq!(step(left.map(secs), secs(90), renewable), expect, "{left:?} {renewable}");
         }
+    }
+
+    /// Answers each question by the next of these bodies and statuses; returns the first lines and the tokens that were sent.
+    fn asked(
+        answers: Vec<(u16, Value)>,
+        credential: Credential,
+        held: Option<Token>,
+    ) -> Vec<String> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = thread::spawn(move || {
+            let (mut answers, mut asked) = (answers.into_iter(), vec![]);
+            loop {
+                let (mut stream, _) = listener.accept().unwrap();
+                let (mut first, mut token, mut length) = (String::new(), String::new(), 0);
+                let mut reader = BufReader::new(&mut stream);
+                // A connection without a word ends it.
+                if reader.read_line(&mut first).unwrap() == 0 {
+                    return asked;
+                }
+                loop {
+                    let mut line = String::new();
+                    reader.read_line(&mut line).unwrap();
+                    let line = line.trim_end().to_lowercase();
+                    if line.is_empty() {
+                        break;
+                    }
+                    if let Some(sent) = line.strip_prefix("x-vault-token: ") {
+                        token = sent.to_owned();
+                    }
+                    if let Some(bytes) = line.strip_prefix("content-length: ") {
+                        length = bytes.parse().unwrap();
+                    }
+                }
+                reader.read_exact(&mut vec![0; length]).unwrap();
+                let (status, body) = answers.next().unwrap_or((500, Value::Null));
+                let body = body.to_string();
+                let length = body.len();
+                write!(stream, "HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+                let first = first.trim_end().trim_end_matches(" HTTP/1.1");
+                asked.push(format!("{first} {token}"));
+            }
+        });
+        let text = format!(
+            "format = 'carnet/secrets/1'\nstore = 'vault'\n[vault]\naddress = 'http://{address}'\nproject = 'p'\nlogin = 'approle'\ntimeout_secs = 60\n"
+        );
+        let config = SecretsConfig::parse(&text).unwrap().vault.unwrap();
+        let session = Session::new(Http::new(&config, None).unwrap(), &config, credential);
+        *session.token.borrow_mut() = held;
+        let _ = session.ask(Method::Get, "secret/data/p/A", None);
+        drop(session);
+        drop(TcpStream::connect(address).unwrap());
+        server.join().unwrap()
+    }
+
+    fn role() -> Credential {
+        let text = |text: &str| Zeroizing::new(text.to_owned());
+        Credential::AppRole { role_id: text("r"), secret_id: text("s") }
+    }
+
+    fn held(left_secs: u64, ttl_secs: u64) -> Option<Token> {
+        let until = Instant::now() + Duration::from_secs(left_secs);
+        let until = Some((until, Duration::from_secs(ttl_secs)));
+        Some(Token { text: Zeroizing::new("old".to_owned()), until, renewable: true })
+    }
+
+    #[test]
+    fn a_token_near_its_end_is_renewed_used_and_revoked() {
+        let auth =
+            json!({"auth": {"client_token": "new", "lease_duration": 9000, "renewable": true}});
+        let kept = json!({"data": {"data": {"value": "v"}}});
+        let answers = vec![(200, auth.clone()), (200, kept.clone()), (204, Value::Null)];
+        assert_eq!(
+            asked(answers, role(), held(3_000, 10_000)),
+            [
+                "POST /v1/auth/token/renew-self old",
+                "GET /v1/secret/data/p/A new",
+                "POST /v1/auth/token/revoke-self new",
+            ]
+        );
+        // A server that renews no more is logged in to anew.
+        let answers = vec![(403, json!({})), (200, auth), (200, kept), (204, Value::Null)];
+        assert_eq!(
+            asked(answers, role(), held(3_000, 10_000))[..3],
+            [
+                "POST /v1/auth/token/renew-self old",
+                "POST /v1/auth/approle/login ",
+                "GET /v1/secret/data/p/A new",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_token_from_outside_is_neither_renewed_nor_revoked() {
+        let outside = Credential::Token(Zeroizing::new("theirs".to_owned()));
+        let kept = json!({"data": {"data": {"value": "v"}}});
+        assert_eq!(asked(vec![(200, kept)], outside, None), ["GET /v1/secret/data/p/A theirs"]);
     }
 
     #[test]

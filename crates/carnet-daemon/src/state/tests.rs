@@ -40,7 +40,13 @@ fn level() -> State {
 }
 
 fn looked(head: Head, indexed: Option<u8>) -> Event {
-    Event::Looked(Look { head, indexed: indexed.map(oid), backups: None, refs: None })
+    Event::Looked(Look {
+        head,
+        indexed: indexed.map(oid),
+        backups: None,
+        rotates: false,
+        refs: None,
+    })
 }
 
 fn refresh(n: u8) -> Effect {
@@ -418,7 +424,11 @@ impl World {
                     assert_eq!(answers.len(), 1, "two answers to one request");
                 }
                 Effect::Exit(reason) => panic!("ended: {reason:?}"),
-                Effect::Rewatch | Effect::Note(_) | Effect::Backup | Effect::Examine(_) => {}
+                Effect::Rewatch
+                | Effect::Note(_)
+                | Effect::Backup
+                | Effect::Rotate
+                | Effect::Examine(_) => {}
             }
         }
         let retry_is_due = self.state.next_wake_ms(self.now_ms) <= self.now_ms;
@@ -444,6 +454,7 @@ impl World {
                     head,
                     indexed: self.on_disk,
                     backups: None,
+                    rotates: false,
                     refs: None,
                 }));
             }
@@ -536,7 +547,7 @@ fn a_backup_is_made_once_a_day_and_not_at_once_again_after_a_failure() {
         state.step(now_ms, Event::Stirred);
         let time = |hour: i64| Timestamp::from_millis(hour * HOUR_MS);
         let backups = Some(Backups { last: last.map(time), now: time(at_hour) });
-        let look = Look { head: at(1), indexed: Some(oid(1)), backups, refs: None };
+        let look = Look { head: at(1), indexed: Some(oid(1)), backups, rotates: false, refs: None };
         state.step(now_ms, Event::Looked(look)).contains(&Effect::Backup)
     };
     assert!(look(0, None, None), "none was ever made");
@@ -549,12 +560,38 @@ fn a_backup_is_made_once_a_day_and_not_at_once_again_after_a_failure() {
 }
 
 #[test]
+fn keys_are_looked_after_once_a_day_where_that_is_left_to_the_daemon() {
+    let mut state = level();
+    let mut look = |now_ms: u64, rotates: bool, ended: Option<Result<(), String>>| {
+        if let Some(result) = ended {
+            state.step(now_ms, Event::RotateEnded(result));
+        }
+        state.step(now_ms, Event::Stirred);
+        let look = Look { head: at(1), indexed: Some(oid(1)), backups: None, rotates, refs: None };
+        state.step(now_ms, Event::Looked(look)).contains(&Effect::Rotate)
+    };
+    assert!(!look(1, false, None), "nobody left it to the daemon");
+    assert!(look(2, true, None));
+    assert!(!look(3, true, None), "it is under way");
+    assert!(!look(4, true, Some(Ok(()))), "it was just done");
+    assert!(!look(3 + ROTATE_PAUSE_MS, true, None));
+    assert!(look(4 + ROTATE_PAUSE_MS, true, None), "a day later");
+    assert!(!look(5 + ROTATE_PAUSE_MS, true, Some(Err("disk full".to_owned()))), "it failed");
+}
+
+#[test]
 fn new_refs_are_examined_once_and_again_after_a_pause_when_that_failed() {
     let mut state = level();
     let refs = |n: u8| Digest::of(&[n]);
     let mut look = |now_ms: u64, n: u8| {
         state.step(now_ms, Event::Stirred);
-        let look = Look { head: at(1), indexed: Some(oid(1)), backups: None, refs: Some(refs(n)) };
+        let look = Look {
+            head: at(1),
+            indexed: Some(oid(1)),
+            backups: None,
+            rotates: false,
+            refs: Some(refs(n)),
+        };
         let effects = state.step(now_ms, Event::Looked(look));
         let examines = effects.contains(&Effect::Examine(refs(n)));
         let result = if n == 9 { Err("disk full".to_owned()) } else { Ok(()) };
@@ -563,8 +600,13 @@ fn new_refs_are_examined_once_and_again_after_a_pause_when_that_failed() {
             assert_eq!(after.contains(&super::Effect::Look(Worktree::Main)), n != 9);
             if n != 9 {
                 // The look after it finds the same.
-                let look =
-                    Look { head: at(1), indexed: Some(oid(1)), backups: None, refs: Some(refs(n)) };
+                let look = Look {
+                    head: at(1),
+                    indexed: Some(oid(1)),
+                    backups: None,
+                    rotates: false,
+                    refs: Some(refs(n)),
+                };
                 assert_eq!(state.step(now_ms, Event::Looked(look)), []);
             }
         }
