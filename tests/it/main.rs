@@ -13,6 +13,7 @@ mod bad_input;
 mod baseline;
 mod broker;
 mod caches;
+mod calibrate;
 mod command_line;
 mod endings;
 mod findings;

@@ -7,6 +7,7 @@
 //! - [`LicencePolicy`]: which licences may be where, by SPDX expressions, as `docs/format/licence.md` says.
 //! - [`ToolLock`]: which file a tool's name means, by its bytes, as `docs/format/tools-lock.md` says.
 //! - [`broker`]: which model answers which lane, at what cost, as `docs/format/broker.md` says.
+//! - [`calibration`]: what runs take, learnt from those that may teach, as `docs/format/calibration.md` says.
 //! - [`Suppressions`]: findings that someone accepted, as `docs/format/findings.md` says.
 //!
 //! This crate does no IO: it opens no file, starts no process, reads no variable, asks no clock. Where policy
@@ -38,6 +39,7 @@ mod network;
 mod outputs;
 
 pub mod broker;
+pub mod calibration;
 
 mod baseline;
 mod content;

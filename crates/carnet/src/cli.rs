@@ -11,6 +11,7 @@ use crate::{
         backup::BackupCommand,
         broker::BrokerCommand,
         cache::CacheCommand,
+        calibrate::CalibrateCommand,
         gc::GcArgs,
         licence::LicenceCommand,
         policy::PolicyCommand,
@@ -104,6 +105,12 @@ pub enum Command {
         after_help = "Examples:\n  carnet broker example >policy/model-broker.toml\n  carnet broker validate policy/model-broker.toml\n  carnet broker route --lane code-impl --policy policy/model-broker.toml"
     )]
     Broker(BrokerCommand),
+    /// Learn what runs of a lane take in tokens, time and cost, from those that may teach.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  carnet calibrate update\n  carnet calibrate show\n  carnet calibrate explain 5f0c      why a run counts, or does not\n\nOnly baseline and hotfix runs that validated (`carnet run --validate`) count."
+    )]
+    Calibrate(CalibrateCommand),
     /// Lock tools by content, and verify that they still are what was locked.
     #[command(subcommand)]
     Tools(crate::commands::tools::ToolsCommand),

@@ -10,6 +10,7 @@ pub mod backup;
 pub mod baseline;
 pub mod broker;
 pub mod cache;
+pub mod calibrate;
 pub mod cite;
 mod daemon;
 mod doctor;
@@ -88,6 +89,7 @@ pub fn dispatch(ui: &Ui, command: Command) -> CommandResult {
         Command::Passport(PassportCommand::Key { pem }) => passport::key(ui, pem),
         Command::Policy(command) => policy::policy(ui, &command),
         Command::Broker(command) => broker::broker(ui, &command),
+        Command::Calibrate(command) => calibrate::calibrate(ui, &command),
         Command::Tools(command) => tools::tools(ui, &command),
         Command::Attest(args) => attest::attest(ui, &args),
         Command::Artifact(command) => artifact::artifact(ui, &command),
