@@ -12,6 +12,7 @@ mod backup;
 mod bad_input;
 mod baseline;
 mod broker;
+mod broker_serve;
 mod caches;
 mod calibrate;
 mod command_line;

@@ -42,6 +42,8 @@ mod work;
 
 pub mod http;
 
+pub mod broker;
+
 mod client;
 mod once;
 mod spawn;

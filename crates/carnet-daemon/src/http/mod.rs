@@ -11,5 +11,6 @@ mod server;
 pub use client::{Answered, AskError, Outgoing, ask};
 pub use key_set::serve_key_set;
 pub use server::{
-    Answer, BODY_BYTES_MAX, CONNECTIONS_MAX, Handler, HttpError, Request, run_server,
+    Answer, BODY_BYTES_MAX, Bounds, CONNECTIONS_MAX, Handler, HttpError, Request, StreamHandler,
+    Streamed, StreamedBody, run_server, run_stream_server,
 };

@@ -46,6 +46,11 @@ pub enum BrokerCommand {
         after_help = "Examples:\n  carnet broker diff old.toml new.toml\n  git show HEAD:policy/model-broker.toml >/tmp/old.toml && carnet broker diff /tmp/old.toml policy/model-broker.toml"
     )]
     Diff(DiffArgs),
+    /// Answer programs of this machine with models, as the policy says: OpenAI's and Anthropic's forms on one address.
+    #[command(
+        after_help = "Examples:\n  carnet broker serve --secret ANTHROPIC_API_KEY=store --secret OPENAI_API_KEY=file:key.txt\n  OPENAI_BASE_URL=http://127.0.0.1:4141/v1 OPENAI_API_KEY=none my-agent\n  curl -H 'x-carnet-lane: narrative' -H 'x-carnet-task: T-7' -d @request.json http://127.0.0.1:4141/v1/chat/completions\n\nThe lane is that of `x-carnet-lane`, of a model named `lane:NAME`, or of `--lane`; a model named `auto` leaves the choice to\nthe policy. What calls took is kept under refs/carnet/broker/."
+    )]
+    Serve(super::broker_serve::ServeArgs),
     /// Print a policy to begin with: five of seven lanes overridden.
     #[command(after_help = "Example:\n  carnet broker example >policy/model-broker.toml")]
     Example(ExampleArgs),
@@ -131,6 +136,7 @@ pub fn broker(ui: &Ui, command: &BrokerCommand) -> CommandResult {
         BrokerCommand::Validate(args) => validate(ui, args),
         BrokerCommand::Route(args) => route(ui, args),
         BrokerCommand::Diff(args) => diff(ui, args),
+        BrokerCommand::Serve(args) => super::broker_serve::serve(ui, args),
         BrokerCommand::Example(args) => {
             ui.out(match args {
                 ExampleArgs { schema: true, .. } => broker::SCHEMA,
@@ -143,16 +149,18 @@ pub fn broker(ui: &Ui, command: &BrokerCommand) -> CommandResult {
 }
 
 /// A policy's text, what it is called, and what its names are held against.
-struct Source {
-    name: String,
+pub struct Source {
+    /// The file.
+    pub name: String,
     text: String,
-    catalogue: Catalogue,
+    /// Models that are known.
+    pub catalogue: Catalogue,
     lanes: BTreeSet<String>,
 }
 
 impl Source {
     /// The policy of a file, or without one the policy in force.
-    fn read(file: Option<&Path>, catalogue: Option<&Path>) -> Result<Source, CommandError> {
+    pub fn read(file: Option<&Path>, catalogue: Option<&Path>) -> Result<Source, CommandError> {
         let workspace = match Workspace::discover() {
             Ok(workspace) => Some(workspace),
             Err(error) if error.exit == ExitCode::NothingToLookAt => None,
@@ -182,7 +190,7 @@ impl Source {
     }
 
     /// The policy, or everything that is wrong with it as one error.
-    fn sound(&self) -> Result<BrokerPolicy, CommandError> {
+    pub fn sound(&self) -> Result<BrokerPolicy, CommandError> {
         let Examined { policy, errors, .. } = self.examine();
         policy.ok_or_else(|| {
             let mut made =

@@ -55,8 +55,17 @@ pub fn known_values(
     workspace: Option<&Workspace>,
     named: &Named<'_>,
 ) -> Result<KnownValues, CommandError> {
+    known_values_and(workspace, named, vec![])
+}
+
+/// The same, and values that the caller read already.
+pub fn known_values_and(
+    workspace: Option<&Workspace>,
+    named: &Named<'_>,
+    given: Vec<KnownValue>,
+) -> Result<KnownValues, CommandError> {
     let repo = workspace.map(|it| &it.repo);
-    let mut values = vec![];
+    let mut values = given;
     for secret in read_secrets(named.secrets)? {
         let value = secret.bytes().to_vec().into();
         values.push(KnownValue { name: secret.name().to_owned(), value });

@@ -9,6 +9,7 @@ pub mod auth;
 pub mod backup;
 pub mod baseline;
 pub mod broker;
+mod broker_serve;
 pub mod cache;
 pub mod calibrate;
 pub mod cite;
