@@ -144,7 +144,11 @@ fn end_of(repo: &Repo, days: &[(String, GitOid)]) -> Result<Option<Mark>, AuditE
     let last = Mark { n: last.entry.n, line: last.digest };
     match mark {
         // Nearly always: what was read just now need not be read again.
-        Some(mark) if batch.lines.iter().any(|line| line.digest == mark.line) => Ok(Some(last)),
+        Some(mark)
+            if last.n >= mark.n && batch.lines.iter().any(|line| line.digest == mark.line) =>
+        {
+            Ok(Some(last))
+        }
         Some(mark) if !holds(repo, days, mark) => Ok(Some(mark)),
         _ => Ok(Some(last)),
     }
