@@ -439,6 +439,26 @@ impl Snapshot {
         Ok(LiveFile { path, blob_id, language: None, symbols: 0..0 })
     }
 
+    /// Returns the last line of a definition before the first function or type that is nested in it.
+    pub(crate) fn own_end(&self, idx: u32) -> Result<u32, IndexError> {
+        use SymbolKind::{Class, Enum, Function, Interface, Method, Struct, Trait, Type, Union};
+        let outer = self.symbol(idx)?;
+        for inner in idx + 1..self.sections.n_rows(SectionKind::Symbols, SYMBOL_ROW_BYTES)? {
+            let inner = self.symbol(inner)?;
+            if inner.file != outer.file || inner.region.start >= outer.region.end {
+                break;
+            }
+            let is_unit = matches!(
+                inner.kind,
+                Class | Enum | Function | Interface | Method | Struct | Trait | Type | Union
+            );
+            if is_unit && inner.region.start_line > outer.region.start_line {
+                return Ok(inner.region.start_line - 1);
+            }
+        }
+        Ok(outer.region.end_line)
+    }
+
     /// Returns a symbol by its position in its file.
     pub(crate) fn symbol_in(&self, file: &LiveFile, position: u32) -> Result<Symbol, IndexError> {
         let idx = Some(file.symbol_idx(position)).filter(|idx| file.symbols.contains(idx));

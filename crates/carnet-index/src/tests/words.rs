@@ -125,6 +125,20 @@ fn a_scope_leaves_out_what_is_outside() {
 }
 
 #[test]
+fn a_type_shows_its_own_lines_and_not_those_of_what_it_holds() {
+    let methods: String =
+        (0..30).map(|at| format!("    def needle_{at}(self):\n        return needle\n")).collect();
+    let source = format!("class Big:\n    \"\"\"Holds a needle.\"\"\"\n{methods}");
+    let files = [("a.py", source.as_str())];
+    let (dir, snapshot) = super::snapshot_of(&files);
+    let scope = Scope::new(&[], &[], &["class".to_owned()], 1).unwrap();
+    let (_, memory) = commit_of(1, &files);
+    let found = ask(dir.path(), &snapshot, &memory, "needle", &scope);
+    assert_eq!(texts(&found), ["a.py:1-62 Big"]);
+    assert_eq!(found.hits[0].snippet, ["class Big:", "    \"\"\"Holds a needle.\"\"\""]);
+}
+
+#[test]
 fn what_is_not_searched_is_counted() {
     let dir = tempfile::tempdir().unwrap();
     refresh(&mut IndexStore::open(dir.path()).unwrap(), 1, &FILES);
@@ -288,6 +302,19 @@ fn words_that_are_gone_or_suspected_make_the_snapshot_stale() {
     assert!(Snapshot::open_current(dir.path()).unwrap_err().is_healed_by_rebuild());
     let report = refresh(&mut IndexStore::open(dir.path()).unwrap(), 1, &FILES);
     assert!(report.words_begun_anew.is_none());
+    assert_eq!(answers(dir.path(), &current(dir.path()), &memory), expected);
+}
+
+#[test]
+fn words_that_a_killed_writer_never_finished_are_made_before_anything_is_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    refresh(&mut IndexStore::open(dir.path()).unwrap(), 1, &FILES);
+    let (_, memory) = commit_of(1, &FILES);
+    let expected = answers(dir.path(), &current(dir.path()), &memory);
+    fs::remove_file(dir.path().join("words/version")).unwrap();
+    assert!(Snapshot::open_current(dir.path()).unwrap_err().is_healed_by_rebuild());
+    let report = refresh(&mut IndexStore::open(dir.path()).unwrap(), 1, &FILES);
+    assert!(report.words_begun_anew.is_none() && !dir.path().join("words.damaged").exists());
     assert_eq!(answers(dir.path(), &current(dir.path()), &memory), expected);
 }
 

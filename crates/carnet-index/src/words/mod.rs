@@ -118,6 +118,11 @@ pub(crate) fn words_dir(dir: &Path) -> PathBuf {
     dir.join("words")
 }
 
+/// The version of the words, written when they are whole for the first time.
+pub(crate) fn version_path(dir: &Path) -> PathBuf {
+    words_dir(dir).join("version")
+}
+
 /// A reader that met damage leaves this file beside the words; the writer then begins them anew.
 pub(crate) fn suspicion(dir: &Path) -> PathBuf {
     dir.join("words.suspect")
@@ -125,7 +130,10 @@ pub(crate) fn suspicion(dir: &Path) -> PathBuf {
 
 /// Tells whether there are words beside a snapshot, of which no reader has said that they are damaged.
 pub(crate) fn are_there(dir: &Path) -> bool {
-    words_dir(dir).join("meta.json").exists() && !suspicion(dir).exists()
+    let version = std::fs::read_to_string(version_path(dir));
+    version.is_ok_and(|found| found == version_text())
+        && words_dir(dir).join("meta.json").exists()
+        && !suspicion(dir).exists()
 }
 
 /// Says that a search met damage in the words: the current snapshot then counts as damaged, and a refresh begins them anew.

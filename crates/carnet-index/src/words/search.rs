@@ -487,7 +487,12 @@ fn hit(
     // A blob that is gone by now leaves the place without its text.
     let source = blobs.read(&file.blob_id).unwrap_or_default();
     let source = String::from_utf8_lossy(&source);
-    let window = snippet::best(&source, LineRange { start, end }, words, matched);
+    // What a type holds has lines and hits of its own, unless that is where it matched.
+    let own_end = match symbol_idx.filter(|_| matched.is_empty()) {
+        Some(idx) => snapshot.own_end(idx)?.clamp(start, end),
+        None => end,
+    };
+    let window = snippet::best(&source, LineRange { start, end: own_end }, words, matched);
     let lines = match symbol {
         Some(_) => LineRange { start, end },
         None => LineRange {

@@ -19,7 +19,7 @@ use super::{
     reader::Words,
     schema, suspicion, tokens,
     units::{Unit, is_worth_reading, units_of},
-    version_text, words_dir,
+    version_path, version_text, words_dir,
 };
 use crate::{
     BlobSource, IndexError,
@@ -84,17 +84,21 @@ impl WordStore {
                 return Err(IndexError::damaged_words(dir, "a search met damage in them"));
             }
         }
-        let version = words.join("version");
-        if words.join("meta.json").exists() {
-            let found = std::fs::read_to_string(&version).unwrap_or_default();
-            if found != version_text() {
+        match std::fs::read_to_string(version_path(dir)) {
+            Ok(found) if found != version_text() => {
                 return Err(IndexError::damaged_words(dir, "they are of another version"));
             }
-        } else {
-            std::fs::create_dir_all(&words)
-                .and_then(|()| std::fs::write(&version, version_text()))
-                .map_err(|error| IndexError::io("write", &version, error))?;
+            Ok(_) if !words.join("meta.json").exists() => {
+                return Err(IndexError::damaged_words(dir, "the list of their files is gone"));
+            }
+            Ok(_) => {}
+            // They were never finished.
+            Err(_) if words.exists() => std::fs::remove_dir_all(&words)
+                .map_err(|error| IndexError::io("remove", &words, error))?,
+            Err(_) => {}
         }
+        std::fs::create_dir_all(&words)
+            .map_err(|error| IndexError::io("create directory", &words, error))?;
         let directory = MmapDirectory::open(&words).map_err(|error| failed(error.into()))?;
         let (schema, fields) = schema();
         let mut index = Index::open_or_create(directory, schema).map_err(failed)?;
@@ -115,7 +119,14 @@ impl WordStore {
         blobs: &dyn BlobSource,
     ) -> Result<(), IndexError> {
         let dir = self.dir.clone();
-        guarded(&dir, || self.update_whole(files, facts, blobs))
+        guarded(&dir, || self.update_whole(files, facts, blobs))?;
+        // From here on they are whole, and are kept.
+        let version = version_path(&dir);
+        match version.exists() {
+            true => Ok(()),
+            false => std::fs::write(&version, version_text())
+                .map_err(|error| IndexError::io("write", &version, error)),
+        }
     }
 
     fn update_whole(
