@@ -189,10 +189,13 @@ fn path(name: &str) -> RepoPath {
     RepoPath::new(name.as_bytes()).expect("because carnet's own paths are well formed")
 }
 
+/// What a change says, and the subject of its commit; none where nothing is to be stored.
+type Changed<T> = Result<(T, Option<String>), CommandError>;
+
 /// Loads, changes and stores, again whenever another process was faster.
 fn with_state<T>(
     repo: &Repo,
-    change: &mut dyn FnMut(&mut Stored) -> Result<(T, Option<String>), CommandError>,
+    change: &mut dyn FnMut(&mut Stored) -> Changed<T>,
 ) -> Result<T, CommandError> {
     for _ in 0..ATTEMPTS_MAX {
         let mut stored = Stored::load(repo)?;
