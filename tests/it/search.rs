@@ -84,7 +84,7 @@ fn hostile_queries_are_refused_with_what_is_wrong() {
         assert!(ran.stderr.contains(what), "{what}: {}", ran.stderr);
     }
     // Backtracking would take for ever here.
-    walk.write("long.py", &format!("x = '{}'\n", "a".repeat(4_000)));
+    walk.write("long.py", format!("x = '{}'\n", "a".repeat(4_000)));
     walk.git(&["add", "-A"]).expect_code(0);
     walk.git(&["commit", "-qm", "a long line"]).expect_code(0);
     walk.carnet(&["search", "/(aa*)+$b/"]).expect_code(3);
