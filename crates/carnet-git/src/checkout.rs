@@ -245,6 +245,9 @@ pub(crate) fn check_name(name: &[u8], is_link: bool) -> Result<(), String> {
 ///
 /// The first component's problem, in words.
 pub fn check_portable_path(path: &RepoPath) -> Result<(), String> {
+    if std::str::from_utf8(path.as_bytes()).is_err() {
+        return Err("it is no utf-8".to_owned());
+    }
     let options =
         component::Options { protect_windows: true, protect_hfs: true, protect_ntfs: true };
     let mut components = path.as_bytes().split(|byte| *byte == b'/');

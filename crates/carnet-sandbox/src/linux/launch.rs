@@ -75,18 +75,29 @@ pub(super) fn launch(
 
     let mut passed = vec![pass_on(&spec.inner_exe)?, pass_on(&inner_info)?];
     drop(inner_info);
-    let mut etc_files = Vec::new();
-    for (path, text) in layers::etc_files() {
-        let read_end = pass_on(text_pipe(&text).map_err(io("write the files of /etc"))?)?;
-        etc_files.push((path, read_end.as_raw_fd()));
-        passed.push(read_end);
-    }
     let number = |idx: usize| passed[idx].as_raw_fd();
-    let numbers = Numbers { inner_exe: number(0), info: number(1), etc_files };
-
+    let mut numbers = Numbers { inner_exe: number(0), info: number(1), files: vec![] };
     let mut command = Command::new(&bwrap.path);
-    let (writable, mut overlay) = place_workspace(&mut command, spec, become_account)?;
-    command.args(layers::plan(&writable, &spec.quota, &numbers, !spec.network.is_empty()));
+    let mut overlay = None;
+    match &spec.workspace {
+        Workspace::Directory(directory) => {
+            let places = in_directory(directory, spec, become_account)?;
+            for place in &places {
+                let layers::Place::File { at, text } = place else { continue };
+                let read_end = text_pipe(text).map_err(io("write the files of /etc"))?;
+                let read_end = pass_on(read_end)?;
+                numbers.files.push((at, read_end.as_raw_fd()));
+                passed.push(read_end);
+            }
+            command.args(layers::plan(&places, &numbers));
+        }
+        Workspace::Overlay { lower, mount_point } => {
+            let at = (lower.as_path(), mount_point.as_path());
+            let planned = Overlay::prepare(&mut command, at, spec, become_account)?;
+            command.args(layers::plan_over(&planned.root(), &numbers));
+            overlay = Some(planned);
+        }
+    }
     command.env_clear().current_dir("/").process_group(group);
     command.stdin(OwnedFd::from(inner_control)).stdout(inner_stdout).stderr(inner_stderr);
     if let (Some(account), None) = (become_account, &overlay) {
@@ -157,27 +168,17 @@ impl Drop for Launched {
     }
 }
 
-/// Finds what the command may write, and has the layer mounted where one is asked for.
-fn place_workspace(
-    command: &mut Command,
+/// Plans a root with a directory of the host as its workspace. Without a layer there is nothing to lay over a cache: it
+/// begins with nothing, and goes with the run.
+fn in_directory(
+    directory: &Path,
     spec: &SandboxSpec,
     account: Option<ServiceAccount>,
-) -> Result<(Writable, Option<Overlay>), SandboxError> {
-    match &spec.workspace {
-        Workspace::Directory(directory) => {
-            let workspace = examine_directory(directory, account)?;
-            // Without a layer there is nothing to lay over a cache: it begins with nothing, and goes with the run.
-            let caches = spec.caches.iter().map(|cache| (cache.name.clone(), None)).collect();
-            Ok((Writable { workspace, tmp: None, caches }, None))
-        }
-        Workspace::Overlay { lower, mount_point } => {
-            let places = (lower.as_path(), mount_point.as_path());
-            let overlay = Overlay::prepare(command, places, &spec.caches, &spec.quota, account)?;
-            let (workspace, tmp) = (overlay.merged(), Some(overlay.tmp()));
-            let writable = Writable { workspace, tmp, caches: overlay.caches() };
-            Ok((writable, Some(overlay)))
-        }
-    }
+) -> Result<Vec<layers::Place>, SandboxError> {
+    let workspace = examine_directory(directory, account)?;
+    let caches = spec.caches.iter().map(|cache| (cache.name.clone(), None)).collect();
+    let writable = Writable { workspace, tmp: None, caches };
+    Ok(layers::places(&writable, &spec.quota, !spec.network.is_empty()))
 }
 
 /// Returns the directory without links, once it is one of the user who will write it.

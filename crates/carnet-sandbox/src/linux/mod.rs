@@ -74,7 +74,7 @@ fn probe_but_cgroups() -> crate::Probe {
         user_namespaces: kernel::user_namespaces(),
         apparmor_restricts_user_namespaces: apparmor.as_deref() == Some("1"),
         landlock_abi: sys::landlock_abi(),
-        seccomp: sys::confine::has_seccomp() && seccomp::filter().is_some(),
+        seccomp: sys::confine::has_seccomp() && seccomp::is_known(),
         cgroups: crate::CgroupMode::None,
         kernel: kernel::release(),
         uid: rustix::process::geteuid().as_raw(),

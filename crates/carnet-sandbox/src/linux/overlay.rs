@@ -2,14 +2,16 @@
 //!
 //! That process makes a mount namespace of its own (as an ordinary user in a user namespace of its own, as root before
 //! it becomes the service account), mounts one tmpfs with a bound of bytes and inodes, and in it an overlay whose
-//! upper layer is in the tmpfs. The workspace and `/tmp` of the run both lie there, so one bound holds for both.
+//! upper layer is in the tmpfs. The workspace and `/tmp` of the run both lie there, so one bound holds for both. The root of
+//! the run is made there too, of binds that cost this process a call each and would cost bwrap a reading of all mounts.
 //! The host's own mounts are not touched, and all of it is gone with the last process and the last descriptor.
 //!
 //! Refuses nothing by itself: where the kernel does not let it be mounted, [`SandboxError::Overlay`] names the step, and
 //! nothing was started.
 
 use std::{
-    ffi::CString,
+    collections::BTreeSet,
+    ffi::{CString, NulError},
     fs,
     io::{self, Read as _},
     os::{
@@ -23,13 +25,28 @@ use std::{
 use carnet_core::Quota;
 use rustix::fs::{CWD, Mode, OFlags, Timespec, Timestamps, openat};
 
-use super::sys::layer::{self, CacheLayer, CacheLower, Layer, LayerStep};
-use crate::{CacheAfter, CacheMount, OverlayAfter, SandboxError, ServiceAccount};
+use super::{
+    layers::{self, Place, Writable},
+    sys::layer::{self, CacheLayer, CacheLower, Layer, LayerStep, Piece},
+};
+use crate::{CacheAfter, CacheMount, OverlayAfter, SandboxError, SandboxSpec, ServiceAccount};
 
 /// The names in the tmpfs.
 const MERGED: &str = "merged";
 const UPPER: &str = "upper";
 const TMP: &str = "tmp";
+const ROOT: &str = "root";
+/// Devices of the host that a run has too.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+/// Links in `/dev`, as everywhere.
+const DEVICE_LINKS: [(&str, &str); 6] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("core", "/proc/kcore"),
+    ("ptmx", "pts/ptmx"),
+];
 
 /// What will be mounted, and where.
 #[derive(Debug)]
@@ -63,8 +80,7 @@ impl Overlay {
     pub fn prepare(
         command: &mut Command,
         (lower, mount_point): (&Path, &Path),
-        caches: &[CacheMount],
-        quota: &Quota,
+        spec: &SandboxSpec,
         account: Option<ServiceAccount>,
     ) -> Result<Overlay, SandboxError> {
         let at = |path: &Path| {
@@ -79,19 +95,20 @@ impl Overlay {
             None => (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
         };
         let (lower_fd, metadata) = open_lower(lower, uid)?;
-        let (bytes, inodes) = bound(quota);
+        let (bytes, inodes) = bound(&spec.quota);
         let text = |text: String| CString::new(text).map_err(|error| at(lower)(error.into()));
         let user_attributes = if account.is_none() { ",userxattr" } else { "" };
         let (mut names, mut cache_layers) = (vec![], vec![]);
-        for (idx, cache) in caches.iter().enumerate() {
+        for (idx, cache) in spec.caches.iter().enumerate() {
             let (own, layer) = cache_layer(idx, cache, uid, user_attributes)?;
             names.push(own);
             cache_layers.push(layer);
         }
         let layer = Layer {
             account: account.map(|account| (account.uid, account.gid)),
-            uid_map: format!("{uid} {uid} 1"),
-            gid_map: format!("{gid} {gid} 1"),
+            // Terminals of its own can be mounted only where there is a root. It is that by name alone.
+            uid_map: format!("0 {uid} 1"),
+            gid_map: format!("0 {gid} 1"),
             mount_point: CString::new(mount_point.as_os_str().as_bytes())
                 .map_err(|error| at(&mount_point)(error.into()))?,
             tmpfs_options: text(format!("mode=0755,size={bytes},nr_inodes={inodes}"))?,
@@ -105,6 +122,8 @@ impl Overlay {
             lower_path: CString::new(lower.as_os_str().as_bytes())
                 .map_err(|error| at(lower)(error.into()))?,
             caches: cache_layers,
+            root: pieces(&inside(&mount_point, &names), spec)
+                .map_err(|error| at(&mount_point)(error.into()))?,
         };
         let (failed, failed_writer) =
             io::pipe().map_err(|source| SandboxError::Io { doing: "make a pipe", source })?;
@@ -112,20 +131,9 @@ impl Overlay {
         Ok(Overlay { mount_point, failed: failed.into(), caches: names })
     }
 
-    /// Returns what to bind at the workspace.
-    pub fn merged(&self) -> PathBuf {
-        self.mount_point.join(MERGED)
-    }
-
-    /// Returns the caches' names, and what to bind there.
-    pub fn caches(&self) -> Vec<(String, Option<PathBuf>)> {
-        let bound = |cache: &CacheNames| Some(self.mount_point.join(&cache.merged));
-        self.caches.iter().map(|cache| (cache.name.clone(), bound(cache))).collect()
-    }
-
-    /// Returns what to bind at `/tmp`.
-    pub fn tmp(&self) -> PathBuf {
-        self.mount_point.join(TMP)
+    /// Returns what bwrap takes as the root of the run.
+    pub fn root(&self) -> PathBuf {
+        self.mount_point.join(ROOT)
     }
 
     /// Turns a failed start into an error that names the step, where it was one of the layer's.
@@ -154,6 +162,117 @@ impl Overlay {
         let caches = caches.collect::<io::Result<_>>()?;
         Ok(OverlayAfter { merged: open(MERGED)?, upper: open(UPPER)?, caches })
     }
+}
+
+/// What of the tmpfs may be written, and where it is.
+fn inside(mount_point: &Path, caches: &[CacheNames]) -> Writable {
+    let cache = |cache: &CacheNames| (cache.name.clone(), Some(mount_point.join(&cache.merged)));
+    Writable {
+        workspace: mount_point.join(MERGED),
+        tmp: Some(mount_point.join(TMP)),
+        caches: caches.iter().map(cache).collect(),
+    }
+}
+
+/// Plans the root of the run, in the tmpfs.
+fn pieces(writable: &Writable, spec: &SandboxSpec) -> Result<Vec<Piece>, NulError> {
+    let mut pieces = Pieces { made: BTreeSet::new(), pieces: vec![] };
+    pieces.directory("/", 0o755)?;
+    pieces.directory("/proc", 0o555)?;
+    for place in layers::places(writable, &spec.quota, !spec.network.is_empty()) {
+        pieces.add(place)?;
+    }
+    Ok(pieces.pieces)
+}
+
+/// The pieces of a root, each after the directory that it lies in.
+struct Pieces {
+    made: BTreeSet<PathBuf>,
+    pieces: Vec<Piece>,
+}
+
+impl Pieces {
+    fn add(&mut self, place: Place) -> Result<(), NulError> {
+        match place {
+            // In `/tmp`, which was bound there.
+            Place::Directory { at, mode } => self.directory(&at, mode)?,
+            Place::Link { at, target } => self.link(&at, target.as_os_str().as_bytes())?,
+            Place::Host { at } => {
+                if Path::new(&at).is_dir() {
+                    self.directory(&at, 0o755)?;
+                } else {
+                    self.file(&at, String::new())?;
+                }
+                self.bind(&at, Path::new(&at), true)?;
+            }
+            Place::File { at, text } => self.file(at, text)?,
+            Place::Writable { at, from } => {
+                self.directory(&at, 0o755)?;
+                self.bind(&at, &from, false)?;
+            }
+            Place::Memory { at, mode, bytes } => {
+                self.directory(&at, 0o755)?;
+                let options = CString::new(format!("mode={mode:o},size={bytes}"))?;
+                self.pieces.push(Piece::Memory { at: below(&at)?, options });
+            }
+            Place::Devices => self.devices()?,
+        }
+        Ok(())
+    }
+
+    fn devices(&mut self) -> Result<(), NulError> {
+        for name in DEVICES {
+            let at = format!("/dev/{name}");
+            self.file(&at, String::new())?;
+            self.bind(&at, Path::new(&at), false)?;
+        }
+        for (name, target) in DEVICE_LINKS {
+            self.link(&format!("/dev/{name}"), target.as_bytes())?;
+        }
+        self.directory("/dev/pts", 0o755)?;
+        self.pieces.push(Piece::Terminals { at: below("/dev/pts")? });
+        Ok(())
+    }
+
+    /// Makes the directories above as well, where they are not there.
+    fn directory(&mut self, at: &str, mode: u32) -> Result<(), NulError> {
+        self.above(at)?;
+        if self.made.insert(at.into()) {
+            let mode = Mode::from_raw_mode(mode);
+            self.pieces.push(Piece::Directory { at: below(at)?, mode });
+        }
+        Ok(())
+    }
+
+    fn above(&mut self, at: &str) -> Result<(), NulError> {
+        match Path::new(at).parent().and_then(Path::to_str) {
+            Some(above) if !self.made.contains(Path::new(above)) => self.directory(above, 0o755),
+            _ => Ok(()),
+        }
+    }
+
+    fn file(&mut self, at: &str, text: String) -> Result<(), NulError> {
+        self.above(at)?;
+        self.pieces.push(Piece::File { at: below(at)?, text: text.into_bytes() });
+        Ok(())
+    }
+
+    fn link(&mut self, at: &str, target: &[u8]) -> Result<(), NulError> {
+        self.above(at)?;
+        self.pieces.push(Piece::Link { at: below(at)?, target: CString::new(target)? });
+        Ok(())
+    }
+
+    fn bind(&mut self, at: &str, from: &Path, is_read_only: bool) -> Result<(), NulError> {
+        let from = CString::new(from.as_os_str().as_bytes())?;
+        self.pieces.push(Piece::Bind { at: below(at)?, from, is_read_only });
+        Ok(())
+    }
+}
+
+/// Returns where a path of the root is in the tmpfs.
+fn below(at: &str) -> Result<CString, NulError> {
+    CString::new(format!("{ROOT}{}", if at == "/" { "" } else { at }))
 }
 
 /// Opens a directory that a layer is laid over, once it is one of `uid`, whose run will see it as its own.

@@ -3,7 +3,12 @@
 //! Parsers take text and answer `None` for what they do not understand; nothing here trusts a process's name,
 //! which may hold spaces, parentheses and line breaks.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
 
 /// The kernel's USER_HZ is 100 on every architecture that carnet is built for.
 const TICK_MS: u64 = 10;
@@ -42,27 +47,42 @@ pub(super) struct Stat {
     pub resident_pages: u64,
 }
 
+/// Reads a file of the kernel's making, of the size of a page or so: without asking for a size that it does not have, and in as
+/// few calls as that takes.
+pub(super) fn read(path: impl AsRef<Path>) -> Option<String> {
+    let mut file = fs::File::open(path).ok()?;
+    let (mut text, mut part) = (Vec::new(), [0; 4096]);
+    loop {
+        match file.read(&mut part) {
+            Ok(0) => return Some(String::from_utf8_lossy(&text).into_owned()),
+            Ok(n_bytes) => text.extend_from_slice(&part[..n_bytes]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+}
+
 /// Reads `/proc/<pid>/status`; `pid` may be `self`.
 pub(super) fn status(pid: &str) -> Option<Status> {
-    parse_status(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
+    parse_status(&read(format!("/proc/{pid}/status"))?)
 }
 
 /// Reads `/proc/<pid>/stat`.
 pub(super) fn stat(pid: i32) -> Option<Stat> {
-    parse_stat(&String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/stat")).ok()?))
+    parse_stat(&read(format!("/proc/{pid}/stat"))?)
 }
 
 /// Appends the children of every thread of `pid`.
 pub(super) fn children(pid: i32, n_threads: u32, into: &mut Vec<i32>) {
-    let mut read = |path: String| {
-        let text = fs::read_to_string(path).unwrap_or_default();
+    let mut add = |path: String| {
+        let text = read(path).unwrap_or_default();
         into.extend(text.split_ascii_whitespace().filter_map(|child| child.parse::<i32>().ok()));
     };
     if n_threads == 1 {
-        return read(format!("/proc/{pid}/task/{pid}/children"));
+        return add(format!("/proc/{pid}/task/{pid}/children"));
     }
     for entry in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-        read(format!("/proc/{pid}/task/{}/children", entry.file_name().to_string_lossy()));
+        add(format!("/proc/{pid}/task/{}/children", entry.file_name().to_string_lossy()));
     }
 }
 
@@ -77,7 +97,7 @@ pub(super) struct Proportional {
 
 /// Returns the proportional set of `pid`.
 pub(super) fn proportional(pid: i32) -> Option<Proportional> {
-    parse_rollup(&fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?)
+    parse_rollup(&read(format!("/proc/{pid}/smaps_rollup"))?)
 }
 
 /// Adds the files without a name that `pid` holds in memory (memfd_create(2)): bytes by inode. `None` where its
@@ -98,12 +118,12 @@ pub(super) fn memory_files(pid: i32, into: &mut BTreeMap<u64, u64>) -> Option<()
 
 /// Returns the bytes that `pid`, with all that it has reaped, read from storage and wrote there.
 pub(super) fn storage_bytes(pid: i32) -> Option<(u64, u64)> {
-    parse_io(&fs::read_to_string(format!("/proc/{pid}/io")).ok()?)
+    parse_io(&read(format!("/proc/{pid}/io"))?)
 }
 
 /// Returns the names of the network interfaces this process sees.
 pub(super) fn interfaces() -> Option<Vec<String>> {
-    Some(parse_interfaces(&fs::read_to_string("/proc/self/net/dev").ok()?))
+    Some(parse_interfaces(&read("/proc/self/net/dev")?))
 }
 
 fn parse_status(text: &str) -> Option<Status> {

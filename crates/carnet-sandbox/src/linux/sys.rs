@@ -17,6 +17,7 @@ use std::{
         unix::process::CommandExt,
     },
     process::Command,
+    time::Duration,
 };
 
 use rustix::process::Pid;
@@ -131,6 +132,14 @@ pub(in crate::linux) fn join_empty_keyring() -> io::Result<bool> {
 pub(in crate::linux) fn unshare_user_namespace() -> io::Result<()> {
     // SAFETY: unshare takes no pointer, and this flag changes credentials, not memory or descriptors.
     check(libc::c_long::from(unsafe { libc::unshare(libc::CLONE_NEWUSER) }))
+}
+
+/// Returns the processor time of this thread.
+pub(in crate::linux) fn thread_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` lives through the call, which writes one `timespec`; where it fails, nothing is written.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// Returns the size of a page in bytes.

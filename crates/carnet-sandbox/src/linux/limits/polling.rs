@@ -30,6 +30,8 @@ use crate::linux::{
 
 /// Time between two looks while the tree is small.
 const INTERVAL_MIN: Duration = Duration::from_millis(20);
+/// The same while memory grows so fast that two more steps of the kind would pass the quota.
+const INTERVAL_HASTY: Duration = Duration::from_millis(5);
 /// Time between two looks at most: a kill comes no later than 150 ms after the limit was passed.
 const INTERVAL_MAX: Duration = Duration::from_millis(100);
 /// Time for which a tree is stopped at once, at most: a supervisor that is late lets it starve no longer.
@@ -63,6 +65,8 @@ pub(super) struct Polling {
     init: i32,
     scratch: Vec<OwnedFd>,
     page_bytes: u64,
+    /// Memory at the look before, and at the last one.
+    memory_bytes: (u64, u64),
     /// What the whole machine had in memory files before.
     shared_before: u64,
     /// The watch over the workspace; `None` where that and `/tmp` share a bounded file system.
@@ -73,6 +77,18 @@ pub(super) struct Polling {
     held: Hold,
     /// When time was booked last, and the tree's processor time then.
     booked: (Instant, Duration),
+}
+
+/// Returns the time until the next look, after one that cost so much.
+fn interval_after(cost: Duration, is_hasty: bool) -> Duration {
+    let min = if is_hasty { INTERVAL_HASTY } else { INTERVAL_MIN };
+    (cost * LOOK_SHARE).clamp(min, INTERVAL_MAX)
+}
+
+/// Tells whether memory that grew from the first to the second would pass `quota` by growing as much twice more.
+fn is_near((before, now): (u64, u64), quota: u64) -> bool {
+    let grown = now.saturating_sub(before);
+    grown > 0 && now.saturating_add(grown.saturating_mul(2)) > quota
 }
 
 /// Whether the tree is stopped.
@@ -95,6 +111,7 @@ impl Polling {
             init: 0,
             scratch: Vec::new(),
             page_bytes: sys::page_bytes(),
+            memory_bytes: (0, 0),
             shared_before: machine_shared_bytes(),
             disk,
             seen: TreeUsage::default(),
@@ -144,6 +161,7 @@ impl Polling {
             ..TreeUsage::default()
         };
         self.seen = self.seen.max(now);
+        self.memory_bytes = (self.memory_bytes.1, memory_bytes);
         self.hold_share(Some(Duration::from_millis(user_ms + system_ms)));
         if self.duties.memory && memory_bytes > self.quota.memory_bytes {
             Some(LimitKind::Memory)
@@ -312,9 +330,12 @@ impl Limits for Polling {
     }
 
     fn check(&mut self) -> Option<LimitKind> {
-        let begin = Instant::now();
+        // Not by the clock: on a busy machine that would make looks rarer just when they come late anyway.
+        let begin = sys::thread_time();
         let passed = self.look();
-        self.interval = (begin.elapsed() * LOOK_SHARE).clamp(INTERVAL_MIN, INTERVAL_MAX);
+        let cost = sys::thread_time().saturating_sub(begin);
+        let is_hasty = self.duties.memory && is_near(self.memory_bytes, self.quota.memory_bytes);
+        self.interval = interval_after(cost, is_hasty);
         passed
     }
 
@@ -460,6 +481,18 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+
+    #[test]
+    fn looks_hasten_when_memory_does_and_stay_a_small_part_of_the_time() {
+        assert!(is_near((10, 50), 100) && is_near((0, 101), 100));
+        assert!(!is_near((50, 50), 60) && !is_near((50, 10), 20) && !is_near((10, 20), 100));
+        assert!(is_near((0, u64::MAX), 1));
+        let us = Duration::from_micros;
+        assert_eq!(interval_after(us(100), false), INTERVAL_MIN);
+        assert_eq!(interval_after(us(100), true), INTERVAL_HASTY);
+        assert_eq!(interval_after(us(2_000), true), us(40_000));
+        assert_eq!(interval_after(us(900_000), true), INTERVAL_MAX);
+    }
 
     #[test]
     fn a_walk_finds_grandchildren() {

@@ -72,6 +72,11 @@ const fn refuse(errno: i32) -> u32 {
     libc::SECCOMP_RET_ERRNO | errno as u32
 }
 
+/// Tells whether there is a filter for this processor.
+pub(super) fn is_known() -> bool {
+    NATIVE.is_some()
+}
+
 /// Returns the filter for this processor; `None` where its calls are not listed here.
 pub(super) fn filter() -> Option<Vec<sock_filter>> {
     let native = NATIVE?;

@@ -46,6 +46,24 @@ pub(in crate::linux) struct Layer {
     pub lower_path: CString,
     /// Layers over caches, in the same tmpfs.
     pub caches: Vec<CacheLayer>,
+    /// What is in the root of the run, in order.
+    pub root: Vec<Piece>,
+}
+
+/// One thing in the root of a run; paths are below the tmpfs, or of the host.
+pub(in crate::linux) enum Piece {
+    /// A directory of whoever runs.
+    Directory { at: CString, mode: Mode },
+    /// A link.
+    Link { at: CString, target: CString },
+    /// A file with this text, for everyone to read.
+    File { at: CString, text: Vec<u8> },
+    /// The same as elsewhere, with everything that is mounted below.
+    Bind { at: CString, from: CString, is_read_only: bool },
+    /// Memory of its own.
+    Memory { at: CString, options: CString },
+    /// Terminals of its own.
+    Terminals { at: CString },
 }
 
 /// A layer over a cache; names are below the tmpfs.
@@ -84,13 +102,15 @@ pub(in crate::linux) enum LayerStep {
     Overlay = 4,
     /// Becoming the service account.
     Account = 5,
+    /// The root of the run.
+    Root = 6,
 }
 
 impl LayerStep {
     /// Reads what the child wrote.
     pub fn from_byte(byte: u8) -> Option<LayerStep> {
-        use LayerStep::{Account, Directories, Namespace, Overlay, Scratch};
-        [Namespace, Scratch, Directories, Overlay, Account]
+        use LayerStep::{Account, Directories, Namespace, Overlay, Root, Scratch};
+        [Namespace, Scratch, Directories, Overlay, Account, Root]
             .into_iter()
             .find(|step| *step as u8 == byte)
     }
@@ -103,6 +123,7 @@ impl LayerStep {
             LayerStep::Directories => "make the layer's directories",
             LayerStep::Overlay => "mount an overlay",
             LayerStep::Account => "become the service account",
+            LayerStep::Root => "make the root of a run",
         }
     }
 }
@@ -118,6 +139,7 @@ pub(in crate::linux) fn mount_before(command: &mut Command, layer: Layer, failed
         scratch(&layer).inspect_err(|_| report(LayerStep::Scratch))?;
         directories(&layer).inspect_err(|_| report(LayerStep::Directories))?;
         overlay(&layer).inspect_err(|_| report(LayerStep::Overlay))?;
+        root(&layer).inspect_err(|_| report(LayerStep::Root))?;
         account(&layer).inspect_err(|_| report(LayerStep::Account))
     };
     // SAFETY: the closure runs between fork and exec and makes system calls only: it neither allocates nor locks (strings
@@ -168,15 +190,7 @@ fn scratch(layer: &Layer) -> io::Result<()> {
 }
 
 fn directories(layer: &Layer) -> io::Result<()> {
-    let make = |name: &CStr, mode: Mode| -> io::Result<()> {
-        mkdirat(CWD, name, mode)?;
-        if let Some((uid, gid)) = layer.account {
-            let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-            chownat(CWD, name, uid, gid, AtFlags::empty())?;
-        }
-        // Whatever the umask.
-        Ok(chmodat(CWD, name, mode, AtFlags::empty())?)
-    };
+    let make = |name: &CStr, mode: Mode| make_directory(layer, name, mode);
     make(c"upper", layer.root_mode)?;
     make(c"work", Mode::from_raw_mode(0o700))?;
     make(c"merged", Mode::from_raw_mode(0o755))?;
@@ -191,6 +205,17 @@ fn directories(layer: &Layer) -> io::Result<()> {
     Ok(utimensat(CWD, c"upper", &layer.root_times, AtFlags::empty())?)
 }
 
+/// Makes a directory of whoever runs.
+fn make_directory(layer: &Layer, at: &CStr, mode: Mode) -> io::Result<()> {
+    mkdirat(CWD, at, mode)?;
+    if let Some((uid, gid)) = layer.account {
+        let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        chownat(CWD, at, uid, gid, AtFlags::empty())?;
+    }
+    // Whatever the umask.
+    Ok(chmodat(CWD, at, mode, AtFlags::empty())?)
+}
+
 fn overlay(layer: &Layer) -> io::Result<()> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     let options = Some(layer.overlay_options.as_c_str());
@@ -199,7 +224,66 @@ fn overlay(layer: &Layer) -> io::Result<()> {
         let options = Some(over.options.as_c_str());
         mount(c"carnet", over.merged.as_c_str(), c"overlay", flags, options)?;
     }
+    Ok(())
+}
+
+fn root(layer: &Layer) -> io::Result<()> {
+    for piece in &layer.root {
+        match piece {
+            Piece::Directory { at, mode } => make_directory(layer, at, *mode)?,
+            Piece::Link { at, target } => {
+                rustix::fs::symlinkat(target.as_c_str(), CWD, at.as_c_str())?
+            }
+            Piece::File { at, text } => {
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+                let mode = Mode::from_raw_mode(0o444);
+                let file = openat(CWD, at.as_c_str(), flags, mode)?;
+                rustix::fs::fchmod(&file, mode)?;
+                let mut rest = text.as_slice();
+                while !rest.is_empty() {
+                    rest = &rest[rustix::io::write(&file, rest)?..];
+                }
+            }
+            Piece::Bind { at, from, is_read_only } => {
+                let flags = MountFlags::BIND | MountFlags::REC;
+                mount(from.as_c_str(), at.as_c_str(), c"", flags, None)?;
+                if *is_read_only {
+                    read_only(at)?;
+                }
+            }
+            Piece::Memory { at, options } => {
+                let flags = MountFlags::NOSUID | MountFlags::NODEV;
+                mount(c"carnet", at.as_c_str(), c"tmpfs", flags, Some(options.as_c_str()))?;
+            }
+            Piece::Terminals { at } => {
+                let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+                let options = Some(c"newinstance,ptmxmode=0666,mode=620");
+                mount(c"carnet", at.as_c_str(), c"devpts", flags, options)?;
+            }
+        }
+    }
     Ok(rustix::process::chdir(c"/")?)
+}
+
+/// Has everything that is mounted at `at` be read-only, without devices and set-id programs; what else the host said of it stays.
+fn read_only(at: &CStr) -> io::Result<()> {
+    let attributes = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
+    // SAFETY: `at` is a C string and `attributes` lives through the call, which reads as many bytes as it is told there are.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            at.as_ptr(),
+            libc::AT_RECURSIVE,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    })
 }
 
 fn account(layer: &Layer) -> io::Result<()> {

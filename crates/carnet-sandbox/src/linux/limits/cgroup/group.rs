@@ -17,6 +17,7 @@ use rustix::{
 };
 
 use super::{files::has_word, place::Controller};
+use crate::linux::procfs;
 
 /// The only name that carnet gives to a group outside of its own.
 const OWN: &str = "carnet";
@@ -91,7 +92,7 @@ impl Group {
 
     /// Reads one of the group's files.
     pub fn read(&self, file: &str) -> Option<String> {
-        fs::read_to_string(self.dir.join(file)).ok()
+        procfs::read(self.dir.join(file))
     }
 
     /// Moves a process into the group; what it starts from now on is in it as well.

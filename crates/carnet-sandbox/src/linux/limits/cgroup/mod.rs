@@ -191,7 +191,7 @@ impl Limits for Cgroups {
     }
 
     fn last_look(&mut self) -> Option<LimitKind> {
-        self.look();
+        // What was used is asked once more when all is reaped.
         self.passed().or_else(|| self.polling.last_look())
     }
 
