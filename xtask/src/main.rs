@@ -14,6 +14,7 @@ mod ci;
 mod corpus;
 mod demo;
 mod drill;
+mod embedding;
 mod licence;
 mod scanner;
 mod shell;
@@ -52,6 +53,9 @@ Chores of carnet. Usage: cargo xtask <verb>
   licence-data DIR  pack the SPDX licence list anew, from the json folder of spdx/license-list-data
   eval personal [DIR…]
                   recall on planted personal data, false alarms and speed on sources (default: cargo's registry)
+  train-embedding CLONES [NAME=VALUE...]
+                  train the table of word vectors on clones of the repositories that
+                  crates/carnet-index/data/embedding-repositories.txt names, and measure it
   train-generic LABELLED SOURCE…
                   train the scanner's model for values without a mark; see docs/design/generic-model.md
 ";
@@ -81,6 +85,7 @@ fn main() -> ExitCode {
         ["eval", "licence", dir] => licence::eval(dir),
         ["licence-data", dir] => licence::data(dir),
         ["eval", "personal", dirs @ ..] => scanner::eval_personal(dirs),
+        ["train-embedding", clones, options @ ..] => embedding::train(clones, options),
         ["train-generic", dirs @ ..] if dirs.len() > 1 => scanner::train_generic(dirs),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -34,6 +34,8 @@ mod sections;
 mod snapshot;
 mod write;
 
+pub mod vectors;
+
 #[cfg(test)]
 mod tests;
 

@@ -71,7 +71,7 @@ fn line_column(source: &[u8], at: usize) -> Region {
 ///
 /// The bound is a count of the parser's own progress reports, not a clock, so the answer is the same on
 /// every machine.
-fn parse_bounded(parser: &mut Parser, source: &[u8], n_bytes: usize) -> Option<Tree> {
+pub(crate) fn parse_bounded(parser: &mut Parser, source: &[u8], n_bytes: usize) -> Option<Tree> {
     let mut n_reports_left = PARSER_REPORTS_BASE + n_bytes as u64;
     let mut on_report = |_: &ParseState| {
         n_reports_left = n_reports_left.saturating_sub(1);

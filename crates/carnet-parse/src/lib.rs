@@ -20,6 +20,7 @@ pub mod limits;
 mod parsed;
 
 mod bases;
+mod comments;
 mod doc;
 mod extract;
 mod visibility;
@@ -36,6 +37,7 @@ mod rust_macros;
 #[cfg(test)]
 mod tests;
 
+pub use comments::without_comments;
 pub use extract::parse;
 pub use language::Language;
 pub use parsed::{

@@ -76,6 +76,23 @@ fn a_description_finds_what_it_describes() {
 }
 
 #[test]
+fn a_description_finds_what_shares_no_word_with_it() {
+    const CODE: &str = "def shutdown(server):\n    server.socket.close()\n    server.running = False\n\n\
+        def parse_date(text):\n    return strptime(text, '%Y-%m-%d')\n\n\
+        def remove_file(path):\n    os.unlink(path)\n";
+    let files = [("src/things.py", CODE)];
+    let dir = tempfile::tempdir().unwrap();
+    refresh(&mut IndexStore::open(dir.path()).unwrap(), 1, &files);
+    let (_, memory) = commit_of(1, &files);
+    let found = |query: &str| {
+        let found = ask(dir.path(), &current(dir.path()), &memory, query, &everything());
+        texts(&found)[0].clone()
+    };
+    assert_eq!(found("delete from disk"), "src/things.py:8-9 remove_file");
+    assert_eq!(found("stop listening for connections"), "src/things.py:1-3 shutdown");
+}
+
+#[test]
 fn a_phrase_stands_as_it_is_also_across_lines() {
     check("\"the exact phrase\"", &everything(), &["src/config.py:10-12 Loader.load_all"]);
     check("\"configure the server\"", &everything(), &["docs/guide.md:1-4 -"]);

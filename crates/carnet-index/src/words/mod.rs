@@ -16,11 +16,12 @@ mod scope;
 mod search;
 mod snippet;
 mod store;
-mod tokens;
+pub(crate) mod tokens;
 mod units;
 
 use std::path::{Path, PathBuf};
 
+use crate::vectors::MODEL_DIGEST;
 use carnet_core::{Digester, GitOid, RepoPath};
 use carnet_parse::EXTRACTOR_VERSION;
 use tantivy::schema::{
@@ -35,7 +36,7 @@ pub(crate) use store::WordStore;
 pub(crate) use units::is_worth_reading;
 
 /// Grows whenever the same files would give other documents.
-const WORDS_VERSION: u32 = 1;
+const WORDS_VERSION: u32 = 2;
 
 /// Fields that hold words, in the order of [`Fields::texts`].
 pub(crate) const TEXT_FIELDS: [&str; 5] = ["name", "path", "signature", "doc", "body"];
@@ -153,7 +154,7 @@ pub(crate) fn documents(dir: &Path) -> Result<u64, crate::IndexError> {
 
 /// What the words' own version file says.
 pub(crate) fn version_text() -> String {
-    format!("{WORDS_VERSION}.{EXTRACTOR_VERSION}\n")
+    format!("{WORDS_VERSION}.{EXTRACTOR_VERSION}.{MODEL_DIGEST}\n")
 }
 
 pub(crate) fn schema() -> (Schema, Fields) {

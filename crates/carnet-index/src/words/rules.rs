@@ -12,7 +12,6 @@ pub(super) struct Rules {
     /// The names that the query may mean, lower-cased.
     names: HashSet<String>,
     is_one_name: bool,
-    n_words: usize,
     speaks_of_tests: bool,
 }
 
@@ -21,7 +20,6 @@ impl Rules {
         let names: HashSet<String> = query.words.iter().map(|word| word.to_lowercase()).collect();
         Rules {
             is_one_name: query.words.len() == 1,
-            n_words: query.words.len(),
             speaks_of_tests: names
                 .iter()
                 .any(|name| name.starts_with("test") || name.contains("_test")),
@@ -29,11 +27,8 @@ impl Rules {
         }
     }
 
-    pub fn factor(&self, file: &LiveFile, symbol: Option<&Symbol>, coverage: f32) -> f32 {
+    pub fn factor(&self, file: &LiveFile, symbol: Option<&Symbol>) -> f32 {
         let mut factor = 1.0;
-        if self.n_words > 1 {
-            factor *= 0.5 + 0.5 * coverage;
-        }
         let is_named =
             symbol.is_some_and(|symbol| self.names.contains(&symbol.name.to_lowercase()));
         match is_named {

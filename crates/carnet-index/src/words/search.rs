@@ -1,7 +1,6 @@
 //! Ranks units against a query: BM25 over weighted fields, then rules about names and paths.
 //!
-//! Each way to rank gives a list of units with scores; today there is one, by words. What a second one finds joins in
-//! [`rank`], before the rules.
+//! Words and vectors each give a list of units with scores; both are fused before the rules.
 
 use std::{
     cmp::Ordering,
@@ -20,9 +19,13 @@ use super::{
     scope::{HITS_MAX, Scope, TEXT, language_of},
     snippet,
     store::guarded,
-    tokens,
+    tokens, words_dir,
 };
-use crate::{BlobSource, IndexError, Snapshot, snapshot::LiveFile};
+use crate::{
+    BlobSource, IndexError, Snapshot,
+    snapshot::LiveFile,
+    vectors::{embedded, store::Vectors},
+};
 
 /// Weight of each field, and how much its length counts (BM25's `b`).
 const WEIGHTS: [f32; TEXT_FIELDS.len()] = [5.0, 1.5, 2.0, 2.5, 1.0];
@@ -31,6 +34,10 @@ const LENGTH_SHARES: [f32; TEXT_FIELDS.len()] = [0.3, 0.3, 0.5, 0.5, 0.75];
 const SATURATION: f32 = 1.2;
 /// Weight of another form of a word: `parsing` for `parse`.
 const FORM_WEIGHT: f32 = 0.7;
+/// How many of the best by words, and by vectors, are weighed against each other.
+const WINDOW: usize = 200;
+/// How much vectors count against words, of 1.
+const VECTOR_SHARE: f32 = 0.65;
 /// Units that the rules are applied to, best first.
 const CANDIDATES: usize = 500;
 
@@ -105,11 +112,30 @@ struct Scored {
     exact: f32,
     /// The share of the query's words, by their weight, that it has.
     coverage: f32,
+    /// The cosine of its angle to the question; 0 where it has no vector or the question none.
+    cosine: f32,
+    /// What it is ranked by, before the rules.
+    points: f32,
 }
 
 impl Scored {
-    fn points(&self) -> f32 {
-        self.parts.iter().sum::<f32>() + self.exact
+    fn new(segment: usize, doc: u32, live: &Live) -> Scored {
+        Scored {
+            segment,
+            doc,
+            file: live.files_of_documents[segment][doc as usize],
+            parts: [0.0; TEXT_FIELDS.len()],
+            exact: 0.0,
+            coverage: 0.0,
+            cosine: 0.0,
+            points: 0.0,
+        }
+    }
+
+    /// Returns the points for words; of several words, having all counts twice as much as having next to none.
+    fn word_points(&self, query: &SearchQuery) -> f32 {
+        let points = self.parts.iter().sum::<f32>() + self.exact;
+        if query.words.len() > 1 { points * (0.5 + 0.5 * self.coverage) } else { points }
     }
 }
 
@@ -134,13 +160,14 @@ impl Snapshot {
         guarded(dir, || {
             let words = Words::open(dir)?;
             let segments = words.segments().collect::<Result<Vec<_>, _>>()?;
-            search(self, &segments, query, scope, blobs)
+            search(self, dir, &segments, query, scope, blobs)
         })
     }
 }
 
 fn search(
     snapshot: &Snapshot,
+    dir: &Path,
     segments: &[Segment<'_>],
     query: &SearchQuery,
     scope: &Scope,
@@ -174,6 +201,12 @@ fn search(
         matched = looked.matched;
         matched.retain(|(segment, doc), _| is_wanted(*segment, *doc));
         scored = with_exact(scored, &matched, &live);
+    }
+    for it in &mut scored {
+        it.points = it.word_points(query);
+    }
+    if is_question(query) {
+        scored = with_vectors(dir, segments, &live, query, scored, is_wanted)?;
     }
     found.n_total = scored.len() as u64;
     let ranked = rank(snapshot, segments, &live, query, scored)?;
@@ -348,14 +381,8 @@ fn by_words(
             for (doc, weights) in weights {
                 let sum: f32 = weights.iter().sum();
                 let points = rarity * sum * (SATURATION + 1.0) / (SATURATION + sum);
-                let it = scored.entry((segment, doc)).or_insert_with(|| Scored {
-                    segment,
-                    doc,
-                    file: live.files_of_documents[segment][doc as usize],
-                    parts: [0.0; TEXT_FIELDS.len()],
-                    exact: 0.0,
-                    coverage: 0.0,
-                });
+                let key = (segment, doc);
+                let it = scored.entry(key).or_insert_with(|| Scored::new(segment, doc, live));
                 for (part, weight) in it.parts.iter_mut().zip(weights) {
                     *part += points * weight / sum;
                 }
@@ -408,18 +435,116 @@ fn with_exact(
     let mut by_place: HashMap<_, _> =
         scored.into_iter().map(|it| ((it.segment, it.doc), it)).collect();
     let with = matched.iter().map(|((segment, doc), matched)| {
-        let mut it = by_place.remove(&(*segment, *doc)).unwrap_or(Scored {
-            segment: *segment,
-            doc: *doc,
-            file: live.files_of_documents[*segment][*doc as usize],
-            parts: [0.0; TEXT_FIELDS.len()],
-            exact: 0.0,
-            coverage: 0.0,
-        });
+        let key = (*segment, *doc);
+        let mut it = by_place.remove(&key).unwrap_or_else(|| Scored::new(*segment, *doc, live));
         it.exact = 1.0 + (matched.lines.len() as f32).ln_1p();
         it
     });
     with.collect()
+}
+
+/// Fuses what words say with what vectors say: both brought to 0..1 over their best, then weighed. Units that share no word with
+/// the question join where they are among the best by direction; those without a vector are judged by words alone.
+fn with_vectors(
+    dir: &Path,
+    segments: &[Segment<'_>],
+    live: &Live,
+    query: &SearchQuery,
+    scored: Vec<Scored>,
+    is_wanted: impl Fn(usize, u32) -> bool,
+) -> Result<Vec<Scored>, IndexError> {
+    let cosines = match embedded().question(&query.words.join(" ")) {
+        Some(question) => cosines_of(dir, live, &question)?,
+        None => return Ok(scored),
+    };
+    let mut all: HashMap<(usize, u32), Scored> =
+        scored.into_iter().map(|it| ((it.segment, it.doc), it)).collect();
+    let word_window = Window::of(all.values().map(|it| it.points));
+    let mut with_vector = Vec::new();
+    for (segment, files) in live.files_of_documents.iter().enumerate() {
+        for (doc, file) in (0..).zip(files) {
+            if *file != NOT_LIVE
+                && let Some(cosine) = cosines.get(&(*file, segments[segment].unit(doc)))
+                && is_wanted(segment, doc)
+            {
+                with_vector.push((segment, doc, *cosine));
+            }
+        }
+    }
+    let vector_window = Window::of(with_vector.iter().map(|(.., cosine)| *cosine));
+    for it in all.values_mut() {
+        it.points = word_window.place(it.points);
+    }
+    for (segment, doc, cosine) in with_vector {
+        let place = vector_window.place(cosine);
+        let known = all.get_mut(&(segment, doc));
+        if known.is_none() && place <= 0.0 {
+            continue;
+        }
+        let it = all.entry((segment, doc)).or_insert_with(|| Scored::new(segment, doc, live));
+        it.cosine = cosine;
+        it.points = (1.0 - VECTOR_SHARE) * it.points + VECTOR_SHARE * place;
+    }
+    Ok(all.into_values().collect())
+}
+
+/// Tells whether a query describes something, or only names it: then words alone answer.
+fn is_question(query: &SearchQuery) -> bool {
+    let is_name = |word: &String| {
+        word.contains(['_', ':', '.', '(']) || word.chars().skip(1).any(char::is_uppercase)
+    };
+    query.exact.is_empty() && query.words.len() > 1 && !query.words.iter().all(is_name)
+}
+
+/// Returns the cosine of every live unit that has a vector, by the position of its file and its code.
+fn cosines_of(
+    dir: &Path,
+    live: &Live,
+    question: &[f32],
+) -> Result<HashMap<(u32, u64), f32>, IndexError> {
+    let vectors = Vectors::open(&words_dir(dir), question.len())
+        .map_err(|error| IndexError::damaged_words(dir, &format!("their vectors: {error}")))?;
+    let mut cosines = HashMap::with_capacity(vectors.len());
+    // Vectors of one file stand together.
+    let mut last = None;
+    for record in vectors.records() {
+        let file = match last {
+            Some((key, file)) if key == record.file => file,
+            _ => live.rows.binary_search_by_key(&record.file, |row| row.0).ok(),
+        };
+        last = Some((record.file, file));
+        if let Some(file) = file {
+            cosines.insert((file as u32, record.unit), record.cosine(question));
+        }
+    }
+    Ok(cosines)
+}
+
+/// The best of a list, brought to 0..1.
+struct Window {
+    low: f32,
+    high: f32,
+}
+
+impl Window {
+    fn of(values: impl Iterator<Item = f32>) -> Window {
+        let mut values: Vec<f32> = values.collect();
+        if values.len() > WINDOW {
+            values.select_nth_unstable_by(WINDOW - 1, |a, b| descending(*a, *b));
+            values.truncate(WINDOW);
+        }
+        let low = values.iter().copied().fold(f32::INFINITY, f32::min);
+        let high = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        Window { low, high }
+    }
+
+    fn place(&self, value: f32) -> f32 {
+        match self.high > self.low {
+            true => ((value - self.low) / (self.high - self.low)).max(0.0),
+            // All alike.
+            false => f32::from(u8::from(value >= self.high)),
+        }
+    }
 }
 
 /// Applies the rules to the best, and orders them; equal scores by path and line.
@@ -434,18 +559,18 @@ fn rank(
     let place = |it: &Scored| {
         (it.file, segments[it.segment].lines(it.doc), segments[it.segment].unit(it.doc))
     };
-    scored.sort_by(|a, b| descending(a.points(), b.points()).then_with(|| place(a).cmp(&place(b))));
+    scored.sort_by(|a, b| descending(a.points, b.points).then_with(|| place(a).cmp(&place(b))));
     scored.truncate(CANDIDATES.max(HITS_MAX));
     let rules = Rules::new(query);
     let mut ranked = Vec::new();
     for it in scored {
         let file = snapshot.live_file(live.rows[it.file as usize].1)?;
         let symbol = symbol_of(snapshot, &segments[it.segment], it.doc, &file)?;
-        let factor = rules.factor(&file, symbol.as_ref(), it.coverage);
+        let factor = rules.factor(&file, symbol.as_ref());
         ranked.push((it, factor, file.path));
     }
     ranked.sort_by(|(a, a_factor, a_path), (b, b_factor, b_path)| {
-        descending(a.points() * a_factor, b.points() * b_factor)
+        descending(a.points * a_factor, b.points * b_factor)
             .then_with(|| a_path.cmp(b_path))
             .then_with(|| place(a).cmp(&place(b)))
     });
@@ -501,7 +626,9 @@ fn hit(
         },
     };
     let fields = TEXT_FIELDS.into_iter().zip(it.parts);
-    let parts = fields.chain([("exact", it.exact)]).filter(|(_, points)| *points > 0.0);
+    let parts = fields
+        .chain([("exact", it.exact), ("vector", it.cosine)])
+        .filter(|(_, points)| *points > 0.0);
     Ok(Hit {
         language: language_of(&file),
         symbol_idx,
@@ -511,7 +638,7 @@ fn hit(
         lines,
         snippet_start: window.start,
         snippet: window.lines,
-        score: it.points() * factor,
+        score: it.points * factor,
         parts: parts.chain([("rules", factor)]).collect(),
     })
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use carnet_core::{GitOid, RepoPath};
-use carnet_parse::{Language, Parsed};
+use carnet_parse::{Language, Parsed, SymbolKind};
 use tantivy::{Index, IndexWriter, TantivyDocument, TantivyError, Term, directory::MmapDirectory};
 
 use super::{
@@ -24,6 +24,7 @@ use super::{
 use crate::{
     BlobSource, IndexError,
     facts::{FactStore, Subject, fact_key},
+    vectors::{UnitTexts, embedded, store::VectorWriter},
 };
 
 /// Memory that the writer gathers documents in, in bytes.
@@ -39,6 +40,7 @@ pub(crate) struct WordStore {
     index: Index,
     writer: IndexWriter,
     fields: Fields,
+    vectors: VectorWriter,
 }
 
 impl WordStore {
@@ -108,7 +110,14 @@ impl WordStore {
             return Err(IndexError::damaged_words(dir, &what));
         }
         let writer = index.writer_with_num_threads(1, HEAP_BYTES).map_err(failed)?;
-        Ok(WordStore { dir: dir.to_owned(), index, writer, fields })
+        let vectors = VectorWriter::open(&words, embedded().dimension());
+        let vectors = vectors.map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidData => {
+                IndexError::damaged_words(dir, "their vectors are damaged")
+            }
+            _ => IndexError::io("open vectors in", &words, error),
+        })?;
+        Ok(WordStore { dir: dir.to_owned(), index, writer, fields, vectors })
     }
 
     /// Adds the documents of the files that have none yet, all or none.
@@ -210,6 +219,13 @@ impl WordStore {
                 document.add_text(*field, text);
             }
         }
+        if has_vector(unit.code) {
+            let name = format!("{} {}", unit.container, unit.name);
+            let texts = UnitTexts { body: &unit.body, name: &name, path, doc: &unit.doc };
+            if let Some(vector) = embedded().unit(&texts) {
+                self.vectors.add(key, unit.code.encode(), &vector);
+            }
+        }
         self.add(document)
     }
 
@@ -232,7 +248,10 @@ impl WordStore {
         added.map(drop).map_err(|error| IndexError::words(&self.dir, error))
     }
 
+    /// Vectors come first: whoever has words has its vector.
     fn commit(&mut self) -> Result<(), IndexError> {
+        let dir = words_dir(&self.dir);
+        self.vectors.commit().map_err(|error| IndexError::io("write vectors in", &dir, error))?;
         self.writer.commit().map(drop).map_err(|error| IndexError::words(&self.dir, error))
     }
 
@@ -255,6 +274,9 @@ impl WordStore {
                     self.writer.delete_term(Term::from_field_u64(self.fields.file, *key));
                 }
                 self.commit()?;
+                let words = words_dir(&dir);
+                let kept = self.vectors.keep(live);
+                kept.map_err(|error| IndexError::io("write vectors in", &words, error))?;
                 let ids = self.index.searchable_segment_ids().map_err(failed)?;
                 if !ids.is_empty() {
                     self.writer.merge(&ids).wait().map_err(failed)?;
@@ -263,6 +285,16 @@ impl WordStore {
             }
             self.writer.wait_merging_threads().map_err(failed)
         })
+    }
+}
+
+/// Constants and variables are found by their names.
+fn has_vector(code: UnitCode) -> bool {
+    match code {
+        UnitCode::Text => true,
+        UnitCode::Nothing(_) => false,
+        UnitCode::Symbol { kind, .. } => SymbolKind::from_code(kind)
+            .is_some_and(|kind| !matches!(kind, SymbolKind::Constant | SymbolKind::Variable)),
     }
 }
 

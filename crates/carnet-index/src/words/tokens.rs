@@ -37,6 +37,13 @@ pub(crate) fn words(analyzer: &mut TextAnalyzer, text: &str) -> Vec<String> {
     words
 }
 
+/// Calls `then` with each word of a text, as it is written, until it says stop.
+pub(crate) fn each_word(text: &str, mut then: impl FnMut(&str) -> bool) {
+    let mut tokenizer = CodeTokenizer::default();
+    let mut stream = tokenizer.token_stream(text);
+    while stream.advance() && then(&stream.token().text) {}
+}
+
 /// Tells whether a character belongs to a word.
 pub(crate) fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'

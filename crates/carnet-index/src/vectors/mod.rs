@@ -1,0 +1,10 @@
+//! Vectors: what a unit is about, as a direction, from a table of words of our own.
+//!
+//! A question and the units that answer it point in nearly one direction, even where they share no word. The table is made by
+//! `cargo xtask train-embedding`; what it was made from, and how well it does, is in `data/README.md`.
+
+mod model;
+pub(crate) mod store;
+
+pub use model::{FIELD_WORDS_MAX, Field, Model, UnitTexts, words_of, write_model};
+pub(crate) use model::{MODEL_DIGEST, embedded};
