@@ -318,10 +318,9 @@ fn add_notes(
     let line = serde_json_canonicalizer::to_string(&line)
         .expect("because a note has string keys and no floating-point numbers");
     let author = author(&passport.run.writer);
-    for target in [passport.source.commit, passport.source.tree] {
-        repo.append_note(PASSPORT_NOTES, &target, &line, &author, passport.finished_at)?;
-    }
-    Ok(())
+    // Both in one commit: a commit of notes costs as much as the run's event.
+    let lines = [(passport.source.commit, line.clone()), (passport.source.tree, line)];
+    repo.append_notes(PASSPORT_NOTES, &lines, &author, passport.finished_at)
 }
 
 /// An error with its causes, in one line.
