@@ -28,7 +28,7 @@ pub struct Created {
     pub added_bytes: u64,
 }
 
-/// Makes a backup: incremental on the last one, unless that is missing, a week old, or `is_full` is set.
+/// Makes a backup: incremental on the last one, unless that is a week old or lacks something that it needs, or `is_full` is set.
 ///
 /// # Errors
 ///
@@ -44,6 +44,7 @@ pub fn create(
     let _alone = dir.store().exclusive()?;
     let existing = dir.sound()?;
     let base = if is_full { None } else { plan_create(&existing, now) };
+    let base = base.filter(|base| dir.has_all_of(base, &existing));
     let id = id_of(now);
     if dir.root.join(&id).exists() {
         return Err(BackupError::Exists(id));

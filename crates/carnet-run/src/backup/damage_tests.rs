@@ -160,6 +160,40 @@ fn damage_anywhere_in_any_file_is_found() {
 }
 
 #[test]
+fn nothing_builds_on_a_backup_that_lacks_something() {
+    let mut site = Site::new();
+    let ids: Vec<String> = (0..3)
+        .map(|day| {
+            site.grow();
+            site.create(day).id
+        })
+        .collect();
+    let of = |id: &str| site.dir.root.join(id);
+    // The newest is gone: the one before it is built on.
+    fs::remove_dir_all(of(&ids[2])).unwrap();
+    let third = site.create(3);
+    assert_eq!(third.previous.unwrap().id, ids[1]);
+    // Of the newest the bundle is gone, then cut: all is saved again.
+    let bundle = of(&third.id).join(BUNDLE);
+    let whole = fs::read(&bundle).unwrap();
+    for (day, damage) in [(4, None), (5, Some(whole.len() / 2))] {
+        match damage {
+            None => fs::remove_file(&bundle).unwrap(),
+            Some(len) => fs::write(&bundle, &whole[..len]).unwrap(),
+        }
+        let made = site.create(day);
+        assert!(made.is_full(), "{damage:?}");
+        let target = tempfile::tempdir().unwrap();
+        restore(&site.dir, Some(&made.id), target.path(), &[]).unwrap();
+        fs::remove_dir_all(of(&made.id)).unwrap();
+    }
+    // What the newest builds on is gone.
+    fs::write(&bundle, &whole).unwrap();
+    fs::remove_dir_all(of(&ids[0])).unwrap();
+    assert!(site.create(6).is_full());
+}
+
+#[test]
 fn a_restore_into_a_place_in_use_or_of_a_foreign_key_is_refused_and_leaves_nothing() {
     let mut site = Site::new();
     site.grow();

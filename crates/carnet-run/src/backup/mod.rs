@@ -231,6 +231,23 @@ impl BackupDir {
         Ok(self.list()?.into_iter().filter_map(|listed| listed.manifest.ok()).collect())
     }
 
+    /// Tells whether the bundles of a backup, and of those that it builds on, are there in their length; what they hold is for [`verify`].
+    fn has_all_of(&self, backup: &Manifest, existing: &[Manifest]) -> bool {
+        let mut next = Some(backup);
+        for _ in 0..=existing.len() {
+            let Some(backup) = next else { return false };
+            let there = fs::metadata(self.root.join(&backup.id).join(BUNDLE)).map(|it| it.len());
+            if backup.bundle.as_ref().is_some_and(|bundle| there.ok() != Some(bundle.size_bytes)) {
+                return false;
+            }
+            let Some(previous) = &backup.previous else { return true };
+            next = existing
+                .iter()
+                .find(|it| it.id == previous.id && it.digest() == previous.manifest_sha256);
+        }
+        false
+    }
+
     /// Reads and checks the small files of a backup; returns its manifest and who signed it.
     fn read(&self, id: &str) -> Result<(Manifest, PublicKey), BackupError> {
         let dir = self.root.join(id);
