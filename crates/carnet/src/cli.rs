@@ -93,7 +93,7 @@ pub enum Command {
     Hook(HookArgs),
     /// Run a command in a lane: allow-listed, confined, recorded.
     #[command(
-        after_help = "Examples:\n  carnet run -- make test\n  carnet run --lane code-impl --output 'dist/*' -- make dist\n  carnet run --patch fmt.patch -- cargo fmt && git apply fmt.patch\n  carnet run --dirty -- make test      with uncommitted changes\n  carnet run --validate -- make test   success locks the run\n  carnet run --secret TOKEN=file:token -- make publish   read with `cat <&$CARNET_SECRET_FD_TOKEN`\n  carnet run --model http://127.0.0.1:8080/v1 -- python3 ask.py   a replay answers from the record\n\nThe command sees a checkout of the commit in /workspace, no network, and an empty environment.\nIts exit code is recorded; carnet exits with 0 or 10."
+        after_help = "Examples:\n  carnet run -- make test\n  carnet run --lane code-impl --output 'dist/*' -- make dist\n  carnet run --patch fmt.patch -- cargo fmt && git apply fmt.patch\n  carnet run --dirty -- make test      with uncommitted changes\n  carnet run --validate -- make test   success locks the run\n  carnet run --secret TOKEN=file:token -- make publish   read with `cat <&$CARNET_SECRET_FD_TOKEN`\n  carnet run --model http://127.0.0.1:8080/v1 -- make summary   a replay answers from the record\n\nThe command sees a checkout of the commit in /workspace, no network, and an empty environment.\nIts exit code is recorded; carnet exits with 0 or 10."
     )]
     Run(RunArgs),
     /// Look whether the policy is sound, and what it says to a command.
