@@ -104,6 +104,25 @@ pub(crate) fn matches(rules: &RuleSet, bytes: &[u8], work: &mut Work) -> Vec<Mat
     found
 }
 
+/// Returns every match of the given content rules, each looked for in the whole text.
+pub(crate) fn matches_of(
+    rules: &RuleSet,
+    rule_idxs: &[usize],
+    bytes: &[u8],
+    work: &mut Work,
+) -> Vec<Match> {
+    let mut found = Vec::new();
+    for rule_idx in rule_idxs {
+        if let Matcher::Content(content) = &rules.rules()[*rule_idx].matcher
+            && work.take(&(0..bytes.len()))
+        {
+            let report = |secret| found.push(Match { rule_idx: *rule_idx, secret });
+            search(content, bytes, 0..bytes.len(), report);
+        }
+    }
+    found
+}
+
 /// Hands the cost of each rule that meets a keyword to `visit`.
 pub(crate) fn each_cost(rules: &RuleSet, bytes: &[u8], visit: &mut dyn FnMut(RuleCost<'_>)) {
     let mut hits: Vec<Vec<Range<usize>>> = vec![Vec::new(); rules.rules().len()];

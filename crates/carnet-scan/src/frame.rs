@@ -23,11 +23,13 @@ pub(crate) struct Layout {
     pub(crate) core: usize,
     /// Bytes around a core that are looked at with it.
     pub(crate) reach: usize,
+    /// Bytes of frames that are looked at whole again after something was replaced in them.
+    pub(crate) whole: usize,
 }
 
 /// The layout that scans use.
 pub(crate) const LAYOUT: Layout =
-    Layout { first_of_container: 16 << 20, core: 4 << 20, reach: 256 << 10 };
+    Layout { first_of_container: 16 << 20, core: 4 << 20, reach: 256 << 10, whole: 1 << 20 };
 
 /// Bytes that tell whether a text begins with a container.
 const KIND_BYTES: usize = 512;

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const SMALL: Layout = Layout { first_of_container: 40, core: 10, reach: 4 };
+const SMALL: Layout = Layout { first_of_container: 40, core: 10, reach: 4, whole: 0 };
 
 /// Frames of a text, as offset, length and core.
 fn frames(text: &[u8]) -> Vec<(usize, usize, Range<usize>, bool)> {

@@ -54,6 +54,7 @@ mod personal;
 mod allow;
 mod fingerprint;
 mod mask;
+mod near;
 mod overlap;
 mod redact;
 mod tokens;

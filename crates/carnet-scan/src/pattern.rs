@@ -76,6 +76,14 @@ impl Pattern {
         &self.text
     }
 
+    /// Returns the length of the longest match in bytes, without compiling the pattern; `None` when there is no bound.
+    pub(crate) fn len_max(&self) -> Option<usize> {
+        match self.compiled.get() {
+            Some(compiled) => compiled.len_max,
+            None => parse(&self.text).ok()?.properties().maximum_len(),
+        }
+    }
+
     /// Returns the compiled form, made at the first call.
     pub(crate) fn compiled(&self) -> &Compiled {
         self.compiled.get_or_init(|| {

@@ -17,7 +17,7 @@ use crate::{
     beside::{self, Aside, Beside},
     container::{self, Budget},
     encoding,
-    engine::{self, Work},
+    engine::{self, Match, Work},
     literals, overlap,
     rule::Rule,
     rule_set::RuleSet,
@@ -137,6 +137,20 @@ pub(crate) fn read<'t>(
     Readings { hits, asides, unread }
 }
 
+/// Looks for what rules without a bound meet in `text` as it stands.
+pub(crate) fn read_unbounded<'t>(rules: &RuleSet, text: &'t [u8]) -> Readings<'t> {
+    let mut work = Work::of(text.len());
+    let found = engine::matches_of(rules, &rules.reach().unbounded, text, &mut work);
+    let hits = found.into_iter().map(|found| direct(text, found)).collect();
+    let unread = work.is_spent.then_some(Unread::Work).into_iter().collect();
+    Readings { hits, asides: vec![], unread }
+}
+
+fn direct<'t>(text: &'t [u8], found: Match) -> Hit<'t> {
+    let secret = Cow::Borrowed(&text[found.secret.clone()]);
+    Hit { rule_idx: found.rule_idx, region: found.secret, secret, steps: Vec::new() }
+}
+
 fn order<'a>(hit: &'a Hit<'_>) -> (usize, usize, usize, &'a [Step], &'a [u8]) {
     (hit.region.start, hit.region.end, hit.rule_idx, &hit.steps, &hit.secret)
 }
@@ -168,14 +182,8 @@ impl<'r> Reader<'r> {
         // Joined literals are pieces of code, in which numbers are seldom anyone's.
         let is_read_for_people = joins && (depth == DEPTH_MAX || is_text(text));
         self.beside.look(text, place, is_read_for_people, &mut self.asides);
-        let direct =
-            engine::matches(self.rules, text, &mut self.work).into_iter().map(|found| Hit {
-                rule_idx: found.rule_idx,
-                secret: Cow::Borrowed(&text[found.secret.clone()]),
-                region: found.secret,
-                steps: Vec::new(),
-            });
-        let mut hits: Vec<Hit<'t>> = direct.collect();
+        let direct = engine::matches(self.rules, text, &mut self.work).into_iter();
+        let mut hits: Vec<Hit<'t>> = direct.map(|found| self::direct(text, found)).collect();
         hits.sort_by_key(|hit| hit.region.start);
         let n_direct = hits.len();
         let mut indirect = Vec::new();

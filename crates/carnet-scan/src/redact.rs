@@ -8,6 +8,7 @@ use crate::{
     beside::{Beside, What},
     frame::{Frame, LAYOUT},
     known::KnownValues,
+    near,
     overlap::Rank,
     personal::{Profile, Tier},
     reading::{self, Readings},
@@ -207,6 +208,15 @@ enum Named<'r> {
     Personal(Reverse<Tier>, Reverse<usize>),
 }
 
+/// Where a pass looks in a frame.
+#[derive(Debug)]
+pub(crate) enum Look {
+    Nowhere,
+    /// Around tokens, by where they begin in the frame.
+    Near(Vec<usize>),
+    Everywhere,
+}
+
 /// One pass of redaction over the frames of a text.
 #[derive(Debug)]
 pub(crate) struct Pass {
@@ -246,23 +256,24 @@ impl Pass {
 
     /// Puts out the core of `frame`, redacted, to `out`, which is empty; what begins in it is replaced whole.
     ///
-    /// `is_clean` tells that the bytes of the frame hold nothing to find.
+    /// `look` tells where there may be something to find.
     pub(crate) fn redact_frame(
         &mut self,
         redactor: &Redactor<'_>,
         frame: &Frame<'_>,
-        is_clean: bool,
+        look: &Look,
         tokens: &mut Tokens,
         out: &mut Vec<u8>,
     ) {
         if self.has_given_up {
             return self.put_away(frame, tokens);
         }
-        if is_clean {
-            return self.put_out(frame, frame.offset + frame.core.end, out);
-        }
         let beside = redactor.beside();
-        let readings = reading::read(redactor.rules, beside, frame.bytes, frame.place());
+        let readings = match look {
+            Look::Nowhere => return self.put_out(frame, frame.offset + frame.core.end, out),
+            Look::Near(tokens) => near::read(redactor.rules, beside, frame, tokens),
+            Look::Everywhere => reading::read(redactor.rules, beside, frame.bytes, frame.place()),
+        };
         if !readings.unread.is_empty() || frame.is_cut_archive() {
             return self.give_up(frame, UNEXAMINED, tokens, out);
         }

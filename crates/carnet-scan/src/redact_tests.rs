@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     KnownValue, RedactionMap, engine,
+    frame::Layout,
     test_text::{self as encode, redacted, token},
 };
 
@@ -290,5 +291,24 @@ proptest! {
         let (left, back, map) = there_and_back(&text, RedactionMap::default());
         prop_assert_eq!(back, text);
         prop_assert_eq!(there_and_back(&left, map).0, left);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    /// Looking again around what was replaced, against looking again everywhere.
+    #[test]
+    fn what_is_near_is_all_there_is_to_look_at_again(texts in prop::collection::vec(pieces(), 1..4)) {
+        let filling = "    let total = sum(\"some words\", 12); // and so on, for a while\n".repeat(700);
+        let text: Vec<u8> = texts.iter().flat_map(|text| [filling.as_bytes(), text]).flatten().copied().collect();
+        let redacted = |whole: usize| {
+            let redactor = all();
+            let mut stream = StreamRedactor::with_layout(&redactor, None, Layout { whole, ..LAYOUT });
+            let mut left = vec![];
+            stream.push(&text, &mut left);
+            let done = stream.finish(&mut left);
+            (String::from_utf8_lossy(&left).into_owned(), done.replaced)
+        };
+        prop_assert_eq!(redacted(0), redacted(usize::MAX));
     }
 }

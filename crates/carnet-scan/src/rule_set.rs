@@ -19,6 +19,16 @@ pub struct RuleSet {
     rules: Vec<Rule>,
     keywords: KeywordSearch,
     digest: OnceLock<Digest>,
+    reach: OnceLock<Reach>,
+}
+
+/// How far the matches of rules go.
+#[derive(Debug)]
+pub(crate) struct Reach {
+    /// Bytes that nothing exceeds which a rule with a bound looks at.
+    pub(crate) bounded: usize,
+    /// The rules without a bound.
+    pub(crate) unbounded: Vec<usize>,
 }
 
 /// An example of a rule that the rule does not live up to.
@@ -78,7 +88,7 @@ impl RuleSet {
         static BUILT_IN: OnceLock<RuleSet> = OnceLock::new();
         BUILT_IN.get_or_init(|| {
             let Table { rules, keywords, digest } = built_in::table();
-            RuleSet { rules, keywords, digest: OnceLock::from(digest) }
+            RuleSet { rules, keywords, digest: OnceLock::from(digest), reach: OnceLock::new() }
         })
     }
 
@@ -119,7 +129,7 @@ impl RuleSet {
             return Err(reading.problems);
         }
         let Table { rules, keywords, .. } = Table::new(reading.rules);
-        Ok(RuleSet { rules, keywords, digest: OnceLock::new() })
+        Ok(RuleSet { rules, keywords, digest: OnceLock::new(), reach: OnceLock::new() })
     }
 
     /// Returns the rules, sorted by id.
@@ -132,6 +142,23 @@ impl RuleSet {
     /// Examples, references, comments and the layout of the files do not change it.
     pub fn digest(&self) -> Digest {
         *self.digest.get_or_init(|| rule_digest::digest_rules(&self.rules))
+    }
+
+    /// Returns how far the matches go, made at the first call: each pattern is parsed for it.
+    pub(crate) fn reach(&self) -> &Reach {
+        /// Bytes that readers of assigned values and of personal data look at, around what they judge.
+        const READERS: usize = 1 << 10;
+        self.reach.get_or_init(|| {
+            let mut reach = Reach { bounded: READERS, unbounded: vec![] };
+            for (rule_idx, rule) in self.rules.iter().enumerate() {
+                let Matcher::Content(content) = &rule.matcher else { continue };
+                match content.pattern.len_max() {
+                    Some(len) => reach.bounded = reach.bounded.max(len),
+                    None => reach.unbounded.push(rule_idx),
+                }
+            }
+            reach
+        })
     }
 
     /// Runs every rule on its own examples and returns those that it fails; empty when all is well.

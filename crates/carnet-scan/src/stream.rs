@@ -12,7 +12,7 @@ use carnet_core::Origin;
 use crate::{
     fingerprint::FingerprintKey,
     frame::{LAYOUT, Layout, Window},
-    redact::{PASSES_MAX, Pass, Redactor, Replaced},
+    redact::{Look, PASSES_MAX, Pass, Redactor, Replaced},
     rule_set::RuleSet,
     scan::{Scan, Scanning},
     tokens::{RedactionMap, Tokens},
@@ -102,6 +102,8 @@ struct Stage {
     pass: Pass,
     /// The first pass: it looks at every frame.
     sees_all: bool,
+    /// Bytes of frames that are looked at whole again.
+    whole: usize,
     /// Where the pass before put tokens, and this one has not been yet.
     touched: VecDeque<usize>,
 }
@@ -116,6 +118,7 @@ impl<'r> StreamRedactor<'r> {
             window: Window::new(layout),
             pass: Pass::new(pass_idx),
             sees_all: pass_idx == 0,
+            whole: layout.whole,
             touched: VecDeque::new(),
         };
         let stages = (0..PASSES_MAX).map(stage).collect();
@@ -162,8 +165,14 @@ fn feed(
             }
             // The pass before saw these bytes too, and whatever is new has to do with a token.
             let end = frame.offset + frame.bytes.len();
-            let is_clean = !stage.sees_all && stage.touched.front().is_none_or(|at| *at >= end);
-            stage.pass.redact_frame(redactor, &frame, is_clean, tokens, &mut passed);
+            let inside = stage.touched.iter().take_while(|at| **at < end);
+            let look = match inside.map(|at| at - frame.offset).collect::<Vec<usize>>() {
+                _ if stage.sees_all => Look::Everywhere,
+                inside if inside.is_empty() => Look::Nowhere,
+                _ if frame.bytes.len() <= stage.whole => Look::Everywhere,
+                inside => Look::Near(inside),
+            };
+            stage.pass.redact_frame(redactor, &frame, &look, tokens, &mut passed);
             let touched = stage.pass.hand_on(&passed);
             if let Some(next) = later.first_mut() {
                 next.touched.extend(touched);

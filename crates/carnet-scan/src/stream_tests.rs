@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Small enough that a short text has many frames, large enough for a token and its encodings.
-const SMALL: Layout = Layout { first_of_container: 4096, core: 700, reach: 300 };
+const SMALL: Layout = Layout { first_of_container: 4096, core: 700, reach: 300, whole: 1 << 20 };
 
 fn key() -> FingerprintKey {
     FingerprintKey::from_bytes([7; 32])
@@ -128,7 +128,8 @@ fn a_secret_split_at_any_byte_is_found_and_replaced() {
 
 #[test]
 fn a_long_stream_is_scanned_and_redacted_in_bounded_memory() {
-    let layout = Layout { first_of_container: 64 << 10, core: 16 << 10, reach: 2 << 10 };
+    let layout =
+        Layout { first_of_container: 64 << 10, core: 16 << 10, reach: 2 << 10, whole: 1 << 10 };
     let rules = crate::RuleSet::built_in();
     let mut scanner = StreamScanner::with_layout(rules, &key(), Origin::Prompt, layout);
     let all = Redactor::new(rules);

@@ -57,6 +57,10 @@ impl<'t> Text<'t> {
         Text { bytes, header }
     }
 
+    pub(crate) fn has_header(&self) -> bool {
+        self.header.is_some()
+    }
+
     /// Returns how near a word stands that speaks of the candidate: bytes between, 0 for the header of its column.
     pub(crate) fn nearest(&self, at: &Range<usize>, words: &[&str]) -> Option<usize> {
         let cell = self.header_cell(at.start);

@@ -175,6 +175,11 @@ pub(crate) fn find(bytes: &[u8], is_beginning: bool, profile: Profile, tier: Tie
     survivors(met)
 }
 
+/// Tells whether the first line of a text is the header of a table, which speaks for all cells below.
+pub(crate) fn begins_table(bytes: &[u8]) -> bool {
+    Text::new(bytes, true).has_header()
+}
+
 /// Returns the kind and the place of the personal data in a text of at least `tier`, in order and without overlaps.
 pub fn personal_data(
     text: &[u8],
