@@ -106,6 +106,8 @@ struct Stage {
     whole: usize,
     /// Where the pass before put tokens, and this one has not been yet.
     touched: VecDeque<usize>,
+    /// What the last frame gave; kept for its memory alone.
+    passed: Vec<u8>,
 }
 
 impl<'r> StreamRedactor<'r> {
@@ -120,6 +122,7 @@ impl<'r> StreamRedactor<'r> {
             sees_all: pass_idx == 0,
             whole: layout.whole,
             touched: VecDeque::new(),
+            passed: vec![],
         };
         let stages = (0..PASSES_MAX).map(stage).collect();
         StreamRedactor { redactor, stages, tokens: Tokens::new(map) }
@@ -159,7 +162,8 @@ fn feed(
         rest = stage.window.take(rest);
         let is_end = is_ended && rest.is_empty();
         while let Some(frame) = stage.window.next(is_end) {
-            let mut passed = Vec::new();
+            let mut passed = std::mem::take(&mut stage.passed);
+            passed.clear();
             while stage.touched.front().is_some_and(|at| *at < frame.offset) {
                 stage.touched.pop_front();
             }
@@ -178,6 +182,7 @@ fn feed(
                 next.touched.extend(touched);
             }
             feed(redactor, later, &passed, false, tokens, out);
+            stage.passed = passed;
         }
         if rest.is_empty() {
             break;
