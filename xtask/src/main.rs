@@ -73,7 +73,7 @@ fn main() -> ExitCode {
         ["vault-server"] => vault_server::install(),
         ["vm-limits"] => vm_limits::prove(),
         ["bench"] => bench::whole_commands(),
-        ["bench", "scan", dirs @ ..] if !dirs.is_empty() => scanner::bench(dirs),
+        ["bench", "scan", dirs @ ..] => scanner::bench(dirs),
         ["measure-one", program, args @ ..] => scanner::measure_one(program, args),
         ["bench", "redact", args @ ..] => scanner::bench_redact(args),
         ["bench", "policy"] => bench::policy(None),

@@ -45,11 +45,16 @@ fn over_sources(name: &str, before: &[&str], dirs: &[&str]) -> Result<(), String
     if !dirs.is_empty() {
         return example(name, before, dirs)?.run();
     }
+    let sources = registry_sources()?;
+    example(name, before, &[sources.as_str()])?.run()
+}
+
+/// Where cargo keeps the sources of every crate it has used.
+fn registry_sources() -> Result<String, String> {
     let home = std::env::var_os("CARGO_HOME").map(std::path::PathBuf::from);
     let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
     let sources = home.ok_or("no home directory")?.join("registry/src");
-    let sources = sources.to_str().ok_or("the registry's path is not UTF-8")?;
-    example(name, before, &[sources])?.run()
+    Ok(sources.to_str().ok_or("the registry's path is not UTF-8")?.to_owned())
 }
 
 /// Trains the model for values without a mark: `LABELLED SOURCE…`, see `docs/design/generic-model.md`.
@@ -64,9 +69,11 @@ const N_RUNS: usize = 3;
 /// What took longer, in seconds of processor time, is run once.
 const LONG_S: f64 = 30.0;
 
-/// A scanner that may be installed, and how it is asked for one directory.
+/// A scanner that may be installed, and how it is asked for directories.
 struct Peer {
     program: &'static str,
+    /// Where it is to be had.
+    from: &'static str,
     before: &'static [&'static str],
     after: &'static [&'static str],
 }
@@ -74,18 +81,42 @@ struct Peer {
 const PEERS: [Peer; 6] = [
     Peer {
         program: "kingfisher",
+        from: "pip install kingfisher-bin",
         before: &["scan"],
         after: &["--no-validate", "--no-update-check", "--jobs", "1"],
     },
-    Peer { program: "gitleaks", before: &["dir", "--no-banner"], after: &[] },
-    Peer { program: "betterleaks", before: &["dir", "--no-banner"], after: &[] },
-    Peer { program: "trufflehog", before: &["filesystem", "--no-verification"], after: &[] },
-    Peer { program: "ripsecrets", before: &[], after: &[] },
-    Peer { program: "detect-secrets", before: &["scan", "--all-files", "-n"], after: &[] },
+    Peer {
+        program: "gitleaks",
+        from: "Debian's package, in sid",
+        before: &["dir", "--no-banner", "--no-color", "--log-level", "error"],
+        after: &[],
+    },
+    Peer { program: "ripsecrets", from: "cargo install ripsecrets", before: &[], after: &[] },
+    Peer {
+        program: "betterleaks",
+        from: "its releases",
+        before: &["dir", "--no-banner"],
+        after: &[],
+    },
+    Peer {
+        program: "trufflehog",
+        from: "its releases",
+        before: &["filesystem", "--no-verification"],
+        after: &[],
+    },
+    Peer {
+        program: "detect-secrets",
+        from: "pip install detect-secrets",
+        before: &["scan", "--all-files", "-n"],
+        after: &[],
+    },
 ];
 
-/// Scans directories with carnet and with every peer that is installed, in turn, and prints what each took.
+/// Scans directories, or the sources of cargo's registry, with carnet and with every peer that is installed, in turn, and prints
+/// what each took, each with one thread where it can be told so.
 pub fn bench(dirs: &[&str]) -> Result<(), String> {
+    let sources = registry_sources()?;
+    let dirs = if dirs.is_empty() { &[sources.as_str()] } else { dirs };
     let carnet = crate::system::built_carnet("release")?;
     let n_bytes: u64 = dirs.iter().map(|dir| size_of(Path::new(dir))).sum();
     println!(
@@ -97,9 +128,9 @@ pub fn bench(dirs: &[&str]) -> Result<(), String> {
     let carnet = carnet.to_str().ok_or("the path of carnet is not UTF-8")?;
     let ours: Vec<&str> = ["scan", "--json"].iter().chain(dirs).copied().collect();
     row("carnet scan", n_bytes, measured(carnet, &ours)?);
-    for Peer { program, before, after } in &PEERS {
-        if Cmd::new(program).arg("--version").answer().is_err() {
-            println!("{program:<28} skipped: not on PATH");
+    for Peer { program, from, before, after } in &PEERS {
+        if !crate::system::has_program(program) {
+            println!("{program:<28} skipped: not on PATH ({from})");
             continue;
         }
         let args: Vec<&str> = before.iter().chain(dirs).chain(*after).copied().collect();

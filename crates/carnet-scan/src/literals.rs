@@ -6,7 +6,8 @@
 //! it looks at quotes, and what is joined by mistake must still be met by a rule, across the seam.
 //!
 //! Invariants: each byte belongs to at most one chain, apart from a bounded context before it; a chain has
-//! at most [`PIECES_MAX`] pieces and covers at most [`CHAIN_BYTES_MAX`] bytes.
+//! at most [`PIECES_MAX`] pieces and covers about [`CHAIN_BYTES_MAX`] bytes. What goes on after that is a further chain, which
+//! begins with the last [`CARRIED_BYTES`] or [`CARRIED_PIECES`] of the one before, so that nothing is cut.
 
 use std::ops::Range;
 
@@ -14,6 +15,9 @@ use std::ops::Range;
 const PIECES_MAX: usize = 512;
 /// Bytes of the text that one chain may cover.
 const CHAIN_BYTES_MAX: usize = 64 << 10;
+/// Bytes, and pieces, with which a chain that is too long goes on: whichever is reached first.
+const CARRIED_BYTES: usize = 8 << 10;
+const CARRIED_PIECES: usize = 256;
 /// Bytes between two literals.
 const GAP_BYTES_MAX: usize = 256;
 /// Bytes before the first seam that belong to the chain: the first literal, and the name it is given to.
@@ -33,6 +37,16 @@ impl Joined {
     fn push(&mut self, text: &[u8], piece: Range<usize>) {
         self.pieces.push((self.text.len(), piece.start));
         self.text.extend_from_slice(&text[piece]);
+    }
+
+    /// Returns the chain that goes on after this one.
+    fn carried(&self) -> Joined {
+        let enough = self.text.len().saturating_sub(CARRIED_BYTES);
+        let by_bytes = self.pieces.partition_point(|(at, _)| *at <= enough).saturating_sub(1);
+        let first = by_bytes.max(self.pieces.len().saturating_sub(CARRIED_PIECES));
+        let Some((from, _)) = self.pieces.get(first) else { return Joined::default() };
+        let pieces = self.pieces[first..].iter().map(|(at, origin)| (at - from, *origin));
+        Joined { text: self.text[*from..].to_vec(), pieces: pieces.collect() }
     }
 
     /// Tells whether a seam lies within the range.
@@ -73,16 +87,23 @@ pub(crate) fn each_chain(text: &[u8], visit: &mut dyn FnMut(&Joined)) {
         let chain_start = at - before.len() + line;
         let mut joined = Joined::default();
         joined.push(text, chain_start..at);
-        let limit = text.len().min(chain_start + CHAIN_BYTES_MAX);
+        let mut part_start = chain_start;
+        let mut limit = text.len().min(chain_start + CHAIN_BYTES_MAX);
         loop {
             let end = piece_end(text, &seam, limit);
-            let next = (end < limit && joined.pieces.len() < PIECES_MAX)
-                .then(|| self::seam(text, end))
-                .flatten();
+            let next = (end < limit).then(|| self::seam(text, end)).flatten();
             match next {
                 Some(next) => {
                     joined.push(text, seam.resume..end);
                     seam = next;
+                    if joined.pieces.len() == PIECES_MAX
+                        || end - part_start > CHAIN_BYTES_MAX - CARRIED_BYTES
+                    {
+                        visit(&joined);
+                        joined = joined.carried();
+                        part_start = end;
+                        limit = text.len().min(part_start + CHAIN_BYTES_MAX);
+                    }
                 }
                 None => {
                     let rest = &text[end..text.len().min(end + TAIL_BYTES)];

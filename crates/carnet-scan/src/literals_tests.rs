@@ -40,6 +40,32 @@ fn long_chains_are_one() {
     check("'a1' + 'b2' +\n'c3'\n + 'd4'", &["'a1|b2|c3|d4'"]);
 }
 #[test]
+fn a_chain_of_any_length_is_cut_nowhere() {
+    // Each place in turn is where the secret stands that no single chain may miss.
+    for (piece, n) in [("abcd", 3000), ("a", 2000), (&"x".repeat(300), 600)] {
+        let literal = format!("'{piece}' +\n");
+        for at in (0..n).step_by(97) {
+            let text = format!(
+                "k = {}'se' + 'cr' + 'et' + {}'z'",
+                literal.repeat(at),
+                literal.repeat(n - at)
+            );
+            let place = text.find("'se'").unwrap() + 1;
+            let mut is_met = false;
+            let mut n_bytes = 0;
+            each_chain(text.as_bytes(), &mut |joined| {
+                n_bytes += joined.text.len();
+                if let Some(at) = memchr::memmem::find(&joined.text, b"secret") {
+                    assert_eq!(joined.region(&(at..at + 6)), place..place + 16);
+                    is_met = true;
+                }
+            });
+            assert!(is_met, "`{}` × {n}, {at}", piece.len());
+            assert!(n_bytes < 3 * text.len(), "the work is linear");
+        }
+    }
+}
+#[test]
 fn lines_go_on_after_a_backslash() {
     check("k = abc\\\ndef\n", &["k = abc|def"]);
     check("k = \"abc\\\r\n    def\"\n", &["k = \"abc|def\""]);

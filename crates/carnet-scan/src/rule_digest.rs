@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Raised when the same rules begin to find other things, so that cached verdicts are not reused.
-const ENGINE_VERSION: u64 = 8;
+const ENGINE_VERSION: u64 = 9;
 
 /// Returns the digest of rules in order of their ids.
 pub(crate) fn digest_rules(rules: &[Rule]) -> Digest {
