@@ -85,7 +85,7 @@ fn a_specific_password_beats_the_generic() {
 fn placeholders_in_urls_are_not_secrets() {
     check("postgres://user:password@db/x", &[]);
     check("https://user:<token>@host/x", &[]);
-    check("https://user:${TOKEN}@host/x", &[]);
+    check(&["https://user:", "${TOKEN}@host/x"].concat(), &[]);
 }
 #[test]
 fn an_allow_with_a_reason_suppresses() {
