@@ -1,7 +1,7 @@
 //! The model broker's policy: which model answers which lane, at what cost, and what is asked when it does not.
 //!
-//! The form is `policy/model-broker.schema.json`, described in `docs/format/broker.md`. [`read`] says everything that is wrong
-//! with a policy at once; [`route`] says what would be asked, in what order and why; [`diff`] what two policies say differently.
+//! The form is `policy/model-broker.schema.json`, described in `docs/format/broker.md`. `read` says everything that is wrong
+//! with a policy at once; `route` says what would be asked, in what order and why; `diff` what two policies say differently.
 //! Invariants: a policy exists only if nothing at all is wrong with its text; a model whose price is not known is never chosen
 //! where a cost is capped; no model below a lane's tier is chosen for it.
 
