@@ -301,7 +301,8 @@ fn lane_text(cases: &[Case]) -> String {
     let mut text = format!(
         "format = \"carnet/allowlist/1\"\nlane = \"{LANE}\"\ndescription = \"The commands of the replay corpus.\"\n\n\
          [limits]\nmax_cpu_pct = 100\nmax_mem_mb = 4096\nmax_exec_seconds = 300\nmax_parallel = 2\nmax_processes = 512\n\
-         max_disk_mb = 2048\nmax_output_mb = 16\n\n[sandbox]\nrequired = [\"landlock:2\", \"seccomp\"]\n"
+         max_disk_mb = 2048\nmax_output_mb = 16\n\n[sandbox]\nrequired = [\"landlock:2\", \"seccomp\"]\n\n\
+         [changes]\nwritable = [\"**\"]\npatch_only = false\nbackups = true\n"
     );
     let mut known = vec![];
     for case in cases {
