@@ -151,7 +151,10 @@ impl Bench {
         println!("\n== kill -9 of each part of a run; what is left after {} s", LEFT_MAX.as_secs());
         for (part_idx, part) in ["carnet", "bwrap", "the first process inside"].iter().enumerate() {
             let (mut child, pids) = self.endless()?;
-            let victim = if part_idx == 0 { child.id() } else { pids[part_idx - 1] };
+            // An ordinary user's run has one more process before it, which keeps the namespace of its layer.
+            let bwrap = pids.iter().position(|pid| name_of(*pid) == "bwrap");
+            let bwrap = bwrap.ok_or("a run without bwrap")?;
+            let victim = if part_idx == 0 { child.id() } else { pids[bwrap + part_idx - 1] };
             kill(victim)?;
             let begin = Instant::now();
             // Whoever started carnet reaps it; the others are reaped by whom they fall to.
