@@ -7,7 +7,7 @@
 use std::{
     collections::HashSet,
     fs::{self, File, OpenOptions},
-    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -179,11 +179,7 @@ impl Vectors {
     }
 
     fn read(path: &Path, dimension: usize) -> io::Result<Vectors> {
-        let mut file = File::open(path)?;
-        let n_bytes = file.seek(SeekFrom::End(0))?;
-        file.rewind()?;
-        let mut bytes = Vec::with_capacity(usize::try_from(n_bytes).unwrap_or(0));
-        file.take(n_bytes).read_to_end(&mut bytes)?;
+        let bytes = fs::read(path)?;
         let record_bytes = RECORD_HEAD_BYTES + dimension;
         let (batches, _) = whole(&bytes)?;
         match batches.iter().all(|records| records.len() % record_bytes == 0) {
@@ -215,6 +211,16 @@ mod tests {
         Vectors::open(dir, 3).unwrap().records().map(|it| (it.file, it.unit)).collect()
     }
 
+    /// A directory with one record, its file and its writer.
+    fn one_record() -> (tempfile::TempDir, PathBuf, VectorWriter) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(NAME);
+        let mut writer = VectorWriter::open(dir.path(), 3).unwrap();
+        writer.add(1, 7, &[1.0, 0.0, 0.0]);
+        writer.commit().unwrap();
+        (dir, path, writer)
+    }
+
     #[test]
     fn what_is_added_is_found_again_at_its_angle() {
         let dir = tempfile::tempdir().unwrap();
@@ -235,11 +241,7 @@ mod tests {
 
     #[test]
     fn an_unfinished_end_is_passed_over_and_cut_off() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(NAME);
-        let mut writer = VectorWriter::open(dir.path(), 3).unwrap();
-        writer.add(1, 7, &[1.0, 0.0, 0.0]);
-        writer.commit().unwrap();
+        let (dir, path, mut writer) = one_record();
         let whole = fs::read(&path).unwrap();
         writer.add(2, 8, &[1.0, 0.0, 0.0]);
         writer.commit().unwrap();
@@ -254,11 +256,7 @@ mod tests {
 
     #[test]
     fn damage_is_an_error_wherever_it_is() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(NAME);
-        let mut writer = VectorWriter::open(dir.path(), 3).unwrap();
-        writer.add(1, 7, &[1.0, 0.0, 0.0]);
-        writer.commit().unwrap();
+        let (dir, path, _) = one_record();
         let whole = fs::read(&path).unwrap();
         for at in 0..whole.len() {
             let mut damaged = whole.clone();
