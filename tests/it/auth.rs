@@ -199,11 +199,12 @@ fn a_broken_accounts_file_is_refused_with_line_and_field() {
     }
 }
 
-/// A server that is stopped when the test ends.
-struct Server(Child, String);
+/// A server of our keys, and where they are; stopped when the test ends.
+pub struct Server(Child, pub String);
 
 impl Server {
-    fn start(walk: &Walk) -> Server {
+    /// Serves the keys of a clone.
+    pub fn start(walk: &Walk) -> Server {
         let mut command = walk.repo.command(carnet_path());
         command.args(["auth", "jwks", "--serve", "127.0.0.1:0"]).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();

@@ -4,12 +4,21 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
-use carnet_testkit::{Front, Ran, TestRepo, Turn, VaultServer, vault_program};
+use carnet_access::{
+    secrets::{SecretName, SecretStore as _},
+    vault::{VaultStore, config::SecretsConfig, session::Credential},
+};
+use carnet_testkit::{Front, Ran, TestRepo, Turn, VaultServer, ask_vault, vault_program};
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
-use crate::support::{Walk, carnet_path, everyone, root};
+use crate::{
+    auth::Server as KeyServer,
+    support::{Walk, carnet_path, everyone, root},
+};
 
 /// What is kept; made of parts so that no scanner takes it for one.
 fn value() -> String {
@@ -17,8 +26,7 @@ fn value() -> String {
 }
 
 fn program() -> Option<PathBuf> {
-    let tools = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../tools/vault");
-    vault_program(&tools)
+    vault_program(Path::new(env!("CARGO_TARGET_TMPDIR")))
 }
 
 fn server() -> Option<VaultServer> {
@@ -47,8 +55,9 @@ fn set_policy(walk: &Walk, address: &str, more: &str) {
 }
 
 const TOKEN: &str = "login = \"token\"\nwritable = true\n";
-const TOKEN_V1: &str = "login = \"token\"\nwritable = true\nkv = 1\n";
-const QUICK: &str = "login = \"token\"\nkv = 1\ntimeout_secs = 2\n";
+const QUICK: &str = "login = \"token\"\ntimeout_secs = 2\n";
+/// What a server's policy lets a project do, and nothing else.
+const OURS: &str = r#"{"policy":"path \"secret/+/web/shop/*\" { capabilities = [\"create\", \"read\", \"update\", \"delete\", \"list\"] }"}"#;
 
 /// Puts what proves who we are where it is looked for.
 fn credential(walk: &Walk, text: &str) {
@@ -72,38 +81,41 @@ fn refused(ran: Ran, code: i32, words: &[&str]) {
     assert!(!ran.stderr.contains("opensesame"), "{ran:?}");
 }
 
-/// An AppRole, its role's id and a secret id.
-fn app_role(server: &VaultServer) -> String {
-    let (status, said) = server.ask("POST", "sys/auth/approle", r#"{"type":"approle"}"#);
-    assert!(status < 300, "{said}");
-    let role = "auth/approle/role/carnet";
-    let (status, said) = server.ask("POST", role, r#"{"token_ttl":"1h"}"#);
-    assert!(status < 300, "{said}");
-    let read = |(_, text): (u16, String)| serde_json::from_str::<Value>(&text).unwrap();
-    let role_id = read(server.ask("GET", &format!("{role}/role-id"), ""));
-    let secret_id = read(server.ask("POST", &format!("{role}/secret-id"), "{}"));
+fn read(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// An AppRole in a namespace that may do what [`OURS`] says: its role's id and a secret id.
+fn app_role(server: &VaultServer, namespace: &str, more: &str) -> Value {
+    server.done("POST", &format!("{namespace}sys/policies/acl/ours"), OURS);
+    server.done("POST", &format!("{namespace}sys/auth/approle"), r#"{"type":"approle"}"#);
+    let role = format!("{namespace}auth/approle/role/carnet");
+    server.done("POST", &role, &format!(r#"{{"token_policies":["ours"]{more}}}"#));
+    let role_id = read(&server.done("GET", &format!("{role}/role-id"), ""));
+    let secret_id = read(&server.done("POST", &format!("{role}/secret-id"), "{}"));
     json!({
         "role_id": role_id["data"]["role_id"],
         "secret_id": secret_id["data"]["secret_id"],
     })
-    .to_string()
 }
 
 #[test]
 fn a_vault_keeps_lists_hands_over_and_rotates_and_the_log_has_it_all() {
     let Some(server) = server() else { return };
-    let walk = clone_of(&format!("http://{}", server.address), TOKEN_V1);
+    let walk = clone_of(&format!("http://{}", server.address), TOKEN);
     credential(&walk, &server.root_token);
     put(&walk, "TOKEN", &value()).expect_code(0);
     put(&walk, "db/password", "one").expect_code(0);
-    let kept = server.ask("GET", "secret/web/shop/TOKEN", "").1;
-    assert!(kept.contains(&value()), "it is the server that keeps it: {kept}");
+    let kept = read(&server.done("GET", "secret/data/web/shop/TOKEN", ""));
+    assert_eq!(kept["data"]["data"], json!({"value": value()}), "it is the server that keeps it");
     assert_eq!(walk.carnet(&["secret", "get", "TOKEN"]).expect_code(0).stdout, value());
     let listed = walk.json(&["secret", "list", "--json"]);
     assert_eq!(listed["secrets"], json!(["TOKEN", "db/password"]));
 
     // Rotated by someone else: nothing is cached.
-    server.ask("POST", "secret/web/shop/db/password", r#"{"value":"two","user":"shop"}"#);
+    let rotated = r#"{"data":{"value":"two","user":"shop"}}"#;
+    let version = read(&server.done("POST", "secret/data/web/shop/db/password", rotated));
+    assert_eq!(version["data"]["version"], 2);
     assert_eq!(walk.carnet(&["secret", "get", "db/password"]).expect_code(0).stdout, "two");
     assert_eq!(walk.carnet(&["secret", "get", "db/password#user"]).expect_code(0).stdout, "shop");
     refused(walk.carnet(&["secret", "get", "db/password#none"]), 3, &["no field `none`"]);
@@ -120,11 +132,12 @@ fn a_vault_keeps_lists_hands_over_and_rotates_and_the_log_has_it_all() {
     assert_eq!(redact.run().expect_code(0).stdout, "it is [REDACTED:TOKEN].\n");
 
     walk.carnet(&["secret", "remove", "TOKEN"]).expect_code(0);
-    refused(walk.carnet(&["secret", "get", "TOKEN"]), 3, &["`secret/web/shop/TOKEN`"]);
+    refused(walk.carnet(&["secret", "get", "TOKEN"]), 3, &["`secret/data/web/shop/TOKEN`"]);
+    assert_eq!(server.ask("GET", "secret/metadata/web/shop/TOKEN", "").0, 404, "every version");
     let log = walk.carnet(&["audit", "log"]).expect_code(0).stdout;
     for line in [
-        ": TOKEN, vault:secret/web/shop/TOKEN",
-        ": db/password#user, vault:secret/web/shop/db/password#user",
+        ": TOKEN, vault:secret/data/web/shop/TOKEN",
+        ": db/password#user, vault:secret/data/web/shop/db/password#user",
         "secret-access at secret handed over by ",
         "secret-access at redact by ",
         "refusal at secret get by ",
@@ -135,51 +148,122 @@ fn a_vault_keeps_lists_hands_over_and_rotates_and_the_log_has_it_all() {
     walk.carnet(&["audit", "verify"]).expect_code(0);
 }
 
-/// The server has version 1 of the engine alone, which keeps what it is given under any path: the forms of version 2 pass through
-/// it as they are.
 #[test]
-fn the_forms_of_version_2_travel_and_come_back() {
+fn version_1_of_the_engine_and_bytes_that_are_no_text_are_kept_too() {
+    let Some(server) = server() else { return };
+    let v1 = format!("{TOKEN}mount = \"old\"\nkv = 1\n");
+    for (more, path) in [(TOKEN, "secret/data/web/shop/BIN"), (&v1, "old/web/shop/BIN")] {
+        let walk = clone_of(&format!("http://{}", server.address), more);
+        credential(&walk, &server.root_token);
+        let binary = walk.runner(carnet_path()).args(["secret", "put", "BIN", "--raw"]);
+        binary.stdin(vec![0xff, 0x00, b'\n']).run().expect_code(0);
+        assert!(server.done("GET", path, "").contains("\"value_base64\":\"/wAK\""));
+        let args = ["secret", "run", "--secret", "BIN=store", "--", "sh", "-c"];
+        let count = [&args[..], &["wc -c <&$CARNET_SECRET_FD_BIN"]].concat();
+        assert_eq!(walk.carnet(&count).expect_code(0).stdout.trim(), "3");
+        put(&walk, "a/b", "one").expect_code(0);
+        let listed = walk.json(&["secret", "list", "--json"]);
+        assert_eq!(listed["secrets"], json!(["BIN", "a/b"]));
+        walk.carnet(&["secret", "remove", "BIN"]).expect_code(0);
+        walk.carnet(&["secret", "remove", "BIN"]).expect_code(3);
+        assert_eq!(server.ask("GET", path, "").0, 404);
+    }
+}
+
+#[test]
+fn a_version_that_is_marked_as_deleted_is_no_secret_and_comes_back_undeleted() {
     let Some(server) = server() else { return };
     let walk = clone_of(&format!("http://{}", server.address), TOKEN);
     credential(&walk, &server.root_token);
+    put(&walk, "TOKEN", "an older value").expect_code(0);
     put(&walk, "TOKEN", &value()).expect_code(0);
-    let kept = server.ask("GET", "secret/data/web/shop/TOKEN", "").1;
-    let kept: Value = serde_json::from_str(&kept).unwrap();
-    assert_eq!(kept["data"], json!({"data": {"value": value()}}));
+    put(&walk, "OTHER", "another value").expect_code(0);
+    server.done("DELETE", "secret/data/web/shop/TOKEN", "");
+    refused(walk.carnet(&["secret", "get", "TOKEN"]), 3, &["`secret/data/web/shop/TOKEN`"]);
+    // What is gone holds nothing else up.
+    let text = format!("{} and another value\n", value());
+    let redact =
+        |walk: &Walk| walk.runner(carnet_path()).args(["redact"]).stdin(text.clone()).run();
+    let redacted = redact(&walk).expect_code(0).stdout;
+    assert!(redacted.contains("[REDACTED:OTHER]") && !redacted.contains("[REDACTED:TOKEN]"));
+    let moved = walk.carnet(&["secret", "migrate", "--to", "file"]).expect_code(0).stdout;
+    assert_eq!(moved, "copy  OTHER\n");
+    server.done("POST", "secret/undelete/web/shop/TOKEN", r#"{"versions":[2]}"#);
     assert_eq!(walk.carnet(&["secret", "get", "TOKEN"]).expect_code(0).stdout, value());
-    let binary = walk.runner(carnet_path()).args(["secret", "put", "BIN", "--raw"]);
-    binary.stdin(vec![0xff, 0x00, b'\n']).run().expect_code(0);
-    let count = [
-        "secret",
-        "run",
-        "--secret",
-        "BIN=store",
-        "--",
-        "sh",
-        "-c",
-        "wc -c <&$CARNET_SECRET_FD_BIN",
-    ];
-    assert_eq!(walk.carnet(&count).expect_code(0).stdout.trim(), "3");
-    server.ask("POST", "secret/metadata/web/shop/TOKEN", r#"{"max_versions":1}"#);
-    let listed = walk.json(&["secret", "list", "--json"]);
-    assert_eq!(listed["secrets"], json!(["TOKEN"]));
+    assert_eq!(redact(&walk).expect_code(0).stdout, "[REDACTED:TOKEN] and [REDACTED:OTHER]\n");
+    server.done("POST", "secret/destroy/web/shop/TOKEN", r#"{"versions":[2]}"#);
+    walk.carnet(&["secret", "get", "TOKEN"]).expect_code(3);
+    // Its older version is there still, until it is removed.
+    walk.carnet(&["secret", "remove", "TOKEN"]).expect_code(0);
+    assert_eq!(server.ask("GET", "secret/data/web/shop/TOKEN?version=1", "").0, 404);
+}
+
+#[test]
+fn an_engine_or_a_namespace_that_is_not_there_is_no_empty_store() {
+    let Some(server) = server() else { return };
+    let elsewhere = format!("{TOKEN}mount = \"none\"\n");
+    let nowhere = format!("{TOKEN}namespace = \"none\"\n");
+    for more in [&elsewhere, &nowhere] {
+        let walk = clone_of(&format!("http://{}", server.address), more);
+        credential(&walk, &server.root_token);
+        let words = ["no engine or namespace", "404", "policy/secrets.toml"];
+        refused(walk.carnet(&["secret", "get", "TOKEN"]), 78, &words);
+        refused(walk.carnet(&["secret", "list"]), 78, &words);
+        refused(put(&walk, "TOKEN", "x"), 78, &words);
+        let redact = walk.runner(carnet_path()).args(["redact"]).stdin("text\n").run();
+        refused(redact, 78, &["no engine or namespace", "--no-store"]);
+    }
+}
+
+#[test]
+fn the_servers_own_policy_is_met_and_a_denial_names_the_path() {
+    let Some(server) = server() else { return };
+    server.done("POST", "sys/policies/acl/ours", OURS);
+    let of_ours = server.done("POST", "auth/token/create", r#"{"policies":["ours"]}"#);
+    let walk = clone_of(&format!("http://{}", server.address), TOKEN);
+    credential(&walk, read(&of_ours)["auth"]["client_token"].as_str().unwrap());
+    put(&walk, "TOKEN", &value()).expect_code(0);
+    let other = format!("{TOKEN}project = \"web/other\"\n");
+    let text = format!(
+        "format = \"carnet/secrets/1\"\nstore = \"vault\"\n[vault]\naddress = \"http://{}\"\n{other}",
+        server.address
+    );
+    walk.commit_round_the_hook(&[("policy/secrets.toml", &text)]);
+    let words = ["denies", "secret/data/web/other/TOKEN", "403"];
+    refused(walk.carnet(&["secret", "get", "TOKEN"]), 1, &words);
+    refused(put(&walk, "TOKEN", "x"), 1, &words);
+    let log = walk.carnet(&["audit", "log"]).expect_code(0).stdout;
+    assert!(log.contains("the vault denies `secret/data/web/other/TOKEN` (403)"), "{log}");
 }
 
 #[test]
 fn sealed_away_and_expired_are_told_apart_and_named() {
     let Some(mut server) = server() else { return };
-    let walk = clone_of(&format!("http://{}", server.address), TOKEN_V1);
+    let walk = clone_of(&format!("http://{}", server.address), TOKEN);
     credential(&walk, &server.root_token);
     put(&walk, "TOKEN", &value()).expect_code(0);
     let status = |walk: &Walk| walk.json(&["secret", "status", "--json"]);
     assert_eq!(status(&walk)["health"], "active");
 
-    credential(&walk, "0b1d2c3d-0000-0000-0000-000000000000");
+    server.done("POST", "sys/policies/acl/ours", OURS);
+    let short = r#"{"policies":["ours"],"ttl":"1s","explicit_max_ttl":"1s"}"#;
+    let short = read(&server.done("POST", "auth/token/create", short));
+    let short = short["auth"]["client_token"].as_str().unwrap();
+    let began = Instant::now();
+    while ask_vault(&server.address, short, "GET", "auth/token/lookup-self", "").0 == 200 {
+        assert!(began.elapsed().as_secs() < 120, "it does not end");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    credential(&walk, short);
     let expired = walk.carnet(&["secret", "get", "TOKEN"]);
-    refused(expired, 1, &["expired or was revoked", "403", "secret/web/shop/TOKEN"]);
+    refused(expired, 1, &["expired or was revoked", "403", "secret/data/web/shop/TOKEN"]);
     credential(&walk, &server.root_token);
     server.seal();
-    refused(walk.carnet(&["secret", "get", "TOKEN"]), 74, &["sealed", "503", "secret/web/shop"]);
+    refused(
+        walk.carnet(&["secret", "get", "TOKEN"]),
+        74,
+        &["sealed", "503", "secret/data/web/shop"],
+    );
     assert_eq!(status(&walk)["health"], "sealed");
     server.unseal();
     assert_eq!(walk.carnet(&["secret", "get", "TOKEN"]).expect_code(0).stdout, value());
@@ -193,35 +277,44 @@ fn sealed_away_and_expired_are_told_apart_and_named() {
 }
 
 #[test]
-fn an_app_role_logs_in_is_got_anew_and_its_secret_id_can_be_rotated() {
+fn an_app_role_of_a_namespace_logs_in_is_got_anew_and_its_secret_id_can_be_rotated() {
     let Some(server) = server() else { return };
-    let login = "login = \"approle\"\nwritable = true\nkv = 1\nnamespace = \"team/a\"\n";
-    // The server's own words for what Vault calls `lookup-self` are the same; a first denial stands for a token that was revoked.
-    let denied_once = |head: &str, _: &[u8], n_before: usize| match (head, n_before) {
-        (head, 1) if head.starts_with("POST /v1/secret/") => Turn::Answer(answer(403, "{}")),
-        (head, 2) if head.contains("lookup-self") => Turn::Answer(answer(403, "{}")),
-        _ => Turn::Forward,
+    server.done("POST", "sys/namespaces/team", "{}");
+    server.done("POST", "team/sys/namespaces/a", "{}");
+    let engine = r#"{"type":"kv","options":{"version":"2"}}"#;
+    server.done("POST", "team/a/sys/mounts/secret", engine);
+    let mut role = app_role(&server, "team/a/", "");
+    // The first token is revoked under carnet's hands.
+    let (address, root_token) = (server.address.clone(), server.root_token.clone());
+    let revoked_once = move |head: &str, _: &[u8], n_before: usize| {
+        if n_before == 1 {
+            let token = head.lines().find_map(|line| line.strip_prefix("x-vault-token: ")).unwrap();
+            let token = json!({ "token": token }).to_string();
+            let path = "team/a/auth/token/revoke";
+            assert_eq!(ask_vault(&address, &root_token, "POST", path, &token).0, 204);
+        }
+        Turn::Forward
     };
-    let front = Front::start(&server.address, Box::new(denied_once));
+    let front = Front::start(&server.address, Box::new(revoked_once));
+    let login = "login = \"approle\"\nwritable = true\nnamespace = \"team/a\"\n";
     let walk = clone_of(&format!("http://{}", front.address), login);
-    let role = app_role(&server);
-    credential(&walk, &role);
+    credential(&walk, &role.to_string());
     put(&walk, "TOKEN", &value()).expect_code(0);
     assert_eq!(walk.carnet(&["secret", "get", "TOKEN"]).expect_code(0).stdout, value());
+    let kept = server.done("GET", "team/a/secret/data/web/shop/TOKEN", "");
+    assert!(kept.contains(&value()), "{kept}");
+    assert_eq!(server.ask("GET", "secret/data/web/shop/TOKEN", "").0, 404, "not in the root");
     let seen = front.seen();
     let n = |part: &str| seen.iter().filter(|head| head.contains(part)).count();
-    assert_eq!(
-        n("/auth/approle/login"),
-        2 + 1,
-        "one more where the first token was denied: {seen:?}"
-    );
+    let n_logins = 2 + 1;
+    assert_eq!(n("/auth/approle/login"), n_logins, "one more for the one revoked: {seen:?}");
     assert!(n("/auth/token/revoke-self") >= 1, "{seen:?}");
     assert!(seen.iter().all(|head| head.to_lowercase().contains("x-vault-namespace: team/a")));
 
-    let other = app_role_secret(&server);
-    let mut role: Value = serde_json::from_str(&role).unwrap();
+    let made = "team/a/auth/approle/role/carnet/secret-id";
+    let other = read(&server.done("POST", made, "{}"))["data"]["secret_id"].take();
     let destroy = json!({"secret_id": role["secret_id"]}).to_string();
-    server.ask("POST", "auth/approle/role/carnet/secret-id/destroy", &destroy);
+    server.done("POST", &format!("{made}/destroy"), &destroy);
     let refusal = walk.carnet(&["secret", "get", "TOKEN"]);
     refused(refusal, 1, &["refuses the login by approle", "auth/approle/login"]);
     role["secret_id"] = other;
@@ -229,49 +322,91 @@ fn an_app_role_logs_in_is_got_anew_and_its_secret_id_can_be_rotated() {
     assert_eq!(walk.carnet(&["secret", "get", "TOKEN"]).expect_code(0).stdout, value());
 }
 
-fn app_role_secret(server: &VaultServer) -> Value {
-    let (_, made) = server.ask("POST", "auth/approle/role/carnet/secret-id", "{}");
-    serde_json::from_str::<Value>(&made).unwrap()["data"]["secret_id"].clone()
+#[test]
+fn a_lease_is_renewed_in_its_last_third_and_revoked_after_use() {
+    let Some(server) = server() else { return };
+    server.done(
+        "POST",
+        "secret/data/web/shop/TOKEN",
+        &json!({"data": {"value": value()}}).to_string(),
+    );
+    let role = app_role(&server, "", r#","token_ttl":"3s","token_max_ttl":"1h""#);
+    let front = Front::start(&server.address, Box::new(|_, _, _| Turn::Forward));
+    let text = format!(
+        "format = 'carnet/secrets/1'\nstore = 'vault'\n[vault]\naddress = 'http://{}'\nproject = 'web/shop'\nlogin = 'approle'\n",
+        front.address
+    );
+    let config = SecretsConfig::parse(&text).unwrap().vault.unwrap();
+    let id = |name: &str| Zeroizing::new(role[name].as_str().unwrap().to_owned());
+    let credential = Credential::AppRole { role_id: id("role_id"), secret_id: id("secret_id") };
+    let store = VaultStore::new(config, None, credential).unwrap();
+    let name = SecretName::parse("TOKEN").unwrap();
+    let n = |part: &str| front.seen().iter().filter(|head| head.contains(part)).count();
+    let began = Instant::now();
+    while n("/auth/token/renew-self") < 2 {
+        assert!(began.elapsed().as_secs() < 300, "it is never renewed: {:?}", front.seen());
+        assert_eq!(store.get(&name).unwrap().as_slice(), value().as_bytes());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(store);
+    let last = front.seen().pop().unwrap();
+    assert!(last.contains("/auth/token/revoke-self"), "{last}");
+    let token = last.lines().find_map(|line| line.strip_prefix("x-vault-token: ")).unwrap();
+    assert_eq!(ask_vault(&server.address, token, "GET", "auth/token/lookup-self", "").0, 403);
 }
 
-/// The server has no login by JWT: the front takes the question, this test holds the token against our own keys, and the rest is
-/// asked of the server.
+/// The server fetches our published keys itself, and decides by them and its role.
 #[test]
-fn a_service_account_logs_in_with_its_own_token() {
+fn a_service_account_logs_in_with_its_own_token_by_our_served_keys() {
     let Some(server) = server() else { return };
-    let (sender, logins) = std::sync::mpsc::channel();
-    let root_token = server.root_token.clone();
-    let decide = move |head: &str, body: &[u8], _: usize| {
-        if !head.starts_with("POST /v1/auth/jwt/login ") {
-            return Turn::Forward;
-        }
-        sender.send(serde_json::from_slice::<Value>(body).unwrap()).unwrap();
-        let auth = json!({"auth": {"client_token": root_token, "lease_duration": 3600}});
-        Turn::Answer(answer(200, &auth.to_string()))
-    };
-    let front = Front::start(&server.address, Box::new(decide));
-    let more = "login = \"jwt\"\nrole = \"carnet-ci\"\nwritable = true\nkv = 1\n";
-    let walk = clone_of(&format!("http://{}", front.address), more);
-    walk.carnet(&["auth", "account", "add", "ci", "--scope", "pas.read_status"]).expect_code(0);
+    let more = "login = \"jwt\"\nrole = \"carnet-ci\"\nwritable = true\n";
+    let walk = clone_of(&format!("http://{}", server.address), more);
+    for account in ["ci", "eve"] {
+        walk.carnet(&["auth", "account", "add", account, "--scope", "pas.read_status"])
+            .expect_code(0);
+    }
     walk.carnet(&["auth", "keygen"]).expect_code(0);
     walk.commit_round_the_hook(&[]);
-    let file = walk.repo.home().join("ci.token");
-    let file = file.to_str().unwrap();
-    walk.carnet(&["auth", "issue", "ci", "-o", file]).expect_code(0);
+    let keys = KeyServer::start(&walk);
+    server.done("POST", "sys/policies/acl/ours", OURS);
+    server.done("POST", "sys/auth/jwt", r#"{"type":"jwt"}"#);
+    let config = json!({"jwks_url": keys.1, "bound_issuer": "carnet"});
+    server.done("POST", "auth/jwt/config", &config.to_string());
+    let role = json!({"role_type": "jwt", "user_claim": "sub", "bound_audiences": ["carnet"],
+        "bound_subject": "service:ci", "token_policies": ["ours"]});
+    server.done("POST", "auth/jwt/role/carnet-ci", &role.to_string());
+
+    let issue = |account: &str| {
+        let file = walk.repo.home().join(format!("{account}.token"));
+        let file = file.to_str().unwrap().to_owned();
+        let _ = fs::remove_file(&file);
+        walk.carnet(&["auth", "issue", account, "-o", &file]).expect_code(0);
+        file
+    };
+    let with = |file: &str, args: &[&str]| {
+        walk.runner(carnet_path())
+            .env("CARNET_VAULT_CREDENTIAL", file)
+            .args(args)
+            .stdin(value())
+            .run()
+    };
+    let file = issue("ci");
     refused(put(&walk, "TOKEN", &value()), 78, &["nothing to log in", "CARNET_VAULT_CREDENTIAL"]);
-    let put = walk.runner(carnet_path()).args(["secret", "put", "TOKEN"]).stdin(value());
-    put.env("CARNET_VAULT_CREDENTIAL", file).run().expect_code(0);
-    let login = logins.try_recv().unwrap();
-    assert_eq!(login["role"], "carnet-ci");
-    walk.write("presented", login["jwt"].as_str().unwrap());
-    let said = walk.json(&["auth", "verify", "presented", "--json"]);
-    assert_eq!(said["account"], "ci");
+    with(&file, &["secret", "put", "TOKEN"]).expect_code(0);
+    assert_eq!(with(&file, &["secret", "get", "TOKEN"]).expect_code(0).stdout, value());
+    let of_another = with(&issue("eve"), &["secret", "get", "TOKEN"]);
+    refused(of_another, 1, &["refuses the login by jwt", "auth/jwt/login"]);
+    // The key that follows is found by its id, without a word to the server.
+    walk.carnet(&["auth", "rotate"]).expect_code(0);
+    walk.commit_round_the_hook(&[]);
+    assert_eq!(with(&issue("ci"), &["secret", "get", "TOKEN"]).expect_code(0).stdout, value());
 }
 
 #[test]
 fn a_server_that_answers_nonsense_is_refused_by_name_and_holds_nobody_up() {
     let Some(server) = server() else { return };
-    server.ask("POST", "secret/web/shop/TOKEN", &json!({"value": value()}).to_string());
+    let kept = json!({"data": {"value": value()}}).to_string();
+    server.done("POST", "secret/data/web/shop/TOKEN", &kept);
     let huge = || {
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 64 << 20);
         [head.into_bytes(), vec![b'a'; 64 << 20]].concat()
@@ -283,7 +418,7 @@ fn a_server_that_answers_nonsense_is_refused_by_name_and_holds_nobody_up() {
         (|| answer(200, "opensesame"), 74, ["not understood", "line 1"]),
         (|| b"opensesame\r\n\r\n".to_vec(), 74, ["the vault", "hint"]),
         (|| answer(403, "opensesame"), 1, ["denies", "403"]),
-        (|| answer(500, "opensesame"), 74, ["with 500", "secret/web/shop/TOKEN"]),
+        (|| answer(500, "opensesame"), 74, ["with 500", "secret/data/web/shop/TOKEN"]),
         (|| answer(501, ""), 74, ["not initialised", "501"]),
         (|| answer(200, r#"{"data":null}"#), 74, ["not understood", "no fields"]),
     ];
@@ -352,7 +487,7 @@ fn a_certificate_counts_where_the_policy_names_its_authority_and_not_elsewhere()
 #[test]
 fn the_keys_of_accounts_can_lie_in_the_vault_and_sign_from_there() {
     let Some(server) = server() else { return };
-    let walk = clone_of(&format!("http://{}", server.address), TOKEN_V1);
+    let walk = clone_of(&format!("http://{}", server.address), TOKEN);
     credential(&walk, &server.root_token);
     walk.carnet(&["auth", "account", "add", "ci", "--scope", "pas.read_status"]).expect_code(0);
     walk.carnet(&["auth", "keygen", "--in-vault"]).expect_code(0);
@@ -390,7 +525,7 @@ fn secrets_migrate_into_a_vault_and_back() {
         let text = fs::read_to_string(root().join(format!("allowlists/{lane}.toml"))).unwrap();
         walk.write(&format!("allowlists/{lane}.toml"), text);
     }
-    set_policy(&walk, &address, TOKEN_V1);
+    set_policy(&walk, &address, TOKEN);
     credential(&walk, &server.root_token);
     let dry = walk.carnet(&["secret", "migrate", "--to", "vault", "--dry-run"]).expect_code(0);
     assert!(
@@ -398,7 +533,7 @@ fn secrets_migrate_into_a_vault_and_back() {
         "{dry:?}"
     );
     assert_eq!(walk.json(&["secret", "list", "--json"])["secrets"], json!([]));
-    server.ask("POST", "secret/web/shop/TOKEN", r#"{"value":"another"}"#);
+    server.done("POST", "secret/data/web/shop/TOKEN", r#"{"data":{"value":"another"}}"#);
     let differs = walk.carnet(&["secret", "migrate", "--to", "vault"]);
     refused(differs, 1, &["`TOKEN` differs", "--replace"]);
     walk.carnet(&["secret", "migrate", "--to", "vault", "--replace", "--remove"]).expect_code(0);

@@ -19,7 +19,6 @@ mod licence;
 mod scanner;
 mod shell;
 mod system;
-mod vault_server;
 mod vm_limits;
 
 use std::process::ExitCode;
@@ -35,7 +34,6 @@ Chores of carnet. Usage: cargo xtask <verb>
                   run, record and replay the ordinary commands of tests/corpus/replay; fails below 17 of 20
                   byte for byte, 19 of 20 with declared classes
   drill           lose a machine and recover it from its backups on another, replay included
-  vault-server    builds and installs the Vault server that tests of `carnet secret` ask; without it they are skipped aloud
   vm-limits       boots Debian's kernel under qemu and proves there limits by cgroup v2, delegation, and
                   that an old Landlock, or none, is refused; skipped aloud where qemu or the kernel is missing
   bench           whole-command figures: hook, run, start-up
@@ -70,7 +68,6 @@ fn main() -> ExitCode {
         ["replay", "--corpus", names @ ..] => corpus::replay(names),
         ["replay", rest @ ..] if !rest.is_empty() => replay(rest),
         ["drill"] => drill::drill(),
-        ["vault-server"] => vault_server::install(),
         ["vm-limits"] => vm_limits::prove(),
         ["bench"] => bench::whole_commands(),
         ["bench", "scan", dirs @ ..] => scanner::bench(dirs),

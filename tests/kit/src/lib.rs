@@ -20,5 +20,5 @@ pub use redact::{Redactions, redact};
 pub use repo::{AUTHOR_EMAIL, AUTHOR_NAME, COMMIT_TIME, Format, TestRepo, hermetic};
 pub use runner::{Ran, Runner, readable_copy};
 pub use user::{ORDINARY_UID, give_to_ordinary_user, is_root};
-pub use vault_server::{Decide, Front, Turn, VaultServer, vault_program};
+pub use vault_server::{Decide, Front, Turn, VaultServer, ask_vault, vault_program};
 pub use venv::python_venv;

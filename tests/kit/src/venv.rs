@@ -9,7 +9,8 @@ use std::{
 /// Returns a Python environment with these packages, made once below `dir` and shared by every test and process; `None`, said
 /// aloud, where Python or the registry is away.
 ///
-/// - `name`: of the environment; other packages need another name.
+/// - `name`: of the environment; when its packages change it is made anew.
+/// - `packages`: lines of a requirements file; with `--hash=` nothing else is installed.
 #[expect(clippy::print_stderr, reason = "what is not checked is said aloud")]
 pub fn python_venv(dir: &Path, name: &str, packages: &[&str]) -> Option<PathBuf> {
     fs::create_dir_all(dir).unwrap();
@@ -17,15 +18,18 @@ pub fn python_venv(dir: &Path, name: &str, packages: &[&str]) -> Option<PathBuf>
     lock.lock().unwrap();
     let venv = dir.join(name);
     let ready = venv.join("ready");
-    if !ready.exists() {
-        let made = Command::new("python3").args(["-m", "venv"]).arg(&venv).status();
-        let pip = ["install", "--quiet", "--disable-pip-version-check"];
-        let installed = Command::new(venv.join("bin/pip")).args(pip).args(packages).status();
+    let wanted = packages.join("\n");
+    if fs::read_to_string(&ready).ok().as_ref() != Some(&wanted) {
+        let list = dir.join(format!("{name}.txt"));
+        fs::write(&list, &wanted).unwrap();
+        let made = Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv).status();
+        let pip = ["install", "--quiet", "--disable-pip-version-check", "-r"];
+        let installed = Command::new(venv.join("bin/pip")).args(pip).arg(&list).status();
         if !(made.is_ok_and(|it| it.success()) && installed.is_ok_and(|it| it.success())) {
-            eprintln!("NOT CHECKED HERE: {} could not be installed from PyPI", packages.join(", "));
+            eprintln!("NOT CHECKED HERE: {wanted} could not be installed from PyPI");
             return None;
         }
-        fs::write(ready, packages.join("\n")).unwrap();
+        fs::write(ready, wanted).unwrap();
     }
     Some(venv)
 }

@@ -90,11 +90,19 @@ pub fn judged(path: &str, answer: Answer) -> Result<Option<Answer>, VaultError> 
         200..=299 => Ok(Some(answer)),
         300..=399 => Err(VaultError::Redirected { path, status }),
         401 | 403 => Err(VaultError::Denied { path, status }),
+        404 if says_why(&answer.body) => Err(VaultError::Nowhere { path, status }),
         404 => Ok(None),
         501 => Err(VaultError::Uninitialised { path, status }),
         503 => Err(VaultError::Sealed { path, status }),
         _ => Err(VaultError::Status { path, status }),
     }
+}
+
+/// Whether a 404 is of the place and not of the entry: no such engine, no such namespace. Of an entry that is not there nothing more is
+/// said.
+fn says_why(body: &[u8]) -> bool {
+    let said = serde_json::from_slice::<Value>(body).unwrap_or_default();
+    said["errors"].as_array().is_some_and(|errors| !errors.is_empty())
 }
 
 /// Reads a body; one that is empty is `null`.
@@ -275,5 +283,14 @@ mod tests {
         }
         let gone = judged("p", Answer { status: 404, body: Zeroizing::default() });
         assert!(gone.unwrap().is_none());
+        let of = |body: &str| {
+            let body = Zeroizing::new(body.as_bytes().to_vec());
+            judged("p", Answer { status: 404, body }).map(|it| it.is_some())
+        };
+        for body in [r#"{"errors":[]}"#, r#"{"data":{"data":null}}"#, "<html>"] {
+            assert!(matches!(of(body), Ok(false)), "{body}");
+        }
+        let said = of(r#"{"errors":["namespace not found"]}"#).unwrap_err().to_string();
+        assert!(said.contains("no engine or namespace") && !said.contains("not found"), "{said}");
     }
 }

@@ -6,7 +6,7 @@ use rustls::crypto::ring;
 use serde_json::Value;
 use ureq::{
     Agent,
-    http::Request,
+    http::{Request, request::Builder},
     tls::{PemItem, RootCerts, TlsConfig, parse_pem},
 };
 use zeroize::Zeroizing;
@@ -120,7 +120,7 @@ impl Http {
         let may_repeat = matches!(method, Method::Get | Method::List);
         let mut attempt = 1;
         loop {
-            let answer = self.ask_once(method, path, token, body);
+            let answer = self.send(self.request(method, path, token), path, body);
             let is_passing = match &answer {
                 Ok(answer) => matches!(answer.status, 502 | 504),
                 Err(error) => matches!(error, VaultError::Unreachable { .. }),
@@ -133,13 +133,7 @@ impl Http {
         }
     }
 
-    fn ask_once(
-        &self,
-        method: Method,
-        path: &str,
-        token: Option<&str>,
-        body: Option<&Value>,
-    ) -> Result<Answer, VaultError> {
+    fn request(&self, method: Method, path: &str, token: Option<&str>) -> Builder {
         let mut request = Request::builder()
             .method(method.word())
             .uri(format!("{}/v1/{path}", self.address))
@@ -150,6 +144,15 @@ impl Http {
         if let Some(token) = token {
             request = request.header("X-Vault-Token", token);
         }
+        request
+    }
+
+    fn send(
+        &self,
+        request: Builder,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, VaultError> {
         let unsent = |error: ureq::http::Error| VaultError::Unreachable {
             address: self.address.clone(),
             message: error.to_string(),

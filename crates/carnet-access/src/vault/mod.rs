@@ -95,6 +95,14 @@ pub enum VaultError {
         /// HTTP's.
         status: u16,
     },
+    /// It has no such place.
+    #[error("the vault has no engine or namespace for `{path}` ({status})")]
+    Nowhere {
+        /// What was asked.
+        path: String,
+        /// HTTP's.
+        status: u16,
+    },
     /// It sends us elsewhere.
     #[error("the vault sends `{path}` to another address ({status}); it is not followed")]
     Redirected {
@@ -283,7 +291,10 @@ impl SecretStore for VaultStore {
         // Of every version: a value that was only marked as deleted can be had again.
         let path = self.path("metadata", name.path());
         self.must_be_writable(&path)?;
-        drop(self.entry(name)?);
+        match self.session.ask(Method::Get, &path, None)? {
+            Some(mut answer) => answer::wipe(&mut answer),
+            None => return Err(SecretStoreError::Missing { path }),
+        }
         self.session.ask(Method::Delete, &path, None)?;
         Ok(())
     }

@@ -112,7 +112,15 @@ impl Session {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Option<Value>, VaultError> {
-        let first = self.ask_once(method, path, body);
+        let once = || {
+            let token = self.ready()?;
+            let answer = self.http.ask(method, path, Some(&token), body)?;
+            match answer::judged(path, answer)? {
+                None => Ok(None),
+                Some(answer) => answer::json(path, &answer.body).map(Some),
+            }
+        };
+        let first = once();
         let Err(VaultError::Denied { path: at, status }) = first else { return first };
         if self.token_counts()? {
             return Err(VaultError::Denied { path: at, status });
@@ -121,21 +129,7 @@ impl Session {
         if matches!(self.credential, Credential::Token(_)) {
             return Err(VaultError::Expired { path: at, status });
         }
-        self.ask_once(method, path, body)
-    }
-
-    fn ask_once(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<Option<Value>, VaultError> {
-        let token = self.ready()?;
-        let answer = self.http.ask(method, path, Some(&token), body)?;
-        match answer::judged(path, answer)? {
-            None => Ok(None),
-            Some(answer) => answer::json(path, &answer.body).map(Some),
-        }
+        once()
     }
 
     /// Whether the token is one that the server knows: else a denial says nothing of what was asked.

@@ -391,6 +391,8 @@ fn plan_moves<'a>(
     let mut plan = vec![];
     for name in names {
         let value = match from.get(name) {
+            // Marked as deleted: there is nothing to move.
+            Err(SecretStoreError::Missing { .. }) => continue,
             Err(SecretStoreError::Field { .. }) => {
                 plan.push((name, Move::Leave));
                 continue;

@@ -131,6 +131,8 @@ impl SecretStores {
         let mut values = vec![];
         for name in names {
             match store.get(&name) {
+                // Marked as deleted, or removed since: there is no value to know.
+                Err(SecretStoreError::Missing { .. }) => {}
                 // An entry of several fields: each is a secret of its own name.
                 Err(SecretStoreError::Field { .. }) => {
                     for field in store.fields(&name).map_err(CommandError::from)? {
@@ -287,7 +289,7 @@ fn vault_exit(error: &VaultError) -> ExitCode {
         | VaultError::Certificate { .. }
         | VaultError::Redirected { .. }
         | VaultError::ReadOnly { .. } => ExitCode::Refused,
-        VaultError::Authority { .. } => ExitCode::Config,
+        VaultError::Authority { .. } | VaultError::Nowhere { .. } => ExitCode::Config,
         _ => ExitCode::Io,
     }
 }
@@ -300,6 +302,9 @@ fn vault_hint(error: &VaultError) -> &'static str {
         }
         VaultError::Certificate { .. } => {
             "Name the authority that signed it as `ca` in policy/secrets.toml; never go round it."
+        }
+        VaultError::Nowhere { .. } => {
+            "Name the `mount`, and the `namespace` where there is one, in policy/secrets.toml."
         }
         VaultError::Redirected { .. } => "Name the address that answers in policy/secrets.toml.",
         VaultError::ReadOnly { .. } => {
