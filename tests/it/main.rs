@@ -46,6 +46,7 @@ mod signed_runs;
 mod support;
 mod sync;
 mod taken_away;
+mod toolchains;
 mod tools;
 mod traps;
 mod traps_content;

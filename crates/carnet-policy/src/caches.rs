@@ -131,7 +131,8 @@ pub(crate) fn read(
     caches
 }
 
-fn is_name(name: &str) -> bool {
+/// Tells whether a cache, or a toolchain, can be called so.
+pub(crate) fn is_name(name: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     !name.is_empty()
         && name.len() <= NAME_BYTES_MAX
@@ -158,6 +159,23 @@ mod tests {
         let text = format!("{}{limits}{caches}", head("warm"));
         let read = Lane::parse(("warm.toml", &text), ("deny.toml", &head("deny")));
         read.map_err(|problems| problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_lane_names_toolchains_and_a_work_tree_takes_them_away() {
+        let named = |names: &str| lane(&format!("[sandbox]\ntoolchains = [{names}]\n"));
+        assert!(lane("").unwrap().toolchains().is_empty());
+        let ours = named("\"rust\", \"node\"").unwrap();
+        assert_eq!(ours.toolchains(), ["rust", "node"]);
+        let theirs = named("\"node\", \"go\"").unwrap();
+        assert_eq!(ours.clone().tightened_by(theirs).toolchains(), ["node"]);
+        assert!(ours.tightened_by(lane("").unwrap()).toolchains().is_empty());
+        for bad in ["\"../x\"", "\"\"", "\"Rust\"", "\"a\", \"a\"", "1"] {
+            let problems = named(bad).unwrap_err();
+            assert!(problems.iter().any(|it| it.contains("sandbox.toolchains")), "{problems:?}");
+        }
+        let many: Vec<String> = (0..17).map(|idx| format!("\"t{idx}\"")).collect();
+        assert!(named(&many.join(", ")).is_err());
     }
 
     const CARGO: &str = "[[cache]]\nname = \"cargo\"\nmax_mb = 5\nvariables = [\"CARGO_HOME\"]\nkeep = [\"/registry/**\"]\n";

@@ -1,11 +1,13 @@
-//! The layers of confinement without which no run of a lane may start.
+//! What a lane says of its sandbox: the layers of confinement without which no run may start, and the toolchains that are shown.
 
 use carnet_core::{EnforcementLevel, LimitKind, Required};
 
-use crate::{problem::Problems, reader::TableReader};
+use crate::{caches::is_name, problem::Problems, reader::TableReader};
 
 /// Oldest Landlock ABI that the strict sandbox does with.
 const STRICT_LANDLOCK_ABI: u32 = 2;
+/// Toolchains of one lane at most.
+const TOOLCHAINS_MAX: usize = 16;
 
 /// Returns what every rule that runs the repository's own code requires, whatever its lane says.
 pub(crate) fn strict() -> [Required; 2] {
@@ -27,8 +29,8 @@ pub(crate) fn union(ours: &[Required], theirs: &[Required]) -> Vec<Required> {
 pub(crate) fn read(
     sandbox: Option<TableReader<'_, '_>>,
     problems: &mut Problems<'_>,
-) -> Vec<Required> {
-    let Some(mut sandbox) = sandbox else { return Vec::new() };
+) -> (Vec<Required>, Vec<String>) {
+    let Some(mut sandbox) = sandbox else { return Default::default() };
     let mut required = Vec::new();
     for word in sandbox.strings("required", problems) {
         match parse(&word.value) {
@@ -42,8 +44,21 @@ pub(crate) fn read(
             }
         }
     }
+    let mut toolchains: Vec<String> = Vec::new();
+    for name in sandbox.strings("toolchains", problems) {
+        let message = match () {
+            () if !is_name(&name.value) => "must be 1 to 32 of `a-z`, `0-9` and inner `-`",
+            () if toolchains.contains(&name.value) => "is named twice",
+            () if toolchains.len() == TOOLCHAINS_MAX => "is one too many: the most is `16`",
+            () => {
+                toolchains.push(name.value);
+                continue;
+            }
+        };
+        problems.add(&name.span, "sandbox.toolchains", message);
+    }
     sandbox.finish(problems);
-    union(&required, &[])
+    (union(&required, &[]), toolchains)
 }
 
 fn parse(text: &str) -> Option<Required> {

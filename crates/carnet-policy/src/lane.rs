@@ -40,6 +40,7 @@ pub struct Lane {
     changes: Changes,
     classes: Vec<OutputRule>,
     required: Vec<Required>,
+    toolchains: Vec<String>,
     network: Vec<HostPort>,
     caches: Vec<LaneCache>,
     environment: BTreeMap<String, String>,
@@ -155,6 +156,11 @@ impl Lane {
         }
     }
 
+    /// Returns the toolchains that its runs see where this machine has them: names such as `rust`.
+    pub fn toolchains(&self) -> &[String] {
+        &self.toolchains
+    }
+
     /// Returns the hosts that its runs may reach, through the supervisor's proxy.
     pub fn network(&self) -> &[HostPort] {
         &self.network
@@ -166,7 +172,7 @@ impl Lane {
     }
 
     /// Returns this lane as a work tree tightens it: both must admit, the smaller limit counts, what either hides is
-    /// hidden, what either requires is required, hosts that both name can be reached, caches that both name are there. The environment and the classes of
+    /// hidden, what either requires is required, hosts that both name can be reached, caches and toolchains that both name are there. The environment and the classes of
     /// outputs stay this lane's.
     #[must_use]
     pub fn tightened_by(mut self, mut other: Lane) -> Lane {
@@ -183,6 +189,7 @@ impl Lane {
         self.hidden = Arc::new(HiddenFiles::new(globs));
         self.changes = self.changes.tightened_by(&other.changes);
         self.required = floor::union(&self.required, &other.required);
+        self.toolchains.retain(|name| other.toolchains.contains(name));
         self.network = network::common(&self.network, &other.network);
         self.caches = caches::common(&self.caches, &other.caches);
         self.tightening = Some(Box::new(other));
@@ -312,7 +319,7 @@ fn read_lane(
     let classes = table.table_if_any("outputs", problems);
     let classes = outputs::read(classes, problems);
     let sandbox = table.table_if_any("sandbox", problems);
-    let required = floor::read(sandbox, problems);
+    let (required, toolchains) = floor::read(sandbox, problems);
     let hosts = table.table_if_any("network", problems);
     let network = network::read(hosts, problems);
     let variables = table.table_if_any("environment", problems);
@@ -339,6 +346,7 @@ fn read_lane(
         changes,
         classes,
         required,
+        toolchains,
         network,
         caches,
         environment,

@@ -31,12 +31,14 @@ pub(crate) fn unasked(lane: &Lane) -> Admission {
 pub(crate) fn find_tool(plan: &RunPlan) -> Result<(PathBuf, Option<HeldTool>), ToolError> {
     let name = &plan.request.argv[0];
     if plan.request.kind != RunKind::Sandbox || !name.contains('/') {
-        let held = tools::hold(name, &plan.tool_locks)?;
+        let held = tools::hold(name, &plan.tool_locks, &plan.toolchains)?;
         return Ok((PathBuf::from(&held.tool.path), Some(held)));
     }
     let path = Path::new(carnet_sandbox::WORKSPACE).join(name.trim_start_matches("./"));
-    let on_host = tools::TOOL_DIRS.iter().any(|dir| path.starts_with(dir));
-    let held = if on_host { Some(tools::hold_at(name, &path)?) } else { None };
+    let on_host = tools::TOOL_DIRS.iter().any(|dir| path.starts_with(dir))
+        || plan.toolchains.on_host(&path).is_some();
+    let place = tools::Place::of(&path, &plan.toolchains);
+    let held = if on_host { Some(tools::hold_at(name, &place)?) } else { None };
     Ok((path, held))
 }
 

@@ -28,15 +28,20 @@ pub fn pinned_mtime() -> Timestamp {
 /// - `committed`: when its commit was made, for `SOURCE_DATE_EPOCH`
 ///   (<https://reproducible-builds.org/specs/source-date-epoch/>).
 /// - `lane`: what the lane names.
+/// - `toolchains`: directories of programs, for `PATH`, behind the system's.
 pub fn variables(
     committed: Timestamp,
     lane: &BTreeMap<String, String>,
+    toolchains: impl Iterator<Item = String>,
 ) -> BTreeMap<String, String> {
     let fixed = carnet_sandbox::BASE_ENVIRONMENT.iter().chain(&PINNED);
     let mut variables: BTreeMap<String, String> =
         fixed.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let epoch = committed.as_secs().max(0);
     variables.insert("SOURCE_DATE_EPOCH".to_owned(), epoch.to_string());
+    if let Some(path) = variables.get_mut("PATH") {
+        toolchains.for_each(|dir| path.extend([":", dir.as_str()]));
+    }
     variables.extend(lane.clone());
     variables
 }
@@ -65,16 +70,21 @@ mod tests {
     #[test]
     fn a_lane_wins_over_a_pin_and_the_commit_sets_the_epoch() {
         let lane = BTreeMap::from([("LC_ALL".to_owned(), "C".to_owned())]);
-        let variables = variables(Timestamp::from_millis(1_767_323_045_000), &lane);
+        let variables = variables(
+            Timestamp::from_millis(1_767_323_045_000),
+            &lane,
+            ["/toolchain/rust/bin".to_owned()].into_iter(),
+        );
         assert_eq!(variables["LC_ALL"], "C");
         assert_eq!(variables["SOURCE_DATE_EPOCH"], "1767323045");
         assert_eq!(variables["TZ"], "UTC");
+        assert_eq!(variables["PATH"], "/usr/local/bin:/usr/bin:/bin:/toolchain/rust/bin");
         assert_eq!(variables["PYTHONHASHSEED"], "0");
     }
 
     #[test]
     fn a_commit_from_before_1970_has_the_earliest_epoch_there_is() {
-        let variables = variables(Timestamp::from_millis(-1), &BTreeMap::new());
+        let variables = variables(Timestamp::from_millis(-1), &BTreeMap::new(), std::iter::empty());
         assert_eq!(variables["SOURCE_DATE_EPOCH"], "0");
     }
 }

@@ -41,6 +41,7 @@ use crate::{
     replay::Classes,
     scratch::{Scratch, ScratchError},
     slots::take_slot,
+    toolchains::Toolchains,
     tools::{HeldTool, ToolError},
 };
 
@@ -151,6 +152,8 @@ pub struct RunPlan {
     pub admission: Admission,
     /// What the programs' names mean; where there is none, the fixed directories say.
     pub tool_locks: Vec<ToolLock>,
+    /// The programs that are shown besides the system's.
+    pub toolchains: Toolchains,
     /// Where the policy came from.
     pub policy_origin: String,
     /// The policy files that decide.
@@ -262,8 +265,10 @@ pub fn plan(
     let lane = lanes::load(policy, &request.lane, Some(repo.state_dir()))
         .map_err(|source| RunError::Lane { lane: request.lane.clone(), source })?;
     let recorded = request.repeats.as_ref().and_then(|it| it.variables.clone());
-    let mut variables =
-        recorded.unwrap_or_else(|| environment::variables(variables_at, &named_variables(&lane)));
+    let toolchains = Toolchains::find(repo, Some(&tree), lane.toolchains());
+    let mut variables = recorded.unwrap_or_else(|| {
+        environment::variables(variables_at, &named_variables(&lane), toolchains.search_path())
+    });
     variables.extend(request.model.iter().flat_map(|address| model::variables(address)));
     let outputs = Outputs::compile(&request.outputs)?;
     // A repeat is compared as its record says.
@@ -286,6 +291,7 @@ pub fn plan(
         lane,
         admission,
         tool_locks,
+        toolchains,
         policy_origin: policy.origin.clone(),
         policy_files,
         tightened_by,
@@ -483,6 +489,7 @@ fn run_confined(
         network: Network::new(plan.lane.network().to_vec()),
         door: None,
         caches: opened.iter().map(OpenCache::mount).collect(),
+        toolchains: plan.toolchains.mounts().to_vec(),
         leftovers: scratch.leftovers(),
     };
     let mut passport =

@@ -26,6 +26,7 @@ pub mod planted;
 pub mod scratch;
 pub mod slots;
 pub mod snapshot;
+pub mod toolchains;
 pub mod tools;
 
 pub mod event;

@@ -50,5 +50,5 @@ pub use probe::{
 pub use spec::{
     Attendance, BASE_ENVIRONMENT, CACHES, CacheAfter, CacheMount, Captured, Confined, HOSTNAME,
     INNER_ARGUMENT, INNER_ID, OutputStream, OverlayAfter, SandboxSpec, Secret, ServiceAccount,
-    SpecError, UMASK, WORKSPACE, Workspace,
+    SpecError, TOOLCHAINS, ToolchainMount, UMASK, WORKSPACE, Workspace,
 };

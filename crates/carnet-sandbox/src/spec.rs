@@ -20,6 +20,8 @@ use crate::{Door, Executable, Network};
 pub const WORKSPACE: &str = "/workspace";
 /// Where caches are seen inside, each below its name.
 pub const CACHES: &str = "/cache";
+/// Where toolchains are seen inside, each below its name.
+pub const TOOLCHAINS: &str = "/toolchain";
 /// The machine's name as the command sees it.
 pub const HOSTNAME: &str = "carnet";
 /// User and group id that the command sees of itself.
@@ -46,8 +48,10 @@ const SECRET_NAME_BYTES_MAX: usize = 64;
 const SECRET_BYTES_MAX: usize = 64 << 10;
 /// Caches of one run at most.
 const CACHES_MAX: usize = 16;
-/// Bytes of a cache's name at most.
-const CACHE_NAME_BYTES_MAX: usize = 32;
+/// Toolchains of one run at most.
+const TOOLCHAINS_MAX: usize = 16;
+/// Bytes of a cache's or a toolchain's name at most.
+const NAME_BYTES_MAX: usize = 32;
 /// Secrets of one run at most.
 const SECRETS_MAX: usize = 16;
 /// Smallest memory quota in bytes: below it not even a dynamic program starts.
@@ -91,6 +95,8 @@ pub struct SandboxSpec {
     pub door: Option<Door>,
     /// Directories that the command finds again, each under a throw-away layer of this run.
     pub caches: Vec<CacheMount>,
+    /// Directories of programs that the command sees besides the system's, and cannot change.
+    pub toolchains: Vec<ToolchainMount>,
     /// Files and empty directories of the caller's that are to go, in this order, should this process be killed.
     pub leftovers: Vec<PathBuf>,
 }
@@ -102,6 +108,15 @@ pub struct CacheMount {
     pub name: String,
     /// The host directory below the layer, which stays as it is; `None` begins with nothing.
     pub lower: Option<PathBuf>,
+}
+
+/// A directory seen read-only at [`TOOLCHAINS`], below its name; its programs are in `bin`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolchainMount {
+    /// `a-z`, `0-9` and `-`.
+    pub name: String,
+    /// The host directory, without links on the way.
+    pub dir: PathBuf,
 }
 
 /// A secret by name. Its bytes are wiped when it is dropped, and shown by nothing.
@@ -343,6 +358,12 @@ pub enum SpecError {
         /// The bound.
         n_max: usize,
     },
+    /// More toolchains than a run may have, two of one name, or a name that is none.
+    #[error("toolchains are at most `{n_max}`, each of its own plain name")]
+    Toolchains {
+        /// The bound.
+        n_max: usize,
+    },
     /// More secrets than a run may have, or two of one name.
     #[error("secrets are at most `{n_max}`, each of its own name")]
     Secrets {
@@ -385,6 +406,7 @@ impl SandboxSpec {
             return Err(SpecError::Secrets { n_max: SECRETS_MAX });
         }
         self.check_caches()?;
+        self.check_toolchains()?;
         let least = [
             ("memory_bytes", self.quota.memory_bytes, MEMORY_BYTES_MIN),
             ("wall_ms", self.quota.wall_ms, 1),
@@ -411,19 +433,19 @@ impl SandboxSpec {
     }
 
     fn check_caches(&self) -> Result<(), SpecError> {
-        let is_plain =
-            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        let are_names = self.caches.iter().all(|cache| {
-            let name = cache.name.as_bytes();
-            (1..=CACHE_NAME_BYTES_MAX).contains(&name.len()) && name.iter().copied().all(is_plain)
-        });
-        let mut names: Vec<&str> = self.caches.iter().map(|cache| cache.name.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        if !are_names || names.len() != self.caches.len() || names.len() > CACHES_MAX {
-            return Err(SpecError::Caches { n_max: CACHES_MAX });
+        if are_plain(self.caches.iter().map(|it| it.name.as_str()), CACHES_MAX) {
+            Ok(())
+        } else {
+            Err(SpecError::Caches { n_max: CACHES_MAX })
         }
-        Ok(())
+    }
+
+    fn check_toolchains(&self) -> Result<(), SpecError> {
+        if are_plain(self.toolchains.iter().map(|it| it.name.as_str()), TOOLCHAINS_MAX) {
+            Ok(())
+        } else {
+            Err(SpecError::Toolchains { n_max: TOOLCHAINS_MAX })
+        }
     }
 
     fn check_strings(&self) -> Result<(), SpecError> {
@@ -446,6 +468,20 @@ impl SandboxSpec {
         let bytes_max = ARGUMENT_BYTES_MAX;
         if bytes > bytes_max { Err(SpecError::TooLong { bytes, bytes_max }) } else { Ok(()) }
     }
+}
+
+/// Tells whether each is a plain name of its own, and there are at most `n_max`.
+fn are_plain<'n>(names: impl Iterator<Item = &'n str>, n_max: usize) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let mut names: Vec<&str> = names.collect();
+    let n_names = names.len();
+    names.sort_unstable();
+    names.dedup();
+    names.len() == n_names
+        && n_names <= n_max
+        && names
+            .iter()
+            .all(|name| (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_plain))
 }
 
 #[cfg(test)]
@@ -476,6 +512,7 @@ mod tests {
             network: Network::default(),
             door: None,
             caches: vec![],
+            toolchains: vec![],
             leftovers: vec![],
         };
         change(&mut spec);
@@ -499,6 +536,21 @@ mod tests {
         for bad in [&[""][..], &["../x"], &["a/b"], &["a", "a"], &["A"], &["a".repeat(33).as_str()]]
         {
             assert_eq!(of(bad), Err(SpecError::Caches { n_max: CACHES_MAX }), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_toolchains_name_is_no_path_and_stands_once() {
+        let of = |names: &[&str]| {
+            let mount =
+                |name: &&str| ToolchainMount { name: (*name).to_owned(), dir: "/opt/x".into() };
+            let mounts: Vec<ToolchainMount> = names.iter().map(mount).collect();
+            check(|spec| spec.toolchains = mounts)
+        };
+        assert_eq!(of(&["rust", "node"]), Ok(()));
+        for bad in [&[""][..], &["../x"], &["a", "a"], &["a"; 17]] {
+            let refused = Err(SpecError::Toolchains { n_max: TOOLCHAINS_MAX });
+            assert_eq!(of(bad), refused, "{bad:?}");
         }
     }
 

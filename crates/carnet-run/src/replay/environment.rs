@@ -7,7 +7,10 @@ use carnet_core::{
 
 use carnet_policy::ToolLock;
 
-use crate::tools::{self, ToolError};
+use crate::{
+    toolchains::Toolchains,
+    tools::{self, ToolError},
+};
 
 /// One program that is not what the record names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,9 +44,15 @@ impl Drift {
 }
 
 /// Compares the recorded programs with today's. A program that cannot be read counts as gone.
-pub(super) fn drift(passport: &Passport, locks: &[ToolLock]) -> Vec<Drift> {
+pub(super) fn drift(
+    passport: &Passport,
+    locks: &[ToolLock],
+    toolchains: &Toolchains,
+) -> Vec<Drift> {
     let recorded = passport.environment.tools.iter();
-    let now = |name: &str| tools::hold_at(name, &tools::locate(name, locks)?).map(|it| it.tool);
+    let now = |name: &str| {
+        tools::hold_at(name, &tools::locate(name, locks, toolchains)?).map(|it| it.tool)
+    };
     recorded.filter_map(|tool| drifted(tool, now(&tool.name))).collect()
 }
 
@@ -72,6 +81,9 @@ mod tests {
         let words = |now| drifted(&recorded, now).unwrap().words();
         assert!(words(Ok(tool("/usr/bin/cc", b"new"))).contains("had sha256"));
         assert!(words(Ok(tool("/bin/cc", b"old"))).contains("is now /bin/cc"));
-        assert!(words(Err(ToolError::Missing("cc".to_owned()))).contains("not there any more"));
+        assert!(
+            words(Err(ToolError::Missing { name: "cc".to_owned(), why_not: None }))
+                .contains("not there any more")
+        );
     }
 }

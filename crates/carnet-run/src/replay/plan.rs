@@ -222,7 +222,11 @@ pub fn plan_replay(
         let message = reason.map_or_else(String::new, |reason| reason.message.clone());
         return Err(ReplayError::NotAdmitted { run, message });
     }
-    let tool_drift = if options.skip_env { vec![] } else { drift(&passport, &run_plan.tool_locks) };
+    let tool_drift = if options.skip_env {
+        vec![]
+    } else {
+        drift(&passport, &run_plan.tool_locks, &run_plan.toolchains)
+    };
     let with_artifacts = !options.skip_artifacts;
     Ok(ReplayPlan {
         run,

@@ -98,6 +98,7 @@ fn run(
         network: Network::default(),
         door: None,
         caches: vec![],
+        toolchains: vec![],
         leftovers: vec![],
     };
     let attendance = Attendance {

@@ -8,7 +8,7 @@ use std::{
     fs::{self, File},
     io::{self, Read as _, Seek as _},
     os::{
-        fd::{AsFd as _, BorrowedFd},
+        fd::{AsFd as _, AsRawFd as _, BorrowedFd},
         unix::fs::MetadataExt as _,
     },
     path::{Component, Path, PathBuf},
@@ -80,6 +80,17 @@ impl Executable {
             }
             (Held::Memory, _) => "a copy in sealed memory, hashed there",
         }
+    }
+
+    /// Returns the bytes of a script that others than root could change.
+    pub(super) fn script_of_others(&self) -> io::Result<Option<Vec<u8>>> {
+        if self.is_elf || self.held == Held::Descriptor {
+            return Ok(None);
+        }
+        let mut bytes = vec![];
+        // Opened anew, so that the offset of the one that is executed stays.
+        File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))?.read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
     }
 
     pub(super) fn start(&self) -> Start {

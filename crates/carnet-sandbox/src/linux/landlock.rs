@@ -14,7 +14,7 @@ use rustix::{
 
 use super::sys::confine::{self, RulesetAttributes};
 use crate::{
-    CACHES, WORKSPACE,
+    CACHES, TOOLCHAINS, WORKSPACE,
     probe::{LANDLOCK_ABI_FULL, LANDLOCK_ABI_MIN},
 };
 
@@ -48,7 +48,10 @@ const RUN: u64 = READ | EXECUTE;
 const OWN: u64 = (ALL_OF_ABI_1 & !MAKE_CHAR & !MAKE_BLOCK) | REFER | TRUNCATE;
 const DEVICE: u64 = READ_FILE | WRITE_FILE | TRUNCATE;
 
-/// The places. `/dev/random` and `/dev/urandom` are read only: what is written there reaches the host's own pool.
+/// How a place is opened for a rule.
+const PLACE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+
+/// The places, and each toolchain besides. `/dev/random` and `/dev/urandom` are read only: what is written there reaches the host's own pool.
 const RULES: [Rule; 23] = [
     ("/", READ_DIR, true),
     ("/usr", RUN, true),
@@ -111,18 +114,25 @@ pub(super) fn ruleset(abi: u32) -> io::Result<Option<(OwnedFd, u32)>> {
     let (attributes, size_bytes) = attributes(abi);
     let ruleset = confine::create_ruleset(&attributes, size_bytes)?;
     for (place, allowed, is_required) in RULES {
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let opened = match openat(CWD, place, flags, Mode::empty()) {
-            Err(Errno::NOENT) if !is_required => continue,
-            opened => opened?,
-        };
-        let is_directory = rustix::fs::fstat(&opened).map(|stat| {
-            rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory
-        })?;
-        let kind = if is_directory { u64::MAX } else { OF_FILES };
-        confine::add_rule(&ruleset, opened, allowed & attributes.files & kind)?;
+        match openat(CWD, place, PLACE, Mode::empty()) {
+            Err(Errno::NOENT) if !is_required => {}
+            opened => allow(&ruleset, opened?, allowed & attributes.files)?,
+        }
+    }
+    // Each by itself: a program that was opened outside is known by the directories that it lies in there.
+    for toolchain in std::fs::read_dir(TOOLCHAINS).into_iter().flatten() {
+        let opened = openat(CWD, toolchain?.path(), PLACE, Mode::empty())?;
+        allow(&ruleset, opened, RUN & attributes.files)?;
     }
     Ok(Some((ruleset, if abi >= 7 { QUIET_UNTIL_EXECUTED } else { 0 })))
+}
+
+fn allow(ruleset: &OwnedFd, place: OwnedFd, allowed: u64) -> io::Result<()> {
+    let stat = rustix::fs::fstat(&place)?;
+    let is_directory =
+        rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory;
+    let kind = if is_directory { u64::MAX } else { OF_FILES };
+    confine::add_rule(ruleset, place, allowed & kind)
 }
 
 /// Returns what is handled, and how much of the struct an `abi` knows.

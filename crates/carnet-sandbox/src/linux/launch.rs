@@ -4,7 +4,7 @@
 
 use std::{
     fs,
-    io::{self, Write as _},
+    io::{self, Seek as _, Write as _},
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::{fs::MetadataExt, net::UnixStream, process::CommandExt},
@@ -15,7 +15,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{Gid, Uid, fchown},
+    fs::{Gid, MemfdFlags, Uid, fchown, memfd_create},
     pipe::{PipeFlags, pipe_with},
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
@@ -83,10 +83,14 @@ pub(super) fn launch(
         Workspace::Directory(directory) => {
             let places = in_directory(directory, spec, become_account)?;
             for place in &places {
-                let layers::Place::File { at, text } = place else { continue };
-                let read_end = text_pipe(text).map_err(io("write the files of /etc"))?;
+                let (at, bytes) = match place {
+                    layers::Place::File { at, text } => (*at, text.as_bytes()),
+                    layers::Place::Program { at, bytes } => (at.as_str(), bytes.as_slice()),
+                    _ => continue,
+                };
+                let read_end = held_bytes(bytes).map_err(io("write the files of the root"))?;
                 let read_end = pass_on(read_end)?;
-                numbers.files.push((at, read_end.as_raw_fd()));
+                numbers.files.push((at.to_owned(), read_end.as_raw_fd()));
                 passed.push(read_end);
             }
             command.args(layers::plan(&places, &numbers));
@@ -178,7 +182,22 @@ fn in_directory(
     let workspace = examine_directory(directory, account)?;
     let caches = spec.caches.iter().map(|cache| (cache.name.clone(), None)).collect();
     let writable = Writable { workspace, tmp: None, caches };
-    Ok(layers::places(&writable, &spec.quota, !spec.network.is_empty()))
+    let mut places = layers::places(&writable, &spec.quota, !spec.network.is_empty());
+    let toolchains = layers::toolchains(spec);
+    let toolchains = toolchains
+        .map_err(|source| SandboxError::Io { doing: "look at the toolchains", source })?;
+    // bwrap binds them as the account, which may not get to a home.
+    let is_reached = |place: &layers::Place| match place {
+        layers::Place::Host { from, .. } => account.is_none() || is_open_to_all(from),
+        _ => true,
+    };
+    places.extend(toolchains.into_iter().filter(is_reached));
+    Ok(places)
+}
+
+fn is_open_to_all(dir: &Path) -> bool {
+    let is_open = |dir: &Path| fs::metadata(dir).is_ok_and(|it| it.mode() & 0o005 == 0o005);
+    dir.ancestors().all(is_open)
 }
 
 /// Returns the directory without links, once it is one of the user who will write it.
@@ -205,11 +224,12 @@ fn pass_on(descriptor: impl AsFd) -> Result<OwnedFd, SandboxError> {
         .map_err(|error| SandboxError::Io { doing: "duplicate a descriptor", source: error.into() })
 }
 
-/// Returns the read end of a pipe that holds `text`, far less than a pipe's capacity.
-fn text_pipe(text: &str) -> io::Result<OwnedFd> {
-    let (reader, mut writer) = io::pipe()?;
-    writer.write_all(text.as_bytes())?;
-    Ok(reader.into())
+/// Returns memory from which `bytes` can be read.
+fn held_bytes(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let mut memory = fs::File::from(memfd_create("file", MemfdFlags::CLOEXEC)?);
+    memory.write_all(bytes)?;
+    memory.rewind()?;
+    Ok(memory.into())
 }
 
 fn abandon(bwrap: Pid, source: io::Error) -> SandboxError {

@@ -1,18 +1,20 @@
 //! Plans what a run sees as its root, and the arguments of bwrap: functions of the spec and of how the host's root looks.
 //!
-//! Invariants: nothing of the host is bound but `/usr`, the loader's configuration and the workspace; only
+//! Invariants: nothing of the host is bound but `/usr`, the loader's configuration, the toolchains that are named and the workspace; only
 //! `/workspace`, `/tmp`, `/dev/shm` and the lane's caches can be written; every namespace is unshared.
 
 use std::{
     ffi::OsString,
     fs,
-    io::Read as _,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
 use carnet_core::Quota;
 
-use crate::{CACHES, HOSTNAME, INNER_ARGUMENT, INNER_ID, WORKSPACE};
+use crate::{
+    CACHES, HOSTNAME, INNER_ARGUMENT, INNER_ID, SandboxSpec, TOOLCHAINS, ToolchainMount, WORKSPACE,
+};
 
 /// Top-level names that hold programs and libraries, on hosts with a merged `/usr` and without.
 const SYSTEM_NAMES: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
@@ -28,7 +30,7 @@ const LOADER_CONFIGURATION: &str = "/etc/ld.so.conf";
 /// Files that it is made of, and bytes of each that are read, at most.
 const LOADER_FILES_MAX: usize = 64;
 const LOADER_BYTES_MAX: u64 = 16 << 10;
-/// Bytes of the whole: it goes through a pipe that no one reads yet.
+/// Bytes of the whole.
 const LOADER_TEXT_BYTES_MAX: usize = 32 << 10;
 
 /// The made-up files of `/etc`: path and text.
@@ -89,7 +91,7 @@ pub(super) struct Numbers {
     /// Where bwrap writes the child's pid.
     pub info: i32,
     /// Made-up files: where, and a read end that holds the text.
-    pub files: Vec<(&'static str, i32)>,
+    pub files: Vec<(String, i32)>,
 }
 
 /// What of the host the command may write.
@@ -110,16 +112,51 @@ pub(super) enum Place {
     Directory { at: String, mode: u32 },
     /// A link.
     Link { at: String, target: PathBuf },
-    /// What the host has at the same path, read-only.
-    Host { at: String },
+    /// What the host has at `from`, read-only.
+    Host { at: String, from: PathBuf },
     /// A made-up file that everyone may read.
     File { at: &'static str, text: String },
+    /// A program in place of a file that is there already, read-only.
+    Program { at: String, bytes: Vec<u8> },
     /// A directory that may be written.
     Writable { at: String, from: PathBuf },
     /// The same, in memory of its own.
     Memory { at: String, mode: u32, bytes: u64 },
     /// `/dev`, but for `/dev/shm`.
     Devices,
+}
+
+impl Place {
+    /// What the host has at the same path, read-only.
+    fn as_there(at: String) -> Place {
+        Place::Host { from: PathBuf::from(&at), at }
+    }
+}
+
+/// Returns the toolchains of a run, and where its program is a script in one that others than root can change, the bytes that
+/// were hashed in that file's place.
+///
+/// # Errors
+///
+/// What the system says of the program.
+pub(super) fn toolchains(spec: &SandboxSpec) -> io::Result<Vec<Place>> {
+    let mut places: Vec<Place> = vec![];
+    for ToolchainMount { name, dir } in &spec.toolchains {
+        let at = Path::new(TOOLCHAINS).join(name);
+        if let Some(executable) = &spec.executable
+            && let Ok(below) = spec.tool.strip_prefix(&at)
+            && let Some(bytes) = executable.script_of_others()?
+        {
+            // Behind links, all of them in the toolchain: no other file of the host is shown.
+            let script = fs::canonicalize(dir.join(below))?;
+            let below = script.strip_prefix(dir).map_err(|_| io::ErrorKind::NotFound)?;
+            let at = at.join(below).to_string_lossy().into_owned();
+            places.push(Place::Program { at, bytes });
+        }
+        let at = at.to_string_lossy().into_owned();
+        places.insert(0, Place::Host { at, from: dir.clone() });
+    }
+    Ok(places)
 }
 
 /// Returns what is in the root of a run on this host, but for `/proc`.
@@ -129,7 +166,7 @@ pub(super) fn places(writable: &Writable, quota: &Quota, has_network: bool) -> V
     if has_network {
         // Who talks TLS must know whom to trust; the private keys beside them stay out.
         let there = CERTIFICATES.into_iter().filter(|path| Path::new(path).exists());
-        places.extend(there.map(|path| Place::Host { at: path.to_owned() }));
+        places.extend(there.map(|path| Place::as_there(path.to_owned())));
     }
     let (scratch, shared) = scratch_bytes(quota);
     places.push(Place::Devices);
@@ -149,15 +186,15 @@ pub(super) fn places(writable: &Writable, quota: &Quota, has_network: bool) -> V
 }
 
 fn system(root: &[RootEntry], etc: &[String]) -> Vec<Place> {
-    let mut places = vec![Place::Host { at: "/usr".to_owned() }];
+    let mut places = vec![Place::as_there("/usr".to_owned())];
     places.extend(root.iter().map(|entry| match entry {
         RootEntry::Link { name, target } => {
             Place::Link { at: format!("/{name}"), target: target.clone() }
         }
-        RootEntry::Directory { name } => Place::Host { at: format!("/{name}") },
+        RootEntry::Directory { name } => Place::as_there(format!("/{name}")),
     }));
     places.push(Place::Directory { at: "/etc".to_owned(), mode: 0o755 });
-    places.extend(etc.iter().map(|name| Place::Host { at: format!("/etc/{name}") }));
+    places.extend(etc.iter().map(|name| Place::as_there(format!("/etc/{name}"))));
     places
 }
 
@@ -225,7 +262,11 @@ impl Arguments {
     }
 
     /// - `files`: where made-up files go, and a read end that holds the text.
-    fn place(&mut self, place: &Place, files: &[(&'static str, i32)]) {
+    fn place(&mut self, place: &Place, files: &[(String, i32)]) {
+        let number_of = |at: &str| {
+            let file = files.iter().find(|(path, _)| path == at);
+            file.map_or(-1, |(_, number)| *number).to_string()
+        };
         match place {
             Place::Directory { at, mode } => {
                 self.add(["--perms", &format!("{mode:04o}"), "--dir", at])
@@ -233,10 +274,10 @@ impl Arguments {
             Place::Link { at, target } => {
                 self.add(["--symlink"]).add([target.as_os_str()]).add([at])
             }
-            Place::Host { at } => self.add(["--ro-bind", at, at]),
-            Place::File { at, .. } => {
-                let number = files.iter().find(|(path, _)| path == at).map_or(-1, |it| it.1);
-                self.add(["--perms", "0444", "--file", &number.to_string(), at])
+            Place::Host { at, from } => self.add(["--ro-bind"]).add([from.as_os_str()]).add([at]),
+            Place::File { at, .. } => self.add(["--perms", "0444", "--file", &number_of(at), at]),
+            Place::Program { at, .. } => {
+                self.add(["--perms", "0555", "--ro-bind-data", &number_of(at), at])
             }
             Place::Writable { at, from } => self.add(["--bind"]).add([from.as_os_str()]).add([at]),
             Place::Memory { at, mode, bytes } => {
@@ -311,7 +352,8 @@ mod tests {
     }
 
     fn planned(root: &[RootEntry]) -> Vec<String> {
-        let numbers = Numbers { inner_exe: 20, info: 21, files: vec![("/etc/passwd", 22)] };
+        let numbers =
+            Numbers { inner_exe: 20, info: 21, files: vec![("/etc/passwd".to_owned(), 22)] };
         words(plan(&placed(root), &numbers))
     }
 

@@ -36,6 +36,8 @@ const MERGED: &str = "merged";
 const UPPER: &str = "upper";
 const TMP: &str = "tmp";
 const ROOT: &str = "root";
+/// A program that lies in a file's place.
+const PROGRAM: &str = "program";
 /// Devices of the host that a run has too.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 /// Links in `/dev`, as everywhere.
@@ -122,8 +124,7 @@ impl Overlay {
             lower_path: CString::new(lower.as_os_str().as_bytes())
                 .map_err(|error| at(lower)(error.into()))?,
             caches: cache_layers,
-            root: pieces(&inside(&mount_point, &names), spec)
-                .map_err(|error| at(&mount_point)(error.into()))?,
+            root: pieces(&mount_point, &names, spec).map_err(at(&mount_point))?,
         };
         let (failed, failed_writer) =
             io::pipe().map_err(|source| SandboxError::Io { doing: "make a pipe", source })?;
@@ -175,18 +176,23 @@ fn inside(mount_point: &Path, caches: &[CacheNames]) -> Writable {
 }
 
 /// Plans the root of the run, in the tmpfs.
-fn pieces(writable: &Writable, spec: &SandboxSpec) -> Result<Vec<Piece>, NulError> {
-    let mut pieces = Pieces { made: BTreeSet::new(), pieces: vec![] };
+fn pieces(mount_point: &Path, caches: &[CacheNames], spec: &SandboxSpec) -> io::Result<Vec<Piece>> {
+    let writable = inside(mount_point, caches);
+    let mut pieces = Pieces { program: mount_point.join(PROGRAM), ..Pieces::default() };
     pieces.directory("/", 0o755)?;
     pieces.directory("/proc", 0o555)?;
-    for place in layers::places(writable, &spec.quota, !spec.network.is_empty()) {
+    let places = layers::places(&writable, &spec.quota, !spec.network.is_empty());
+    for place in places.into_iter().chain(layers::toolchains(spec)?) {
         pieces.add(place)?;
     }
     Ok(pieces.pieces)
 }
 
 /// The pieces of a root, each after the directory that it lies in.
+#[derive(Default)]
 struct Pieces {
+    /// Where a program is put that lies in a file's place.
+    program: PathBuf,
     made: BTreeSet<PathBuf>,
     pieces: Vec<Piece>,
 }
@@ -197,15 +203,21 @@ impl Pieces {
             // In `/tmp`, which was bound there.
             Place::Directory { at, mode } => self.directory(&at, mode)?,
             Place::Link { at, target } => self.link(&at, target.as_os_str().as_bytes())?,
-            Place::Host { at } => {
-                if Path::new(&at).is_dir() {
+            Place::Host { at, from } => {
+                if from.is_dir() {
                     self.directory(&at, 0o755)?;
                 } else {
                     self.file(&at, String::new())?;
                 }
-                self.bind(&at, Path::new(&at), true)?;
+                self.bind(&at, &from, true)?;
             }
             Place::File { at, text } => self.file(at, text)?,
+            Place::Program { at, bytes } => {
+                let mode = Mode::from_raw_mode(0o555);
+                self.pieces.push(Piece::File { at: CString::new(PROGRAM)?, text: bytes, mode });
+                let program = std::mem::take(&mut self.program);
+                self.bind(&at, &program, true)?;
+            }
             Place::Writable { at, from } => {
                 self.directory(&at, 0o755)?;
                 self.bind(&at, &from, false)?;
@@ -253,7 +265,8 @@ impl Pieces {
 
     fn file(&mut self, at: &str, text: String) -> Result<(), NulError> {
         self.above(at)?;
-        self.pieces.push(Piece::File { at: below(at)?, text: text.into_bytes() });
+        let mode = Mode::from_raw_mode(0o444);
+        self.pieces.push(Piece::File { at: below(at)?, text: text.into_bytes(), mode });
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use carnet_core::{Enforcement, EnforcementLevel};
 
 use super::{landlock, run::Seen, seccomp, wire::PROXY_VARIABLES};
-use crate::{BASE_ENVIRONMENT, Bwrap, CACHES, Probe, SandboxSpec, Secret, Workspace};
+use crate::{BASE_ENVIRONMENT, Bwrap, CACHES, Probe, SandboxSpec, Secret, TOOLCHAINS, Workspace};
 
 /// Returns the layers, each as it was seen; `limits` are those of the quota backend.
 pub(super) fn receipt(
@@ -39,11 +39,13 @@ pub(super) fn receipt(
     layers.add("pid-namespace", Full, "unshared; its end ends every process".to_owned());
     let caches: String =
         spec.caches.iter().map(|cache| format!(", {CACHES}/{}", cache.name)).collect();
+    let toolchains: String =
+        spec.toolchains.iter().map(|it| format!(", {TOOLCHAINS}/{}", it.name)).collect();
     layers.add(
         "filesystem",
         Full,
         format!(
-            "/usr read-only; /workspace, /tmp{caches} and /dev/shm writable; nothing else of the host"
+            "/usr{toolchains} read-only; /workspace, /tmp{caches} and /dev/shm writable; nothing else of the host"
         ),
     );
     let mut network = format!("unshared; interfaces: {}", facts.interfaces.join(" "));

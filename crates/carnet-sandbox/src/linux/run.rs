@@ -36,7 +36,7 @@ use super::{
 };
 use crate::{
     Attendance, BASE_ENVIRONMENT, Confined, Door, Executable, Network, OverlayAfter, Probe,
-    SandboxError, SandboxSpec, ServiceAccount, Workspace, floor,
+    SandboxError, SandboxSpec, ServiceAccount, TOOLCHAINS, Workspace, floor,
     proxy::{Proxy, Traffic},
 };
 
@@ -504,7 +504,11 @@ pub(super) fn wait_readable(watched: &[BorrowedFd<'_>], at_most: Duration) -> bo
 }
 
 fn start_of(spec: &SandboxSpec) -> Start {
-    spec.executable.as_ref().map_or(Start::Path, Executable::start)
+    match spec.executable.as_ref().map_or(Start::Path, Executable::start) {
+        // What was hashed lies in its file's place (`layers::toolchains`): there a script finds what lies beside it.
+        Start::OpenDescriptor if spec.tool.starts_with(TOOLCHAINS) => Start::Path,
+        start => start,
+    }
 }
 
 /// Returns what the command is handed: its secrets in order, then itself, then its standard input.
@@ -515,7 +519,7 @@ fn descriptors_for(
     let secrets = spec.secrets.iter().map(|secret| handed::secret(secret, account));
     let mut descriptors: Vec<OwnedFd> = secrets.collect::<io::Result<_>>()?;
     if let Some(executable) = &spec.executable
-        && executable.start() != Start::Path
+        && start_of(spec) != Start::Path
     {
         descriptors.push(executable.descriptor().try_clone_to_owned()?);
     }

@@ -69,6 +69,7 @@ impl Bench {
             network: Network::default(),
             door: None,
             caches: vec![],
+            toolchains: vec![],
             leftovers: vec![],
         }
     }

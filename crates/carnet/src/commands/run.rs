@@ -480,8 +480,8 @@ impl From<RunError> for CommandError {
                 .hint("Put the secret where the command reads it, never on its command line; revoke it if it was typed elsewhere."),
             RunError::ToolLock(_) => CommandError::of(ExitCode::Config, &error)
                 .hint("Mend the file named above, or write it anew with `carnet tools lock`."),
-            RunError::Tool(ToolError::Missing(_)) => CommandError::of(ExitCode::Refused, &error)
-                .hint("Install it for the whole system; programs in home directories are not seen in the sandbox."),
+            RunError::Tool(ToolError::Missing { .. }) => CommandError::of(ExitCode::Refused, &error)
+                .hint("Install it for the whole system, or where rustup or nvm keep theirs; of other directories in a home a run sees those that you and its lane name: `git config --add carnet.toolchain NAME=DIRECTORY`."),
             RunError::Tool(_) => CommandError::of(ExitCode::Refused, &error),
             RunError::Interrupted(_) => CommandError::of(ExitCode::Incomplete, &error),
             RunError::Sandbox(source) => sandbox_error(&error, source),

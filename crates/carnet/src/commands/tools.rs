@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use carnet_core::ExitCode;
+use carnet_git::Head;
 use carnet_guard::{PolicyInForce, TOOL_LOCK_FILE};
-use carnet_policy::{LockedTool, PolicyProblem, ToolLock};
+use carnet_policy::{LaneSet, LockedTool, PolicyProblem, ToolLock};
 use carnet_run::{
     lanes,
-    tools::{self, ToolError},
+    toolchains::Toolchains,
+    tools::{self, Place, ToolError},
 };
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -99,12 +101,14 @@ fn lock(ui: &Ui, args: &LockArgs) -> CommandResult {
     } else {
         args.tools.clone()
     };
+    let toolchains = toolchains_of_lanes(&workspace, &policy)?;
     let (mut changes, mut absent) = (vec![], vec![]);
     for name in names {
-        let found = tools::locate(&name, &[]).and_then(|path| tools::hold_at(&name, &path));
+        let found = tools::locate(&name, &[], &toolchains);
+        let found = found.and_then(|place| tools::hold_at(&name, &place));
         let tool = match found {
             Ok(held) => held.tool,
-            Err(ToolError::Missing(_)) if args.tools.is_empty() => {
+            Err(ToolError::Missing { .. }) if args.tools.is_empty() => {
                 absent.push(name);
                 continue;
             }
@@ -157,12 +161,35 @@ fn names_of_lanes(policy: &PolicyInForce, lane: Option<&str>) -> Result<Vec<Stri
             .map_err(|error| CommandError::of(ExitCode::Usage, &error))?;
         return Ok(carnet_policy::load_lane(&files, &name, &|_| false)?.tools().to_vec());
     }
-    let set = carnet_policy::LaneSet::parse(&files).map_err(|found| wrong(&found))?;
+    let set = lanes_of(policy)?;
     let lanes = set.lane_names().filter_map(|name| set.lane(name));
     let mut names: Vec<_> = lanes.flat_map(|lane| lane.tools().to_vec()).collect();
     names.sort();
     names.dedup();
     Ok(names)
+}
+
+/// The toolchains that any lane names.
+fn toolchains_of_lanes(
+    workspace: &Workspace,
+    policy: &PolicyInForce,
+) -> Result<Toolchains, CommandError> {
+    let lanes = lanes_of(policy)?;
+    let lanes = lanes.lane_names().filter_map(|name| lanes.lane(name));
+    let mut names: Vec<_> = lanes.flat_map(|lane| lane.toolchains().to_vec()).collect();
+    names.sort();
+    names.dedup();
+    let head = match workspace.repo.head() {
+        Ok(Head::Commit { tree_id, .. }) => Some(tree_id),
+        _ => None,
+    };
+    Ok(Toolchains::find(&workspace.repo, head.as_ref(), &names))
+}
+
+fn lanes_of(policy: &PolicyInForce) -> Result<LaneSet, CommandError> {
+    let files: Vec<_> =
+        policy.allowlists.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    LaneSet::parse(&files).map_err(|found| wrong(&found))
 }
 
 fn wrong(problems: &[PolicyProblem]) -> CommandError {
@@ -178,7 +205,7 @@ fn not_lockable(error: &ToolError) -> CommandError {
         _ => ExitCode::NothingToLookAt,
     };
     CommandError::of(exit, error)
-        .hint("Name programs of /usr/local/bin, /usr/bin or /bin: `carnet tools lock make`; nothing was written.")
+        .hint("Name programs of /usr/local/bin, /usr/bin, /bin or of a toolchain: `carnet tools lock make`; nothing was written.")
 }
 
 /// `carnet tools verify --json`.
@@ -222,10 +249,11 @@ fn verify(ui: &Ui, args: &VerifyArgs) -> CommandResult {
         )
         .hint("Write one: `carnet tools lock`."));
     }
+    let toolchains = toolchains_of_lanes(&workspace, &policy)?;
     let mut verified = vec![];
     for lock in &locks {
         for (name, tool) in lock.tools() {
-            verified.push(verify_tool(lock.file(), name, tool)?);
+            verified.push(verify_tool(lock.file(), name, tool, &toolchains)?);
         }
     }
     let drifted: Vec<_> = verified.iter().filter(|it| it.state != State::Same).collect();
@@ -255,8 +283,14 @@ fn verify(ui: &Ui, args: &VerifyArgs) -> CommandResult {
     Ok(if n_drifted == 0 { ExitCode::Done } else { ExitCode::Refused })
 }
 
-fn verify_tool(lock: &str, name: &str, locked: &LockedTool) -> Result<Verified, CommandError> {
-    let found = match tools::hold_at(name, Path::new(&locked.path)) {
+fn verify_tool(
+    lock: &str,
+    name: &str,
+    locked: &LockedTool,
+    toolchains: &Toolchains,
+) -> Result<Verified, CommandError> {
+    let place = Place::of(Path::new(&locked.path), toolchains);
+    let found = match tools::hold_at(name, &place) {
         Ok(held) => Some(held.tool.sha256),
         Err(ToolError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(CommandError::of(ExitCode::Io, &error)),

@@ -56,8 +56,8 @@ pub(in crate::linux) enum Piece {
     Directory { at: CString, mode: Mode },
     /// A link.
     Link { at: CString, target: CString },
-    /// A file with this text, for everyone to read.
-    File { at: CString, text: Vec<u8> },
+    /// A file with this text, which nobody may write.
+    File { at: CString, text: Vec<u8>, mode: Mode },
     /// The same as elsewhere, with everything that is mounted below.
     Bind { at: CString, from: CString, is_read_only: bool },
     /// Memory of its own.
@@ -234,11 +234,10 @@ fn root(layer: &Layer) -> io::Result<()> {
             Piece::Link { at, target } => {
                 rustix::fs::symlinkat(target.as_c_str(), CWD, at.as_c_str())?
             }
-            Piece::File { at, text } => {
+            Piece::File { at, text, mode } => {
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-                let mode = Mode::from_raw_mode(0o444);
-                let file = openat(CWD, at.as_c_str(), flags, mode)?;
-                rustix::fs::fchmod(&file, mode)?;
+                let file = openat(CWD, at.as_c_str(), flags, *mode)?;
+                rustix::fs::fchmod(&file, *mode)?;
                 let mut rest = text.as_slice();
                 while !rest.is_empty() {
                     rest = &rest[rustix::io::write(&file, rest)?..];
