@@ -30,6 +30,10 @@ enum Act {
     Garbage,
     /// Begins a stream of what is no event.
     StreamGarbage,
+    /// Answers with this JSON.
+    Body(Value),
+    /// Answers with these events, named by their type.
+    Events(Vec<Value>),
 }
 
 /// A model on this machine that does what it is told, and what it heard.
@@ -116,6 +120,13 @@ fn serve(mut stream: TcpStream, acts: &Mutex<VecDeque<Act>>, heard: &Mutex<Vec<S
             events.to_owned() + &chunk(json!({"content": "half an answer\nand "}), Value::Null)
         }
         Act::Garbage => whole("200 OK", "<html>It works!</html>"),
+        Act::Body(body) => whole("200 OK", &body.to_string()),
+        Act::Events(named) => {
+            let line = |event: &Value| {
+                format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap())
+            };
+            events.to_owned() + &named.iter().map(line).collect::<String>()
+        }
         Act::StreamGarbage => events.to_owned() + "data: <html>\n\n",
     };
     let _ = stream.write_all(text.as_bytes());
@@ -255,6 +266,9 @@ fn a_call_is_routed_redacted_metered_and_recorded() {
     assert!(heard.contains("authorization: Bearer first-key-of-a-test"), "{heard}");
     assert!(heard.contains("\"model\":\"m\"") && heard.contains("\"max_tokens\":100"), "{heard}");
     assert!(second.heard().is_empty());
+    // What was replaced is in the log by the time of the answer.
+    let log = walk.carnet(&["audit", "log"]).expect_code(0).stdout;
+    assert!(log.contains("on the way out") && log.contains("on the way back"), "{log}");
     gateway.stop();
     let receipts = receipts(&walk);
     let receipt = &receipts[0];
@@ -492,6 +506,182 @@ fn anthropics_messages_are_translated_at_both_ends() {
         "event: message_stop",
     ] {
         assert!(body.contains(event), "{event}: {body}");
+    }
+}
+
+#[test]
+fn what_the_log_cannot_say_is_not_sent() {
+    let (first, second) = (Model::start(vec![]), Model::start(vec![]));
+    let walk = walk(&first, &second, DEFAULT);
+    let gateway = Gateway::start(&walk, &KEY);
+    assert_eq!(gateway.chat("nothing to replace").0, 200);
+    let audit = walk.repo.path().join(".git/carnet/audit");
+    let aside = audit.with_extension("aside");
+    if audit.exists() {
+        std::fs::rename(&audit, &aside).unwrap();
+    }
+    std::fs::write(&audit, "no directory").unwrap();
+    let n_heard = first.heard().len();
+    let (status, reply) = gateway.chat(&format!("my token is {}", github_token()));
+    assert_eq!((status, first.heard().len()), (500, n_heard), "{reply}");
+    assert!(reply["error"]["message"].as_str().unwrap().contains("audit log"), "{reply}");
+    // Nor is what came back given out, whole or as a stream.
+    first.then(say(&format!("take {}", github_token())));
+    let (status, reply) = gateway.chat("what is it?");
+    assert_eq!(status, 500, "{reply}");
+    first.then(Act::Stream(vec![format!("take {}\n", github_token())]));
+    let ask =
+        json!({"model": "auto", "stream": true, "messages": [{"role": "user", "content": "x"}]});
+    let (_, body) = gateway.post("/v1/chat/completions", "", &ask);
+    assert!(body.contains("audit log") && !body.contains("take"), "{body}");
+    std::fs::remove_file(&audit).unwrap();
+    assert_eq!(gateway.chat(&format!("my token is {}", github_token())).0, 200);
+}
+
+/// A walk whose only model speaks Anthropic's form.
+fn anthropic_walk(model: &Model) -> Walk {
+    let walk = walk(model, model, "[default_provider]\nprovider = 'third'\nmodel = 'm'\n");
+    let text = std::fs::read_to_string(walk.repo.path().join("broker.toml")).unwrap();
+    let text = text.replace("[[fallback_chain]]\nprovider = 'second'\nmodel = 'm'\n", "");
+    let base = model.url.trim_end_matches("/v1");
+    walk.write(
+        "broker.toml",
+        format!(
+            "{text}[providers.third]\nbase_url = '{base}'\napi = 'anthropic'\nkey = 'FIRST_KEY'\n"
+        ),
+    );
+    walk
+}
+
+/// A reply and a stream as Anthropic documents them: text, then a call of a tool.
+fn anthropic_acts() -> Vec<Act> {
+    let usage = json!({"input_tokens": 10, "output_tokens": 5});
+    let tool =
+        json!({"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Ulm"}});
+    let reply = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "m",
+        "content": [{"type": "text", "text": "I look."}, tool],
+        "stop_reason": "tool_use", "stop_sequence": null, "usage": usage});
+    let start = json!({"type": "message_start", "message": {"id": "msg_2", "type": "message", "role": "assistant",
+        "model": "m", "content": [], "stop_reason": null, "stop_sequence": null,
+        "usage": {"input_tokens": 10, "output_tokens": 1}}});
+    let text = |text: &str| json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}});
+    let input = |text: &str| json!({"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": text}});
+    let events = vec![
+        start,
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+        json!({"type": "ping"}),
+        text("I "),
+        text("look."),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "content_block_start", "index": 1, "content_block": {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}}}),
+        input("{\"city\": "),
+        input("\"Ulm\"}"),
+        json!({"type": "content_block_stop", "index": 1}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "tool_use", "stop_sequence": null}, "usage": {"output_tokens": 5}}),
+        json!({"type": "message_stop"}),
+    ];
+    vec![Act::Body(reply), Act::Events(events)]
+}
+
+#[test]
+fn a_model_of_anthropics_form_is_asked_and_read_in_it() {
+    let model = Model::start(anthropic_acts());
+    let walk = anthropic_walk(&model);
+    let gateway = Gateway::start(&walk, &KEY);
+    let tools = json!([{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]);
+    let mut ask = json!({"model": "auto", "max_tokens": 50, "tools": tools,
+        "messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": "x"}]});
+    let (status, body) = gateway.post("/v1/chat/completions", "", &ask);
+    assert_eq!(status, 200, "{body}");
+    let reply: Value = serde_json::from_str(&body).unwrap();
+    let message = &reply["choices"][0]["message"];
+    assert_eq!(
+        (&message["content"], &reply["usage"]["total_tokens"]),
+        (&json!("I look."), &json!(15))
+    );
+    let called = &message["tool_calls"][0]["function"];
+    assert_eq!(
+        (&called["name"], &reply["choices"][0]["finish_reason"]),
+        (&json!("weather"), &json!("tool_calls"))
+    );
+    let heard = model.heard().remove(0);
+    assert!(heard.starts_with("POST /v1/messages HTTP/1.1\r\n"), "{heard}");
+    for part in [
+        "x-api-key: first-key-of-a-test",
+        "anthropic-version: ",
+        "\"system\":\"be brief\"",
+        "\"max_tokens\":50",
+        "\"input_schema\":",
+    ] {
+        assert!(heard.contains(part), "{part}: {heard}");
+    }
+    ask["stream"] = json!(true);
+    let (_, body) = gateway.post("/v1/chat/completions", "", &ask);
+    let chunks: Vec<Value> = body
+        .lines()
+        .filter_map(|line| serde_json::from_str(line.strip_prefix("data: ")?).ok())
+        .collect();
+    let all =
+        |path: &str| chunks.iter().filter_map(|it| it.pointer(path)?.as_str()).collect::<String>();
+    assert_eq!(all("/choices/0/delta/content"), "I look.", "{body}");
+    assert!(
+        body.find("I look.") < body.find("toolu_1"),
+        "in the order in which it was said: {body}"
+    );
+    let arguments = all("/choices/0/delta/tool_calls/0/function/arguments");
+    assert_eq!(
+        serde_json::from_str::<Value>(&arguments).unwrap(),
+        json!({"city": "Ulm"}),
+        "{body}"
+    );
+    assert!(body.contains("data: [DONE]"), "{body}");
+}
+
+#[test]
+fn the_official_anthropic_client_is_answered() {
+    let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let Some(venv) = python_venv(dir, "anthropic", &["anthropic"]) else { return };
+    let program = r#"
+import sys, anthropic
+client = anthropic.Anthropic(base_url=sys.argv[1], api_key="none", max_retries=0)
+tools = [{"name": "weather", "description": "how it is", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}]
+ask = dict(model="auto", max_tokens=50, system="be brief", tools=tools, messages=[{"role": "user", "content": "hi"}])
+def show(message):
+    print(*[block.text if block.type == "text" else f"{block.name}{block.input}" for block in message.content], message.stop_reason, message.usage.input_tokens, message.usage.output_tokens)
+show(client.messages.create(**ask))
+with client.messages.stream(**ask) as stream:
+    show(stream.get_final_message())
+try:
+    client.messages.create(model="gpt-99", max_tokens=5, messages=[{"role": "user", "content": "hi"}])
+    print("TAKEN")
+except anthropic.NotFoundError as error:
+    print(error.status_code, error.body["error"]["message"])
+"#;
+    // The same client, before a model of its own form and before one of OpenAI's.
+    let usage = json!({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15});
+    let call = json!({"id": "toolu_1", "type": "function", "function": {"name": "weather", "arguments": "{\"city\":\"Ulm\"}"}});
+    let openai = json!({"id": "r", "object": "chat.completion", "created": 1, "model": "m", "usage": usage,
+        "choices": [{"index": 0, "finish_reason": "tool_calls", "message": {"role": "assistant", "content": "I look.", "tool_calls": [call]}}]});
+    let third = Model::start(anthropic_acts());
+    let of_openai = Model::start(vec![
+        Act::Body(openai),
+        Act::Stream(vec!["I ".to_owned(), "look.".to_owned()]),
+    ]);
+    let tool = "I look. weather{'city': 'Ulm'} tool_use 10 5";
+    let text = "I look. end_turn 10 5";
+    for (walk, lines) in [
+        (anthropic_walk(&third), [tool, tool]),
+        (walk(&of_openai, &of_openai, DEFAULT), [tool, text]),
+    ] {
+        let gateway = Gateway::start(&walk, &KEY);
+        let url = format!("http://{}", gateway.address);
+        let ran =
+            Command::new(venv.join("bin/python")).args(["-c", program, &url]).output().unwrap();
+        let stdout = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success(), "{ran:?}");
+        let said: Vec<&str> = stdout.lines().collect();
+        assert_eq!(said[..2], lines, "{stdout}");
+        assert!(said[2].starts_with("404 carnet: "), "{stdout}");
     }
 }
 

@@ -67,6 +67,17 @@ fn runs_that_validated_teach_and_others_are_named() {
 }
 
 #[test]
+fn a_hotfix_says_so_and_teaches_as_any_other_run_that_validated() {
+    let walk = Walk::initialised("echo hello >README", everyone()[0]);
+    walk.carnet(&["run", "--validate", "--hotfix", "--", "true"]).expect_code(0);
+    let run = walk.newest_run();
+    assert_eq!(walk.json(&["show", &run, "--json"])["predicate"]["run"]["kind"], "hotfix");
+    assert_eq!(walk.json(&["runs", "--kind", "hotfix", "--json"])["n_runs"], 1);
+    let report = walk.json(&["calibrate", "update", "--json"]);
+    assert_eq!(steps(&report), [("waits", "1 of 5 runs")]);
+}
+
+#[test]
 fn freezing_and_thawing_say_why_and_refuse_what_is_not() {
     let walk = Walk::initialised("echo hello >README", everyone()[0]);
     walk.carnet(&["run", "--validate", "--", "true"]).expect_code(0);

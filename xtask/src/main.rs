@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod bench_broker;
 mod bench_quota;
 mod bench_runs;
 mod ci;
@@ -39,6 +40,7 @@ Chores of carnet. Usage: cargo xtask <verb>
   bench           whole-command figures: hook, run, start-up
   bench scan DIR… scan DIR with carnet and each peer on PATH (kingfisher, gitleaks, ripsecrets): processor time, memory
   bench access    tokens verified a second, what an audit entry costs, and verifying 100,000 of them
+  bench broker    what the model gateway adds to a call, and 500 streams through it at once: time, memory; --carnet FILE
   bench redact [DIR…] [--mb N] [--every BYTES]
                   speed of redaction with 1,000 known values in eight encodings, planted every so many bytes
   bench policy    how long a decision takes in a lane of 500 rules, what loading a lane costs, a refusal of 2 MiB; --carnet FILE
@@ -75,6 +77,8 @@ fn main() -> ExitCode {
         ["bench", "redact", args @ ..] => scanner::bench_redact(args),
         ["bench", "policy"] => bench::policy(None),
         ["bench", "policy", "--carnet", carnet] => bench::policy(Some(carnet)),
+        ["bench", "broker"] => bench_broker::bench_broker(None),
+        ["bench", "broker", "--carnet", carnet] => bench_broker::bench_broker(Some(carnet)),
         ["bench", "access"] => bench::access(),
         ["bench", "quota", rest @ ..] => bench_quota::bench_quota(rest),
         ["bench", "runs", rest @ ..] => bench_runs::bench_runs(rest),

@@ -439,6 +439,9 @@ pub struct RunArgs {
     /// Let success count as validation: the passport says `validationPass`, and the run is locked for good.
     #[arg(long)]
     pub validate: bool,
+    /// Record it as an urgent repair: the passport's kind is `hotfix`.
+    #[arg(long)]
+    pub hotfix: bool,
     /// Write the passport as JSON instead of the command's output.
     #[arg(long)]
     pub json: bool,
@@ -504,6 +507,8 @@ pub enum EndingArg {
 pub enum KindArg {
     /// Ordinary work.
     Baseline,
+    /// Urgent repairs.
+    Hotfix,
     /// An earlier run done again.
     Replay,
     /// Tries of the confinement.

@@ -33,6 +33,8 @@ pub(super) struct Call {
     named: ModelRequest,
     replaced_out: Names,
     pub(super) replaced_back: Names,
+    /// How many of those stand in the log.
+    n_logged: usize,
     pub(super) failures: Vec<String>,
     begun: Instant,
 }
@@ -78,11 +80,13 @@ impl Call {
             let text = body.to_string();
             let n = u32::try_from(names.values().sum::<usize>()).unwrap_or(u32::MAX);
             let named = ModelRequest::new("POST", path, text.as_bytes(), n);
-            let held = lent.setup.hold.as_ref().filter(|_| n > 0);
-            let held = held.map_or(Ok(()), |hold| hold(text.as_bytes(), &names));
-            (body, names, named, text.len(), held)
+            let may_leave = match n {
+                0 => Ok(()),
+                _ => may_leave(&lent, &text, &names, named.sha256),
+            };
+            (body, names, named, text.len(), may_leave)
         });
-        let (body, replaced_out, named, n_bytes, held) = looked
+        let (body, replaced_out, named, n_bytes, may_leave) = looked
             .await
             .map_err(|_| Problem::new(500, "carnet_bug", "looking the request through failed"))?;
         let asked_tokens = body["max_completion_tokens"].as_u64().or(body["max_tokens"].as_u64());
@@ -104,14 +108,14 @@ impl Call {
             named,
             replaced_out,
             replaced_back: Names::new(),
+            n_logged: 0,
             failures: vec![],
             begun,
         };
-        if let Err(id) = held {
-            let message = format!("the request waits for a person: carnet approve {id}");
-            return Err(call.refused(Problem::new(403, "carnet_held", message)));
+        match may_leave {
+            Ok(()) => Ok(call),
+            Err(problem) => Err(call.refused(problem)),
         }
-        Ok(call)
     }
 
     async fn carry_out(mut self) -> Streamed {
@@ -128,7 +132,7 @@ impl Call {
             };
             let target = chosen.candidate.target.clone();
             match self.ask(&chosen).await {
-                Attempt::Reply(reply) => return self.answered(chosen, reply),
+                Attempt::Reply(reply) => return self.answered(chosen, reply).await,
                 Attempt::Stream(upstream) => return self.relayed(chosen, upstream),
                 Attempt::Wrong(status, why) => {
                     self.settle(chosen.reserved, 0.0, 0);
@@ -237,7 +241,7 @@ impl Call {
     }
 
     /// A reply that came whole.
-    fn answered(mut self, chosen: Chosen, mut reply: Value) -> Streamed {
+    async fn answered(mut self, chosen: Chosen, mut reply: Value) -> Streamed {
         let gateway = Arc::clone(&self.gateway);
         if let Some(choices) = reply["choices"].as_array_mut() {
             for choice in choices {
@@ -246,11 +250,28 @@ impl Call {
         }
         let took = self.took(&reply["usage"], reply["choices"].to_string().len());
         let target = chosen.candidate.target.clone();
+        if let Err(problem) = self.log_back().await {
+            self.finish(chosen, took, vec![], "", problem.status);
+            return problem.answer(self.door);
+        }
         let usd = self.cost(&chosen.candidate, took);
         reply["carnet"] = self.note(&target, usd, false);
         let reply = in_form_of(self.door, reply);
         self.finish(chosen, took, reply.to_string().into_bytes(), "application/json", 200);
         json_answer(200, &reply, headers(&target, usd, false))
+    }
+
+    /// Puts what was replaced on the way back since the last time into the log, before a caller sees it.
+    pub(super) async fn log_back(&mut self) -> Result<(), Problem> {
+        let n = self.replaced_back.values().sum();
+        if n == self.n_logged {
+            return Ok(());
+        }
+        self.n_logged = n;
+        let (log, names) = (Arc::clone(&self.gateway.setup.log), self.replaced_back.clone());
+        let digest = self.digest();
+        let logged = tokio::task::spawn_blocking(move || log(digest, "back", &names)).await;
+        logged.unwrap_or_else(|_| Err("logging failed".to_owned())).map_err(unlogged)
     }
 
     fn relayed(self, chosen: Chosen, upstream: Box<Upstream>) -> Streamed {
@@ -390,6 +411,22 @@ pub(super) fn headers(target: &Target, usd: f64, cached: bool) -> Vec<(&'static 
         ("x-carnet-cost-usd", format!("{usd:.9}")),
         ("x-carnet-cached", cached.to_string()),
     ]
+}
+
+/// Whether a request in which something was replaced may leave: a person let it out where one is asked, and the log has it.
+fn may_leave(gateway: &Gateway, text: &str, names: &Names, digest: Digest) -> Result<(), Problem> {
+    if let Some(hold) = &gateway.setup.hold {
+        hold(text.as_bytes(), names).map_err(|id| {
+            let message = format!("the request waits for a person: carnet approve {id}");
+            Problem::new(403, "carnet_held", message)
+        })?;
+    }
+    (gateway.setup.log)(digest, "out", names).map_err(unlogged)
+}
+
+fn unlogged(why: String) -> Problem {
+    let message = format!("something was replaced, and the audit log cannot say so: {why}");
+    Problem::new(500, "carnet_audit", message)
 }
 
 /// Redacts every string of a value; keys are names that a program gave.

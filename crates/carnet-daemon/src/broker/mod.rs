@@ -1,7 +1,8 @@
 //! The model gateway: OpenAI's and Anthropic's forms on this machine, answered by whom the broker's policy says.
 //!
 //! What is asked is looked through before it leaves, what is answered before the caller sees it; the most that a call can cost is
-//! set aside before it is made; what fails is tried again, then asked of the next model; every call leaves a receipt. Decisions are
+//! set aside before it is made; what fails is tried again, then asked of the next model; every call leaves a receipt, and what was
+//! replaced stands in the log before it goes anywhere. Decisions are
 //! those of `carnet_policy::broker`; this module carries them out. It refuses whoever does not speak from this machine's own
 //! programs, bodies beyond [`REQUEST_BYTES_MAX`], and replies that are no replies. Keys go to the endpoint that the policy names
 //! for them and nowhere else; redirects are not followed.
@@ -21,6 +22,7 @@ use std::{
 
 use carnet_core::{Digest, LaneName, ModelExchange, Timestamp};
 use carnet_policy::broker::{Breaker, BrokerPolicy, Catalogue, Meter, Target};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use crate::http::{Bounds, HttpError, run_stream_server};
@@ -29,6 +31,8 @@ use crate::http::{Bounds, HttpError, run_stream_server};
 pub const REQUEST_BYTES_MAX: usize = 16 << 20;
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 1024;
+/// Bytes of streams under way that are kept for the record, all together; what goes beyond is metered and not recorded.
+const STREAMED_BYTES_MAX: usize = 64 << 20;
 /// Bytes of replies that are kept to answer again.
 const CACHE_BYTES_MAX: usize = 64 << 20;
 
@@ -38,6 +42,9 @@ pub type Names = BTreeMap<String, usize>;
 pub type Redact = Arc<dyn Fn(&str) -> (String, Names) + Send + Sync>;
 /// Says whether a request in which something was replaced may leave; else under which id it waits for a person.
 pub type Hold = Arc<dyn Fn(&[u8], &Names) -> Result<(), String> + Send + Sync>;
+/// Writes into the log that something was replaced in a request (`out`) or its answer (`back`), and returns once it is on the disk;
+/// else why it is not. It may block.
+pub type Log = Arc<dyn Fn(Digest, &'static str, &Names) -> Result<(), String> + Send + Sync>;
 /// Keeps a receipt and, of calls that were made, what was asked and answered.
 pub type Keep = Arc<dyn Fn(Receipt, Option<ModelExchange>) + Send + Sync>;
 
@@ -59,6 +66,8 @@ pub struct Setup {
     pub redact: Redact,
     /// Holds requests for a person.
     pub hold: Option<Hold>,
+    /// Logs what is replaced, before it is sent or answered.
+    pub log: Log,
     /// Keeps what happened.
     pub keep: Keep,
 }
@@ -130,6 +139,13 @@ pub fn serve_models(
             .map_err(|error| HttpError::Runtime(std::io::Error::other(error)))?,
         setup,
     });
+    // Each call has a connection to its caller and one to a model; many systems give fewer descriptors than they would.
+    let mut limit = getrlimit(Resource::Nofile);
+    let wanted = 2 * CONNECTIONS_MAX as u64 + 64;
+    if limit.current.is_some_and(|current| current < wanted) {
+        limit.current = Some(limit.maximum.map_or(wanted, |most| most.min(wanted)));
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
     let bounds = Bounds { connections: CONNECTIONS_MAX, body_bytes: REQUEST_BYTES_MAX };
     let answer = Arc::new(move |request| -> std::pin::Pin<Box<dyn Future<Output = _> + Send>> {
         Box::pin(door::answer(Arc::clone(&gateway), request))
@@ -149,6 +165,8 @@ struct State {
     meter: Meter,
     breakers: HashMap<Target, Breaker>,
     cache: Cache,
+    /// Bytes of streams under way that are kept.
+    n_streamed: usize,
 }
 
 impl Gateway {

@@ -1,6 +1,9 @@
 //! A stream on its way back: looked through line by line, in the form that the caller speaks, settled however it ends.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use carnet_policy::broker::StreamToAnthropic;
 use hyper::{StatusCode, body::Bytes, header};
@@ -8,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{
+    Gateway, STREAMED_BYTES_MAX,
     call::{Call, Chosen, headers},
     door::{Door, Problem},
     lines::Held,
@@ -30,9 +34,9 @@ pub(super) fn begin(call: Call, chosen: Chosen, upstream: Box<Upstream>) -> Stre
         let translate = (call.door == Door::Anthropic).then(StreamToAnthropic::default);
         let mut relay = Relay {
             pieces,
-            seen: vec![],
-            is_long: false,
+            seen: Seen { gateway: Arc::clone(&call.gateway), bytes: vec![], is_long: false },
             held: BTreeMap::new(),
+            begun: BTreeSet::new(),
             translate,
             usage: Value::Null,
             n_bytes: 0,
@@ -65,10 +69,10 @@ type Place = (u64, Option<u64>);
 
 struct Relay {
     pieces: mpsc::Sender<Bytes>,
-    /// What the caller saw, while it is short enough to be kept.
-    seen: Vec<u8>,
-    is_long: bool,
+    seen: Seen,
     held: BTreeMap<Place, Held>,
+    /// Texts that were heard of.
+    begun: BTreeSet<Place>,
     translate: Option<StreamToAnthropic>,
     usage: Value,
     n_bytes: usize,
@@ -76,20 +80,62 @@ struct Relay {
     head: Value,
 }
 
-/// The caller went away.
-struct Gone;
+/// What the caller saw, while it is short enough to be kept, alone and with all others.
+struct Seen {
+    gateway: Arc<Gateway>,
+    bytes: Vec<u8>,
+    is_long: bool,
+}
+
+impl Seen {
+    fn push(&mut self, text: &[u8]) {
+        if self.is_long {
+            return;
+        }
+        let mut state = self.gateway.state();
+        self.is_long = self.bytes.len() + text.len() > KEPT_BYTES_MAX
+            || state.n_streamed + text.len() > STREAMED_BYTES_MAX;
+        if self.is_long {
+            state.n_streamed -= std::mem::take(&mut self.bytes).len();
+        } else {
+            state.n_streamed += text.len();
+            self.bytes.extend_from_slice(text);
+        }
+    }
+
+    /// Returns it; nothing where it was too long.
+    fn take(&mut self) -> Vec<u8> {
+        self.gateway.state().n_streamed -= self.bytes.len();
+        std::mem::take(&mut self.bytes)
+    }
+}
+
+impl Drop for Seen {
+    fn drop(&mut self) {
+        self.take();
+    }
+}
+
+/// Why a stream ends before its end: a status, and words.
+type Ended = (u16, String);
+
+fn gone() -> Ended {
+    (499, "the caller went away".to_owned())
+}
 
 impl Relay {
     async fn run(&mut self, mut call: Call, chosen: Chosen, mut upstream: Box<Upstream>) {
         let ended = loop {
             match upstream.next().await {
                 Ok(Some(chunks)) => {
-                    let mut is_gone = false;
+                    let mut relayed = Ok(());
                     for chunk in chunks {
-                        is_gone = is_gone || self.chunk(chunk, &mut call).await.is_err();
+                        if relayed.is_ok() {
+                            relayed = self.chunk(chunk, &mut call).await;
+                        }
                     }
-                    if is_gone {
-                        break Err((499, "the caller went away".to_owned()));
+                    if let Err(ended) = relayed {
+                        break Err(ended);
                     }
                 }
                 Ok(None) => break Ok(()),
@@ -100,25 +146,34 @@ impl Relay {
         let took = call.took(&self.usage, self.n_bytes);
         let usd = call.cost(&chosen.candidate, took);
         let target = chosen.candidate.target.clone();
-        let status = match ended {
-            Ok(()) => {
-                let _ = self.end(&mut call, &target, usd).await;
-                200
+        let ended = match ended {
+            Ok(()) => match self.end(&mut call, &target, usd).await {
+                // All but the last words were said.
+                Err((499, _)) => Ok(()),
+                ended => ended,
+            },
+            cut => {
+                let _ = self.flush(&mut call).await;
+                cut
             }
+        };
+        let status = match ended {
+            Ok(()) => 200,
             Err((status, why)) => {
                 call.failures.push(format!("{target}: {why}"));
-                let problem = Problem::new(status, "carnet_cut", format!("{target}: {why}"));
-                let door = call.door;
-                let _ = self.flush(&mut call).await;
-                let _ = self.send("error", &problem.body(door), door).await;
+                self.error(
+                    &Problem::new(status, "carnet_cut", format!("{target}: {why}")),
+                    call.door,
+                )
+                .await;
                 status
             }
         };
-        let seen = if self.is_long { vec![] } else { std::mem::take(&mut self.seen) };
+        let seen = self.seen.take();
         call.finish(chosen, took, seen, MEDIA, status);
     }
 
-    async fn chunk(&mut self, mut chunk: Value, call: &mut Call) -> Result<(), Gone> {
+    async fn chunk(&mut self, mut chunk: Value, call: &mut Call) -> Result<(), Ended> {
         if chunk["usage"].is_object() {
             self.usage = chunk["usage"].take();
         }
@@ -126,6 +181,10 @@ impl Relay {
             members.remove("usage");
             self.head = json!({"id": members.get("id"), "object": "chat.completion.chunk",
                 "created": members.get("created"), "model": members.get("model")});
+        }
+        // What is held comes before what begins now: to Anthropic's clients the order is the meaning.
+        if self.begins_another(&chunk) {
+            self.flush(call).await?;
         }
         let mut says_anything = false;
         let mut is_finished = false;
@@ -162,9 +221,25 @@ impl Relay {
             self.flush(call).await?;
         }
         if says_anything {
-            self.send("", &chunk, call.door).await?;
+            self.send(&chunk, call).await?;
         }
         Ok(())
+    }
+
+    /// Whether a chunk begins a text that was not heard of yet.
+    fn begins_another(&mut self, chunk: &Value) -> bool {
+        let mut is_new = false;
+        for choice in chunk["choices"].as_array().into_iter().flatten() {
+            let index = choice["index"].as_u64().unwrap_or(0);
+            let delta = &choice["delta"];
+            let content = delta["content"].is_string().then_some((index, None));
+            let tools = delta["tool_calls"].as_array().into_iter().flatten();
+            let tools = tools.map(|tool| (index, Some(tool["index"].as_u64().unwrap_or(0))));
+            for place in content.into_iter().chain(tools) {
+                is_new |= self.begun.insert(place);
+            }
+        }
+        is_new
     }
 
     fn hold(&mut self, place: Place, text: &str, call: &mut Call) -> String {
@@ -173,7 +248,7 @@ impl Relay {
     }
 
     /// Sends what is held.
-    async fn flush(&mut self, call: &mut Call) -> Result<(), Gone> {
+    async fn flush(&mut self, call: &mut Call) -> Result<(), Ended> {
         for (place, mut held) in std::mem::take(&mut self.held) {
             let text = held.finish(&call.gateway.setup.redact, &mut call.replaced_back);
             if text.is_empty() {
@@ -187,7 +262,7 @@ impl Relay {
             };
             let mut chunk = self.head.clone();
             chunk["choices"] = json!([{"index": place.0, "delta": delta, "finish_reason": null}]);
-            self.send("", &chunk, call.door).await?;
+            self.send(&chunk, call).await?;
         }
         Ok(())
     }
@@ -198,7 +273,7 @@ impl Relay {
         call: &mut Call,
         target: &carnet_policy::broker::Target,
         usd: f64,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), Ended> {
         self.flush(call).await?;
         let mut last = self.head.clone();
         last["usage"] = self.usage.clone();
@@ -209,7 +284,7 @@ impl Relay {
         } else {
             json!([{"index": 0, "delta": {}, "finish_reason": null}])
         };
-        self.send("", &last, call.door).await?;
+        self.send(&last, call).await?;
         match &mut self.translate {
             Some(translate) => {
                 for event in translate.finish() {
@@ -221,30 +296,28 @@ impl Relay {
         Ok(())
     }
 
-    async fn send(&mut self, kind: &str, chunk: &Value, door: Door) -> Result<(), Gone> {
-        match &mut self.translate {
-            Some(translate) if kind != "error" => {
-                for event in translate.chunk(chunk) {
-                    self.write(event_of(&event)).await?;
-                }
-                Ok(())
-            }
-            _ if door == Door::Anthropic => {
-                self.write(format!("event: {kind}\ndata: {chunk}\n\n")).await
-            }
-            _ => self.write(format!("data: {chunk}\n\n")).await,
+    /// Sends a chunk, once the log has what was replaced in it.
+    async fn send(&mut self, chunk: &Value, call: &mut Call) -> Result<(), Ended> {
+        call.log_back().await.map_err(|problem| (problem.status, problem.message))?;
+        let Some(translate) = &mut self.translate else {
+            return self.write(format!("data: {chunk}\n\n")).await;
+        };
+        for event in translate.chunk(chunk) {
+            self.write(event_of(&event)).await?;
         }
+        Ok(())
     }
 
-    async fn write(&mut self, text: String) -> Result<(), Gone> {
-        if self.seen.len() + text.len() > KEPT_BYTES_MAX {
-            self.is_long = true;
-            self.seen = vec![];
-        }
-        if !self.is_long {
-            self.seen.extend_from_slice(text.as_bytes());
-        }
-        self.pieces.send(Bytes::from(text)).await.map_err(|_| Gone)
+    /// Ends a stream that was cut.
+    async fn error(&mut self, problem: &Problem, door: Door) {
+        let body = problem.body(door);
+        let event = if door == Door::Anthropic { "event: error\n" } else { "" };
+        let _ = self.write(format!("{event}data: {body}\n\n")).await;
+    }
+
+    async fn write(&mut self, text: String) -> Result<(), Ended> {
+        self.seen.push(text.as_bytes());
+        self.pieces.send(Bytes::from(text)).await.map_err(|_| gone())
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Receipts are appended to a file beside the repository before the answer is given, and moved from there into the repository in
 //! batches: `refs/carnet/broker/<writer>/<day>`, as `docs/format/broker.md` says. What a crash left in the file is moved by the
-//! next gateway.
+//! next gateway; a power loss can take the receipts of the last second. What is replaced on the way is in the audit log, on the disk,
+//! before it is sent or answered: calls that come together share a commit.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -14,10 +15,10 @@ use std::{
     time::Duration,
 };
 
-use carnet_core::{ExitCode, GitOid, LaneName, ModelExchange, ModelRecord, RepoPath};
-use carnet_daemon::broker::{Hold, Keep, Names, Receipt, Redact, Setup, serve_models};
+use carnet_core::{Digest, ExitCode, GitOid, LaneName, ModelExchange, ModelRecord, RepoPath};
+use carnet_daemon::broker::{Hold, Keep, Log, Names, Receipt, Redact, Setup, serve_models};
 use carnet_git::{Author, CommitSpec, EntryMode, Repo, TreeSpec};
-use carnet_guard::{AuditEvent, AuditKind};
+use carnet_guard::{AuditEvent, AuditKind, BATCH_MAX, append_audit};
 use carnet_policy::broker::{BrokerPolicy, Meter};
 use carnet_scan::{KnownValue, Redactor, Replaced};
 use clap::Args;
@@ -25,7 +26,6 @@ use clap::Args;
 use super::{
     approve::{self, Release},
     broker::Source,
-    hook::audit_event,
     known_values::{Named, known_values_and},
     secret_source::read_secrets,
 };
@@ -138,6 +138,7 @@ pub fn serve(ui: &Ui, args: &ServeArgs) -> CommandResult {
     let hold_dir = dir.clone();
     let hold: Option<Hold> =
         args.hold.then(|| -> Hold { Arc::new(move |text, names| held(&hold_dir, text, names)) });
+    let (log, logging) = log_keeper(&dir);
     let (ui_there, books_there) = (*ui, Arc::clone(&books));
     let writing = thread::spawn(move || keep_books(&ui_there, &books_there, &dir, &woken));
     let setup = Setup {
@@ -149,6 +150,7 @@ pub fn serve(ui: &Ui, args: &ServeArgs) -> CommandResult {
         meter,
         redact,
         hold,
+        log,
         keep,
     };
     let on_listen = |at: SocketAddr| {
@@ -158,7 +160,7 @@ pub fn serve(ui: &Ui, args: &ServeArgs) -> CommandResult {
     };
     // The gateway drops what it was set up with when it ends; then no one wakes the writer any more.
     let served = serve_models(args.listen, setup, on_listen);
-    let _ = writing.join();
+    let _ = (writing.join(), logging.join());
     books.write(&workspace, ui)?;
     served.map_err(|error| {
         CommandError::of(ExitCode::Io, &error).hint("Choose another port, or 0 for any.")
@@ -175,6 +177,46 @@ fn held(dir: &Path, text: &[u8], names: &Names) -> Result<(), String> {
         Ok(Release::Approved) => Ok(()),
         _ => Err(id),
     }
+}
+
+/// An event, and who waits for it to be on the disk.
+type Waiting = (AuditEvent, mpsc::SyncSender<Result<(), String>>);
+
+/// Starts what writes the log: all events that wait go as one commit, and who waits hears what became of it. It ends with the last
+/// that could ask it.
+fn log_keeper(dir: &Path) -> (Log, thread::JoinHandle<()>) {
+    let (sender, waiting) = mpsc::channel::<Waiting>();
+    let dir = dir.to_owned();
+    let keeper = thread::spawn(move || {
+        while let Ok(first) = waiting.recv() {
+            let mut batch = vec![first];
+            batch.extend(waiting.try_iter().take(BATCH_MAX - 1));
+            let (events, waiters): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+            let kept = log_events(&dir, &events);
+            for waiter in waiters {
+                // Who waits no more has ended meanwhile.
+                let _ = waiter.send(kept.clone());
+            }
+        }
+    });
+    let log: Log = Arc::new(move |digest: Digest, way, names: &Names| {
+        let mut event = AuditEvent::new(AuditKind::Redaction, "broker", now());
+        event.subject = Some(digest.to_string());
+        event.reason = Some(format!("on the way {way}"));
+        event.findings = names.iter().map(|(name, n)| format!("{name} {n}")).collect();
+        let (done, kept) = mpsc::sync_channel(1);
+        let ended = |_| "the log is closed".to_owned();
+        sender.send((event, done)).map_err(|_| "the log is closed".to_owned())?;
+        kept.recv().map_err(ended)?
+    });
+    (log, keeper)
+}
+
+fn log_events(dir: &Path, events: &[AuditEvent]) -> Result<(), String> {
+    let repo = Repo::discover(dir).map_err(|error| error.to_string())?;
+    let workspace = Workspace { repo };
+    let key = workspace.key().map_err(|error| error.message)?;
+    append_audit(&workspace.repo, &key, events).map_err(|error| error.to_string())
 }
 
 /// Moves receipts into the repository until no one notes any.
@@ -208,7 +250,8 @@ struct Pending {
     /// Locked while a gateway serves: two would each spend the whole budget.
     file: File,
     receipts: Vec<Receipt>,
-    exchanges: Vec<ModelExchange>,
+    /// What was asked and answered, within its bound; what goes beyond has a receipt alone.
+    record: ModelRecord,
     is_broken: bool,
 }
 
@@ -230,7 +273,7 @@ impl Books {
         let text = fs::read_to_string(&path).map_err(failed)?;
         // A line that a crash cut short was not answered yet.
         let receipts = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        let pending = Pending { file, receipts, exchanges: vec![], is_broken: false };
+        let pending = Pending { file, receipts, record: ModelRecord::default(), is_broken: false };
         Ok(Books { path, writer: writer.to_owned(), pending: Mutex::new(pending) })
     }
 
@@ -244,22 +287,25 @@ impl Books {
         line.push(b'\n');
         pending.is_broken |= pending.file.write_all(&line).is_err();
         pending.receipts.push(receipt);
-        pending.exchanges.extend(exchange);
+        if let Some(exchange) = exchange {
+            pending.record.push(exchange);
+        }
     }
 
     /// Commits what is pending, day by day.
     fn write(&self, workspace: &Workspace, ui: &Ui) -> Result<(), CommandError> {
-        let (receipts, exchanges) = {
+        let (receipts, record) = {
             let mut pending = self.pending();
-            (std::mem::take(&mut pending.receipts), std::mem::take(&mut pending.exchanges))
+            (std::mem::take(&mut pending.receipts), std::mem::take(&mut pending.record))
         };
         if receipts.is_empty() {
             return Ok(());
         }
-        if let Err(error) = self.commit(workspace, &receipts, &exchanges) {
+        if let Err(error) = self.commit(workspace, &receipts, &record) {
             let mut pending = self.pending();
             pending.receipts.splice(0..0, receipts);
-            pending.exchanges.splice(0..0, exchanges);
+            let newer = std::mem::replace(&mut pending.record, record);
+            newer.exchanges().iter().for_each(|exchange| pending.record.push(exchange.clone()));
             return Err(error);
         }
         let mut pending = self.pending();
@@ -273,17 +319,6 @@ impl Books {
             ui.err(&format!("carnet: `{}` cannot be written\n", self.path.display()));
         }
         drop(pending);
-        for receipt in &receipts {
-            for (names, way) in [(&receipt.replaced_out, "out"), (&receipt.replaced_back, "back")] {
-                if !names.is_empty() {
-                    let mut event = AuditEvent::new(AuditKind::Redaction, "broker", receipt.at);
-                    event.subject = Some(receipt.request_sha256.to_string());
-                    event.reason = Some(format!("on the way {way}"));
-                    event.findings = names.iter().map(|(name, n)| format!("{name} {n}")).collect();
-                    audit_event(ui, workspace, event);
-                }
-            }
-        }
         Ok(())
     }
 
@@ -291,14 +326,13 @@ impl Books {
         &self,
         workspace: &Workspace,
         receipts: &[Receipt],
-        exchanges: &[ModelExchange],
+        record: &ModelRecord,
     ) -> Result<(), CommandError> {
         let repo = &workspace.repo;
         let failed =
             |error: &(dyn std::error::Error + 'static)| CommandError::of(ExitCode::Io, error);
         let mut rest = receipts;
-        let mut record = ModelRecord::default();
-        exchanges.iter().for_each(|exchange| record.push(exchange.clone()));
+        let mut record = Some(record).filter(|record| !record.exchanges().is_empty());
         while let Some(first) = rest.first() {
             let day = first.at.day();
             let n = rest.iter().take_while(|receipt| receipt.at.day() == day).count();
@@ -311,9 +345,8 @@ impl Books {
             let blob = |bytes: &[u8]| repo.write_blob(bytes).map_err(|error| failed(&error));
             let mut tree =
                 TreeSpec::new().file(path(RECEIPTS_FILE), EntryMode::File, blob(lines.as_bytes())?);
-            if !record.exchanges().is_empty() {
+            if let Some(record) = record.take() {
                 tree = tree.file(path(EXCHANGES_FILE), EntryMode::File, blob(&record.to_lines())?);
-                record = ModelRecord::default();
             }
             let tree = repo.write_tree(&tree).map_err(|error| failed(&error))?;
             let usd: f64 = today.iter().map(|receipt| receipt.cost_usd).sum();

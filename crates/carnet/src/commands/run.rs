@@ -74,7 +74,7 @@ pub fn run(ui: &Ui, args: RunArgs) -> CommandResult {
         directory: None,
         model: args.model,
         commit,
-        kind: RunKind::Baseline,
+        kind: if args.hotfix { RunKind::Hotfix } else { RunKind::Baseline },
         repeats: None,
         validate: args.validate,
     };

@@ -148,6 +148,7 @@ fn filter(workspace: &Workspace, args: &RunsArgs) -> Result<RunFilter, CommandEr
     });
     let kind = args.kind.map(|kind| match kind {
         KindArg::Baseline => RunKind::Baseline,
+        KindArg::Hotfix => RunKind::Hotfix,
         KindArg::Replay => RunKind::Replay,
         KindArg::Sandbox => RunKind::Sandbox,
     });
