@@ -10,8 +10,9 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
-    io,
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -58,13 +59,40 @@ impl Drop for Hold {
 }
 
 impl Repo {
+    /// Writes a loose object under its second name first, whole, and then gives it its place: no half object is ever found there.
+    /// Returns the open file; `None` where that cannot be done here, or someone else was faster.
+    pub(crate) fn write_held(&self, id: &GitOid, packed: &[u8]) -> io::Result<Option<File>> {
+        let mut slot = self.held.borrow_mut();
+        let Some(held) = self.hold_of(&mut slot) else { return Ok(None) };
+        let second = held.dir.join(id.to_string());
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o444).open(&second);
+        let Ok(mut file) = made else { return Ok(None) };
+        let written = file.write_all(packed);
+        let linked = written.map(|()| link_into(&second, &self.loose_path(id)).is_ok());
+        match linked {
+            Ok(true) => {
+                held.ids.insert(*id);
+                Ok(Some(file))
+            }
+            other => {
+                drop(fs::remove_file(&second));
+                other.map(|_| None)
+            }
+        }
+    }
+
+    /// What holds second names; `None` where there is no place for them.
+    fn hold_of<'a>(&self, slot: &'a mut Option<Hold>) -> Option<&'a mut Hold> {
+        if slot.is_none() {
+            *slot = Hold::create(&self.state_dir().join("held")).ok();
+        }
+        slot.as_mut()
+    }
+
     /// Gives an object that lies loose here a second name, and the time of now, as git does with what it finds.
     pub(crate) fn hold(&self, id: GitOid) {
-        let mut held = self.held.borrow_mut();
-        if held.is_none() {
-            *held = Hold::create(&self.state_dir().join("held")).ok();
-        }
-        let Some(held) = held.as_mut() else { return };
+        let mut slot = self.held.borrow_mut();
+        let Some(held) = self.hold_of(&mut slot) else { return };
         let path = self.loose_path(&id);
         if fs::hard_link(&path, held.dir.join(id.to_string())).is_ok() {
             held.ids.insert(id);
@@ -146,11 +174,21 @@ impl Repo {
     }
 }
 
+/// Gives a file a second name in a directory of the object store, which is made where it is missing.
+fn link_into(from: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(from, path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(path.parent().expect("because a loose object lies in a directory"))?;
+            fs::hard_link(from, path)
+        }
+        linked => linked,
+    }
+}
+
 /// Gives an object its first name again and flushes the directory; its bytes were flushed before.
 fn link_back(dir: &Path, id: &GitOid, path: &Path) -> io::Result<()> {
     let parent = path.parent().expect("because a loose object lies in a directory");
-    fs::create_dir_all(parent)?;
-    match fs::hard_link(dir.join(id.to_string()), path) {
+    match link_into(&dir.join(id.to_string()), path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => File::open(parent)?.sync_all(),
     }

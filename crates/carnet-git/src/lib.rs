@@ -40,6 +40,8 @@ mod convert;
 mod bundle;
 mod pointer;
 pub mod store;
+#[doc(hidden)]
+pub mod stored_forms;
 
 pub use bundle::{WholeError, init_repository};
 pub use chain::ChainError;

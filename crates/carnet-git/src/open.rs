@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use carnet_core::{GitOid, ObjectFormat};
+use carnet_core::ObjectFormat;
 use gix::sec::trust::DefaultForLevel as _;
 
 use crate::{Cause, convert, program};
@@ -21,7 +21,8 @@ pub struct Repo {
     /// Object stores named by the environment: a hook's quarantine and its alternates.
     pub(crate) env_objects: Vec<gix::odb::Handle>,
     /// Loose objects written here and not yet flushed to the disk.
-    pub(crate) unsynced: RefCell<Vec<GitOid>>,
+    pub(crate) unsynced: RefCell<Vec<crate::write::Unsynced>>,
+    pub(crate) packer: RefCell<crate::write::Packer>,
     /// Second names of what was written and is not yet named by a ref.
     pub(crate) held: RefCell<Option<crate::held::Hold>>,
     /// Where new loose objects go.
@@ -140,6 +141,7 @@ impl Repo {
             gix,
             env_objects,
             unsynced: RefCell::default(),
+            packer: RefCell::default(),
             held: RefCell::default(),
             objects_dir,
             index_path,

@@ -58,7 +58,7 @@ impl Repo {
         let id = GitOid::from_hex(&answer).map_err(|_| {
             sign(ProgramError::Answer { command: "commit-tree".to_owned(), answer: answer.clone() })
         })?;
-        self.unsynced.borrow_mut().push(id);
+        self.remember(id, None);
         self.hold(id);
         Ok(id)
     }

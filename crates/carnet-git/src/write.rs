@@ -5,16 +5,33 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::File,
+    fs::{self, File},
     io,
-    path::PathBuf,
-    time::SystemTime,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use carnet_core::{GitOid, RepoPath, Timestamp};
 use gix::objs::{Kind, Write as _, WriteTo as _, tree::EntryKind};
+use zlib_rs::{Deflate, DeflateFlush, Status};
 
 use crate::{Author, Cause, EntryMode, ProgramError, Repo, checkout::check_name, convert};
+
+/// What git packs loose objects with.
+const LOOSE_LEVEL: i32 = 1;
+/// The widest window of zlib.
+const WINDOW_BITS: u8 = 15;
+/// Most files that are kept open until they are flushed; others are opened again.
+const OPEN_MAX: usize = 64;
+/// An object this old was flushed by whoever wrote it, if ever.
+const YOUNG: Duration = Duration::from_secs(60);
+
+/// A loose object that is to be flushed before a ref may name it.
+pub(crate) struct Unsynced {
+    id: GitOid,
+    /// Open on it, where it was written here.
+    file: Option<File>,
+}
 
 /// Why an object could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -185,20 +202,26 @@ impl Repo {
     /// [`WriteError::Sync`] for the first file that cannot be flushed: nothing may name these objects then.
     pub fn sync_objects(&self) -> Result<(), WriteError> {
         let mut dirs = BTreeSet::new();
-        for id in self.unsynced.borrow().iter() {
+        for Unsynced { id, file } in self.unsynced.borrow().iter() {
             let path = self.loose_path(id);
-            let file = match File::open(&path) {
-                Ok(file) => file,
-                // Someone took it for garbage, or packed it meanwhile, and git flushes packs itself.
-                Err(err) if err.kind() == io::ErrorKind::NotFound => {
-                    if self.put_back(id) || self.has_object(id) {
-                        continue;
+            let failed = |source| WriteError::Sync { path: path.clone(), source };
+            let opened = match file {
+                Some(_) if path.exists() => None,
+                _ => match File::open(&path) {
+                    Ok(opened) => Some(opened),
+                    // Someone took it for garbage, or packed it meanwhile, and git flushes packs itself.
+                    Err(err) if err.kind() == io::ErrorKind::NotFound => {
+                        if self.put_back(id) || self.has_object(id) {
+                            continue;
+                        }
+                        return Err(failed(err));
                     }
-                    return Err(WriteError::Sync { path, source: err });
-                }
-                Err(source) => return Err(WriteError::Sync { path, source }),
+                    Err(source) => return Err(failed(source)),
+                },
             };
-            file.sync_all().map_err(|source| WriteError::Sync { path: path.clone(), source })?;
+            if let Some(file) = opened.as_ref().or(file.as_ref()) {
+                file.sync_all().map_err(failed)?;
+            }
             dirs.extend(path.parent().map(PathBuf::from));
         }
         if !dirs.is_empty() {
@@ -220,16 +243,33 @@ impl Repo {
         let id = convert::from_gix(&gix_id);
         // What lies in a pack alone is written all the same: the pack may be thrown away before a ref names the object.
         let path = self.loose_path(&id);
-        if path.exists() {
-            // As git does: what is found is young again.
-            drop(File::open(&path).and_then(|file| file.set_modified(SystemTime::now())));
+        if let Some(is_young) = found(&path) {
+            if is_young {
+                // Who writes it just now may not have flushed it yet.
+                self.remember(id, None);
+            }
         } else {
+            let header = gix::objs::encode::loose_header(kind, bytes.len() as u64);
+            let packed = self.packer.borrow_mut().pack(&[&header, bytes]);
+            let linked = packed.and_then(|packed| self.write_held(&id, &packed));
+            let linked = linked.map_err(|source| self.store_error(Box::new(source)))?;
+            if let Some(file) = linked {
+                self.remember(id, Some(file));
+                return Ok(id);
+            }
             let store = gix::odb::loose::Store::at(&self.objects_dir, self.gix.object_hash());
-            store.write_buf(kind, bytes).map_err(failed)?;
-            self.unsynced.borrow_mut().push(id);
+            store.write_buf_with_known_id(kind, bytes, gix_id).map_err(failed)?;
+            self.remember(id, None);
         }
         self.hold(id);
         Ok(id)
+    }
+
+    /// Notes that an object is to be flushed; `file` is open on it, where it was written here.
+    pub(crate) fn remember(&self, id: GitOid, file: Option<File>) {
+        let mut unsynced = self.unsynced.borrow_mut();
+        let file = file.filter(|_| unsynced.len() < OPEN_MAX);
+        unsynced.push(Unsynced { id, file });
     }
 
     pub(crate) fn loose_path(&self, id: &GitOid) -> PathBuf {
@@ -239,6 +279,55 @@ impl Repo {
 
     fn store_error(&self, source: Cause) -> WriteError {
         WriteError::Store { objects_dir: self.objects_dir.clone(), source }
+    }
+}
+
+/// Finds a loose object, makes it young again, as git does, and tells whether it was written within [`YOUNG`].
+fn found(path: &Path) -> Option<bool> {
+    let file = File::open(path).ok()?;
+    let meta = file.metadata().ok()?;
+    if meta.len() == 0 {
+        // What a power loss left of someone's object that was not flushed: git takes it for the object, and so would we.
+        return fs::remove_file(path).err().map(|_| true);
+    }
+    let now = SystemTime::now();
+    drop(file.set_modified(now));
+    let age = meta.created().ok().map(|at| now.duration_since(at).unwrap_or_default());
+    Some(age.is_none_or(|age| age < YOUNG))
+}
+
+/// Packs loose objects, one after the other: what a packer needs is made once.
+#[derive(Default)]
+pub(crate) struct Packer(Option<Deflate>);
+
+impl Packer {
+    fn pack(&mut self, parts: &[&[u8]]) -> io::Result<Vec<u8>> {
+        let deflate = self.0.get_or_insert_with(|| Deflate::new(LOOSE_LEVEL, true, WINDOW_BITS));
+        deflate.reset();
+        let n_bytes: usize = parts.iter().map(|part| part.len()).sum();
+        let mut packed = vec![0; n_bytes / 2 + 128];
+        let mut written = 0;
+        for (idx, part) in parts.iter().enumerate() {
+            let is_last = idx + 1 == parts.len();
+            let flush = if is_last { DeflateFlush::Finish } else { DeflateFlush::NoFlush };
+            let mut rest = *part;
+            loop {
+                if packed.len() - written < 64 {
+                    packed.resize(packed.len() * 2, 0);
+                }
+                let (before_in, before_out) = (deflate.total_in(), deflate.total_out());
+                let status = deflate.compress(rest, &mut packed[written..], flush);
+                let status = status.map_err(|_| io::Error::other("the object cannot be packed"))?;
+                // Both are lengths of slices, or less.
+                rest = &rest[(deflate.total_in() - before_in) as usize..];
+                written += (deflate.total_out() - before_out) as usize;
+                if status == Status::StreamEnd || (!is_last && rest.is_empty()) {
+                    break;
+                }
+            }
+        }
+        packed.truncate(written);
+        Ok(packed)
     }
 }
 

@@ -184,6 +184,20 @@ impl Index {
     }
 }
 
+/// Reads bytes as a stored index: whole, and as what a record of each kind holds.
+pub(crate) fn read_any(bytes: &[u8]) {
+    let mut framed = MAGIC.to_vec();
+    [RUN, TIP].into_iter().for_each(|kind| add_record(&mut framed, kind, bytes));
+    for Stored { bytes, .. } in [bytes.to_vec(), framed].into_iter().filter_map(Stored::read) {
+        let index = Level { n_lasting: bytes.len(), bytes, problems: vec![] }.index();
+        assert_eq!(index.runs().count(), index.len());
+        for run in index.runs() {
+            assert!(index.contains(run.run) && index.unique_prefix(run.run) <= 32);
+            drop(run.event());
+        }
+    }
+}
+
 /// A run as the file holds it: time, id, kind, event commit, ref, then the event's line.
 #[derive(Debug, Clone, Copy)]
 struct RunRecord<'a> {

@@ -2,13 +2,12 @@
 
 use carnet_access::dsse::Signatures;
 use carnet_core::{ModelRecord, passport::Statement};
-use carnet_git::Pointer;
 
 use crate::{
     backup,
     checkpoint::{Checkpoint, SignedCheckpoint},
     event::SignedEvent,
-    journal, shelf,
+    index, journal, shelf,
 };
 
 /// Has every reader look at `bytes`.
@@ -29,9 +28,6 @@ pub fn read_them_all(bytes: &[u8]) {
         let again = serde_json::from_slice::<backup::Manifest>(&manifest.to_canonical_json());
         assert_eq!(again.ok(), Some(manifest));
     }
-    if let Some(pointer) = Pointer::parse(bytes) {
-        assert_eq!(pointer.to_text().as_bytes(), bytes);
-    }
     if let Ok(entry) = serde_json::from_slice::<journal::Entry>(bytes) {
         let again = serde_json::to_vec(&entry).expect("because a journal has string keys");
         assert_eq!(serde_json::from_slice::<journal::Entry>(&again).ok(), Some(entry));
@@ -40,6 +36,8 @@ pub fn read_them_all(bytes: &[u8]) {
         let again = ModelRecord::from_lines(&record.to_lines());
         assert!(again.is_ok_and(|again| again == record));
     }
+    index::read_any(bytes);
+    carnet_git::stored_forms::read_them_all(bytes);
     carnet_guard::stored_forms::read_them_all(bytes);
     let text = String::from_utf8_lossy(bytes);
     if let Ok(signed) = SignedCheckpoint::parse(&text) {
@@ -66,6 +64,7 @@ pub(crate) mod tests {
             RunIdentity, RunKind, Source,
         },
     };
+    use carnet_git::Pointer;
     use proptest::prelude::*;
 
     use super::*;

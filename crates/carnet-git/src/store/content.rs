@@ -120,7 +120,7 @@ fn each_chunk(
 }
 
 impl ContentList {
-    fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         let mut text = format!("{LIST_HEAD}\nsize {}\n", self.pointer.size_bytes);
         for ChunkRef { digest, size_bytes } in &self.chunks {
             text.push_str(&format!("{digest} {size_bytes}\n"));
@@ -129,7 +129,7 @@ impl ContentList {
     }
 
     /// Reads the list of the content `digest`; `None` unless the lengths add up.
-    fn parse(digest: Digest, text: &[u8]) -> Option<ContentList> {
+    pub(crate) fn parse(digest: Digest, text: &[u8]) -> Option<ContentList> {
         let text = std::str::from_utf8(text).ok()?;
         let rest = text.strip_prefix(LIST_HEAD)?.strip_prefix("\nsize ")?;
         let (size, lines) = rest.split_once('\n')?;

@@ -24,7 +24,7 @@ pub use content::{
 pub use dir::{DirStore, Lease};
 #[cfg(feature = "s3")]
 pub use s3::S3Store;
-pub(crate) use seal::{seal, unseal};
+pub(crate) use seal::{seal, sealed_around, unseal};
 
 use crate::Cause;
 

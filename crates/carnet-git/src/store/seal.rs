@@ -21,6 +21,11 @@ pub(crate) fn seal(bytes: &[u8], may_pack: bool) -> Vec<u8> {
         Some(packed) => (ZSTD, packed.as_slice()),
         None => (PLAIN, bytes),
     };
+    sealed_around(form, body)
+}
+
+/// The envelope around bytes that are packed already.
+pub(crate) fn sealed_around(form: u8, body: &[u8]) -> Vec<u8> {
     let mut sealed = Vec::with_capacity(HEAD_BYTES + body.len() + TAIL_BYTES);
     sealed.extend_from_slice(MAGIC);
     sealed.push(form);

@@ -48,6 +48,46 @@ fn what_is_collected_before_its_ref_is_moved_is_put_back() {
 }
 
 #[test]
+fn what_a_power_loss_left_empty_is_written_again() {
+    let repo = TestRepo::init();
+    repo.commit_all("first");
+    let id = open(&repo).write_blob(b"text").unwrap();
+    let path = loose(&repo, &id);
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "").unwrap();
+    append(&open(&repo), b"text", &|| {});
+    assert_sound(&repo);
+    assert_eq!(repo.git(&["show", &format!("{CHAIN}:file")]), "text");
+}
+
+#[test]
+fn objects_of_any_length_are_what_git_reads_whether_links_can_be_made_or_not() {
+    let repo = TestRepo::init();
+    repo.commit_all("first");
+    let held = repo.path().join(".git/carnet/held");
+    for can_link in [true, false] {
+        let opened = open(&repo);
+        if !can_link {
+            fs::create_dir_all(held.parent().unwrap()).unwrap();
+            drop(fs::remove_dir_all(&held));
+            fs::write(&held, "no directory").unwrap();
+        }
+        for n_bytes in [0_usize, 1, 63, 64, 200, 65_536, 300_001] {
+            // Some that packs well, some that does not pack at all.
+            for factor in [1, 2_654_435_761] {
+                let salt = usize::from(can_link);
+                let bytes: Vec<u8> =
+                    (0..n_bytes).map(|idx| (((idx + salt) * factor) >> 11) as u8).collect();
+                let id = opened.write_blob(&bytes).unwrap().to_string();
+                assert_eq!(repo.git_bytes(&["cat-file", "blob", &id]), bytes, "{n_bytes}");
+            }
+        }
+        opened.sync_objects().unwrap();
+    }
+    assert_sound(&repo);
+}
+
+#[test]
 fn what_was_found_in_a_pack_that_is_thrown_away_is_there() {
     let repo = TestRepo::init();
     repo.commit_all("first");

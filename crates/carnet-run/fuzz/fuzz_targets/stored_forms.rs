@@ -1,4 +1,5 @@
-//! Passports, signatures, ledger events, notes, pointers, manifests of backups: whatever the bytes, no reader panics, and what is read
+//! Passports, signatures, ledger events, checkpoints, notes, receipts of the guard, audit logs, pointers, contents and their lists, artifacts
+//! put by hand, manifests of backups, journals, replies of models, the local index: whatever the bytes, no reader panics, and what is read
 //! is the same when it is written and read again. Its bounded twin is `stored_forms.rs` among the crate's tests.
 #![no_main]
 
