@@ -1,6 +1,6 @@
 //! The walk of a commit (ARCHITECTURE.md, "A commit"): the real daemon follows the real git.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use carnet_testkit::{Ran, TestRepo};
 use serde_json::Value;
@@ -71,6 +71,16 @@ fn the_daemon_starts_by_itself_and_the_index_follows_each_commit() {
         let status = indexed.json(&["status", "--json"], 0);
         assert_eq!(status["daemon"]["running"], true);
         assert_eq!(status["index"]["n_files_indexed"], 5);
+        let refreshes = status["refreshes"].as_array().unwrap();
+        assert_eq!(refreshes.last().unwrap()["commit"], commit.as_str());
+        assert_eq!(refreshes.last().unwrap()["n_parsed"], 1);
+        assert!(status["sizes"]["vectors"].as_u64().unwrap() > 0, "{status}");
+        let page = indexed.carnet(&["status"]).expect_code(0).stdout;
+        assert!(page.contains('█') && page.contains("MiB on the disk"), "{page}");
+        let logs = indexed.carnet(&["daemon", "logs", "-n", "500"]).expect_code(0).stdout;
+        assert!(logs.contains(&format!("index at {commit} after")), "{logs}");
+        let last = indexed.carnet(&["daemon", "logs", "-n", "1"]).expect_code(0).stdout;
+        assert!(logs.ends_with(&last) && last.lines().count() == 1, "{last}");
     }
 }
 
@@ -114,6 +124,35 @@ fn once_refreshes_without_a_daemon() {
     walk.carnet(&["daemon", "status"]).expect_code(69);
     let again = walk.carnet(&["daemon", "--once"]).expect_code(0);
     assert!(again.stdout.contains("nothing to do"), "{}", again.stdout);
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "what is not checked is said aloud")]
+fn units_are_understood_by_those_who_start_them() {
+    let repo = TestRepo::init();
+    let walk = Walk::new(repo, everyone()[0]);
+    let unit = walk.carnet(&["daemon", "unit", "--system", "systemd"]).expect_code(0);
+    assert!(unit.stderr.contains("systemctl --user enable --now carnet-repo-"), "{}", unit.stderr);
+    let path = walk.repo.root().join("carnet-test.service");
+    fs::write(&path, &unit.stdout).unwrap();
+    let mut verify = Command::new("systemd-analyze");
+    verify.args(["verify", "--user"]).arg(&path).env("XDG_RUNTIME_DIR", walk.repo.root());
+    match verify.output() {
+        Ok(said) => assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr)),
+        Err(error) => eprintln!("NOT CHECKED HERE: systemd-analyze: {error}"),
+    }
+    let list = walk.carnet(&["daemon", "unit", "--system", "launchd"]).expect_code(0).stdout;
+    let path = walk.repo.root().join("carnet.plist");
+    fs::write(&path, list).unwrap();
+    let program =
+        "import plistlib, sys; print(plistlib.load(open(sys.argv[1], 'rb'))['ProgramArguments'])";
+    match Command::new("python3").args(["-c", program]).arg(&path).output() {
+        Ok(said) => {
+            let said = String::from_utf8_lossy(&said.stdout).into_owned();
+            assert!(said.ends_with("'daemon', 'run', '--stay']\n"), "{said}");
+        }
+        Err(error) => eprintln!("NOT CHECKED HERE: python3: {error}"),
+    }
 }
 
 #[test]

@@ -46,6 +46,7 @@ pub mod broker;
 
 mod client;
 mod once;
+mod published;
 mod spawn;
 mod status;
 
@@ -53,10 +54,13 @@ pub use client::{Client, ClientError, Waited};
 pub use lock::{Holder, LockError};
 pub use once::{Once, OnceError, refresh_once};
 pub use paths::{index_dir, log_path};
+pub use published::{
+    Fetched, Publication, PublishError, Published, fetch_published, publish, published,
+};
 pub use record::RefreshRecord;
 pub use run::{DaemonOptions, RunError, StopReason, run};
 pub use socket::SocketError;
 pub use spawn::{Running, SpawnError, connect_within, ensure_running};
-pub use status::{DaemonState, Freshness, Indexed, Status, StatusError, freshness, status};
+pub use status::{DaemonState, Freshness, Indexed, Sizes, Status, StatusError, freshness, status};
 pub use work::{RefreshError, blobs};
 pub use worktree::Worktree;

@@ -41,9 +41,9 @@ impl Paths {
         self.daemon_dir.join("log")
     }
 
-    /// What the last refresh was like.
-    pub fn record(&self) -> PathBuf {
-        self.daemon_dir.join("last-refresh.json")
+    /// What the last refreshes were like.
+    pub fn history(&self) -> PathBuf {
+        self.daemon_dir.join("refreshes.json")
     }
 }
 

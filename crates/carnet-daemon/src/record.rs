@@ -1,4 +1,4 @@
-//! What the last refresh was like, kept beside the lock so that it is known when the daemon is away.
+//! What the last refreshes were like, kept beside the lock so that it is known when the daemon is away.
 
 use std::{fs, io::Write as _, path::Path};
 
@@ -22,23 +22,29 @@ pub struct RefreshRecord {
     pub n_unread: u64,
 }
 
-/// Largest record read, in bytes.
-const BYTES_MAX: u64 = 64 << 10;
+/// Most refreshes that are remembered.
+pub const HISTORY_MAX: usize = 100;
+/// Largest history read, in bytes.
+const BYTES_MAX: u64 = 256 << 10;
 
-/// Writes the record beside the old one and renames it into place.
-pub(crate) fn write(path: &Path, record: &RefreshRecord) -> std::io::Result<()> {
+/// Adds a refresh to the history: written beside the old one and renamed into place.
+pub(crate) fn add(path: &Path, record: &RefreshRecord) -> std::io::Result<()> {
+    let mut history = read(path);
+    history.push(record.clone());
+    history.drain(..history.len().saturating_sub(HISTORY_MAX));
     let beside = path.with_extension("json.new");
     let mut file = fs::File::create(&beside)?;
-    file.write_all(&serde_json::to_vec(record)?)?;
+    file.write_all(&serde_json::to_vec(&history)?)?;
     file.write_all(b"\n")?;
     fs::rename(&beside, path)
 }
 
-/// Reads the record; `None` when there is none that can be read. It is for people: nothing depends on it.
-pub(crate) fn read(path: &Path) -> Option<RefreshRecord> {
-    let is_small = fs::metadata(path).ok()?.len() <= BYTES_MAX;
-    let bytes = is_small.then(|| fs::read(path).ok())??;
-    serde_json::from_slice(&bytes).ok()
+/// Reads the last hundred refreshes that succeeded, the newest last; none when they cannot be read. They are for people:
+/// nothing depends on them.
+pub(crate) fn read(path: &Path) -> Vec<RefreshRecord> {
+    let is_small = fs::metadata(path).is_ok_and(|it| it.len() <= BYTES_MAX);
+    let bytes = is_small.then(|| fs::read(path).ok()).flatten();
+    bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -46,21 +52,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_comes_back_and_a_damaged_one_is_none() {
+    fn the_last_hundred_are_kept_and_a_damaged_history_is_none() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("last-refresh.json");
-        assert_eq!(read(&path), None);
-        let record = RefreshRecord {
+        let path = dir.path().join("refreshes.json");
+        assert_eq!(read(&path), []);
+        let record = |n: u64| RefreshRecord {
             commit: GitOid::from_bytes(&[7; 20]).unwrap(),
             ended_at: Timestamp::from_millis(1_795_000_000_123),
-            duration_ms: 12,
+            duration_ms: n,
             n_files: 3,
             n_parsed: 2,
             n_unread: 0,
         };
-        write(&path, &record).unwrap();
-        assert_eq!(read(&path), Some(record));
-        fs::write(&path, b"{\"commit\":").unwrap();
-        assert_eq!(read(&path), None);
+        (0..150).for_each(|n| add(&path, &record(n)).unwrap());
+        let kept: Vec<u64> = read(&path).iter().map(|it| it.duration_ms).collect();
+        assert_eq!(kept, (50..150).collect::<Vec<u64>>());
+        fs::write(&path, b"[{\"commit\":").unwrap();
+        assert_eq!(read(&path), []);
+        add(&path, &record(1)).unwrap();
+        assert_eq!(read(&path), [record(1)]);
     }
 }

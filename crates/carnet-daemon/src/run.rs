@@ -186,7 +186,7 @@ async fn serve(
         Timing { idle_exit_ms: millis(options.idle_exit), poll_ms: millis(options.poll_every) };
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let identity = Identity { pid: holder.pid, version, started_at: holder.started_at };
-    let last_refresh = record::read(&home.paths.record());
+    let last_refresh = record::read(&home.paths.history()).pop();
     let stirred = Arc::new(Notify::new());
     let watch =
         Watch::new(home.paths.common_dir.clone(), Arc::clone(&stirred), options.is_watching);

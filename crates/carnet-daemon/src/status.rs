@@ -46,8 +46,45 @@ pub struct Status {
     pub head: Option<GitOid>,
     /// How far the snapshot is behind that HEAD.
     pub freshness: Freshness,
-    /// The last refresh that succeeded, whoever did it.
-    pub last_refresh: Option<RefreshRecord>,
+    /// The last hundred refreshes that succeeded, whoever did them, the newest last.
+    pub refreshes: Vec<RefreshRecord>,
+    /// What the index takes on the disk.
+    pub sizes: Sizes,
+}
+
+/// What the index takes on the disk, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sizes {
+    /// What each blob says.
+    pub facts: u64,
+    /// The snapshots that are kept.
+    pub snapshots: u64,
+    /// The words, without the vectors.
+    pub words: u64,
+    /// The vectors.
+    pub vectors: u64,
+}
+
+impl Sizes {
+    fn of(index_dir: &std::path::Path) -> Sizes {
+        let size = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |it| it.len());
+        let sum = |name: &str| -> u64 {
+            let entries = std::fs::read_dir(index_dir.join(name)).into_iter().flatten().flatten();
+            entries.map(|entry| size(&entry.path())).sum()
+        };
+        let vectors = size(&index_dir.join("words/vectors"));
+        Sizes {
+            facts: size(&index_dir.join("facts.redb")),
+            snapshots: sum("snapshots"),
+            words: sum("words").saturating_sub(vectors),
+            vectors,
+        }
+    }
+
+    /// Returns all of them together.
+    pub fn total(&self) -> u64 {
+        self.facts + self.snapshots + self.words + self.vectors
+    }
 }
 
 /// Whether a daemon runs.
@@ -105,8 +142,8 @@ pub fn status(repo: &Repo, now: Timestamp) -> Result<Status, StatusError> {
         (Some(indexed), Some(head)) => freshness(repo, &indexed.commit, head, now),
         _ => Freshness::UNKNOWN,
     };
-    let last_refresh = record::read(&paths.record());
-    Ok(Status { daemon, indexed, snapshot_error, head, freshness, last_refresh })
+    let (refreshes, sizes) = (record::read(&paths.history()), Sizes::of(&paths.index_dir));
+    Ok(Status { daemon, indexed, snapshot_error, head, freshness, refreshes, sizes })
 }
 
 impl Indexed {

@@ -128,14 +128,18 @@ fn is_stir(event: &notify::Result<notify::Event>) -> bool {
 
 fn describe(err: &notify::Error) -> String {
     match &err.kind {
-        notify::ErrorKind::MaxFilesWatch => {
-            "the system grants no more watches (raise fs.inotify.max_user_watches)".to_owned()
-        }
+        notify::ErrorKind::MaxFilesWatch => raise("watches", "max_user_watches", 524_288),
         notify::ErrorKind::Io(source) if source.raw_os_error() == Some(emfile()) => {
-            "the system grants no more watchers (raise fs.inotify.max_user_instances)".to_owned()
+            raise("watchers", "max_user_instances", 1024)
         }
         _ => chain(err),
     }
+}
+
+/// Says what is short, and what to type.
+fn raise(what: &str, setting: &str, value: u32) -> String {
+    let command = format!("sudo sysctl fs.inotify.{setting}={value}");
+    format!("the system grants no more {what}; HEAD is compared every 30 s; type `{command}`")
 }
 
 fn emfile() -> i32 {

@@ -202,11 +202,8 @@ pub(crate) fn refresh(
 ) -> Result<(RefreshRecord, RefreshReport), RefreshError> {
     let began = Instant::now();
     let repo = Repo::discover(git_dir)?;
-    let listed = repo.tree_files(&tree);
-    let files = listed.map_err(|source| RefreshError::Tree { commit, source })?;
-    let is_file = |mode| matches!(mode, EntryMode::File | EntryMode::Executable);
-    let files = files.into_iter().filter(|file| is_file(file.mode));
-    let files = files.map(|file| SourceFile { path: file.path, blob: file.id }).collect();
+    let files = source_files(&repo, &tree);
+    let files = files.map_err(|source| RefreshError::Tree { commit, source })?;
     let index = |source| RefreshError::Index { commit, source };
     let blobs = RepoBlobs::new(git_dir);
     let mut store = IndexStore::open(&paths.index_dir).map_err(index)?;
@@ -220,10 +217,20 @@ pub(crate) fn refresh(
         n_parsed: report.n_parsed,
         n_unread: report.n_unread,
     };
-    if let Err(err) = record::write(&paths.record(), &record) {
+    if let Err(err) = record::add(&paths.history(), &record) {
         tracing::warn!(target: "carnet::daemon", "write the record of the refresh: {err}");
     }
     Ok((record, report))
+}
+
+/// Returns the files of a commit or tree that an index is made of.
+pub(crate) fn source_files(
+    repo: &Repo,
+    commit_or_tree: &GitOid,
+) -> Result<Vec<SourceFile>, ObjectError> {
+    let is_file = |mode| matches!(mode, EntryMode::File | EntryMode::Executable);
+    let files = repo.tree_files(commit_or_tree)?.into_iter().filter(|file| is_file(file.mode));
+    Ok(files.map(|file| SourceFile { path: file.path, blob: file.id }).collect())
 }
 
 /// Returns the blobs of a repository, for whoever shows what a search found.

@@ -82,6 +82,40 @@ impl Repo {
         self.run_git(&[&head, refspecs].concat(), None).map(drop)
     }
 
+    /// Returns the refs of a remote whose full names start with `prefix`, sorted by name.
+    ///
+    /// - `prefix`: ends at a `/`.
+    ///
+    /// # Errors
+    ///
+    /// [`ProgramError`] with what git said.
+    pub fn remote_refs(
+        &self,
+        remote: &str,
+        prefix: &str,
+    ) -> Result<Vec<(String, GitOid)>, ProgramError> {
+        let pattern = format!("{prefix}*");
+        let answer = self.run_git(&["ls-remote", "--refs", "--", remote, &pattern], None)?;
+        let answer = String::from_utf8_lossy(&answer);
+        let refs = answer.lines().filter_map(|line| line.split_once('\t'));
+        let refs = refs.filter(|(_, name)| name.starts_with(prefix));
+        let refs =
+            refs.filter_map(|(id, name)| Some((name.to_owned(), GitOid::from_hex(id).ok()?)));
+        Ok(refs.collect())
+    }
+
+    /// Returns a commit and its ancestors, the newest first, at most `n_max`.
+    ///
+    /// # Errors
+    ///
+    /// [`ProgramError`] with what git said.
+    pub fn newest_first(&self, tip: &GitOid, n_max: u32) -> Result<Vec<GitOid>, ProgramError> {
+        let max = format!("--max-count={n_max}");
+        let answer = self.run_git(&["rev-list", &max, &tip.to_string()], None)?;
+        let answer = String::from_utf8_lossy(&answer);
+        Ok(answer.lines().filter_map(|line| GitOid::from_hex(line).ok()).collect())
+    }
+
     /// Pushes refs, all or none where the remote can. Hooks of this repository are not asked: they look at
     /// source, and what carnet pushes was examined when it was recorded.
     ///

@@ -56,6 +56,12 @@ pub enum IndexError {
         /// Whether they are damaged, gone or of another version, so that beginning them anew heals it.
         is_damaged: bool,
     },
+    /// An index that was published elsewhere does not hold; nothing of it became current.
+    #[error("take over a published index: {0}")]
+    Foreign(String),
+    /// A part of an index could not be handed on.
+    #[error("hand on a part of an index")]
+    Part(#[source] BlobError),
     /// Facts could not be encoded; a bug of ours.
     #[error("encode facts")]
     Encode(#[source] postcard::Error),

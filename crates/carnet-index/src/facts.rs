@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use carnet_core::{Digest, GitOid};
+use carnet_core::{Digest, GitOid, Region};
 use carnet_parse::{EXTRACTOR_VERSION, Language, Parsed};
 use redb::{Database, DatabaseError, ReadableDatabase, TableDefinition};
 
@@ -59,15 +59,63 @@ impl EncodedFact {
         postcard::to_stdvec(name).map(EncodedFact::seal).map_err(IndexError::Encode)
     }
 
+    /// Takes over a stored fact of another index; `None` unless it has its check, is about what its key says, and every
+    /// position in it is one.
+    pub fn of_stored(key: &[u8], stored: Vec<u8>) -> Option<EncodedFact> {
+        let (version, rest) = key.split_first_chunk::<4>()?;
+        let (check, payload) = stored.split_at_checked(CHECK_BYTES)?;
+        let is_whole = Digest::of(payload).as_bytes()[..CHECK_BYTES] == *check;
+        let is_ours = u32::from_be_bytes(*version) == EXTRACTOR_VERSION
+            && GitOid::from_bytes(rest.get(1..)?).is_ok();
+        let is_sound = match rest[0] {
+            code if Language::from_code(code).is_some() => {
+                postcard::from_bytes::<Parsed>(payload).is_ok_and(|parsed| is_sound(&parsed))
+            }
+            code if ManifestKind::from_code(code).is_some() => {
+                postcard::from_bytes::<Option<String>>(payload).is_ok()
+            }
+            _ => false,
+        };
+        (is_whole && is_ours && is_sound).then_some(EncodedFact(stored))
+    }
+
     fn seal(payload: Vec<u8>) -> EncodedFact {
         let mut value = Digest::of(&payload).as_bytes()[..CHECK_BYTES].to_vec();
         value.extend_from_slice(&payload);
         EncodedFact(value)
     }
 
+    /// Returns it as it is stored.
+    pub fn into_stored(self) -> Vec<u8> {
+        self.0
+    }
+
     pub fn len(&self) -> usize {
         self.0.len()
     }
+}
+
+/// Tells whether every position that facts name is one: an inner symbol follows its outer one, a region does not end before it
+/// begins. The parser makes no others; facts of another index may hold anything.
+fn is_sound(parsed: &Parsed) -> bool {
+    let n_symbols = parsed.symbols.len();
+    let is_symbol = |idx: Option<u32>| idx.is_none_or(|idx| (idx as usize) < n_symbols);
+    let is_region = |region: &Region| {
+        region.start <= region.end
+            && u32::try_from(region.end).is_ok_and(|end| end < u32::MAX)
+            && region.start_line <= region.end_line
+            && region.end_line < u32::MAX
+    };
+    let symbols = parsed.symbols.iter().enumerate().all(|(at, symbol)| {
+        symbol.parent.is_none_or(|parent| (parent as usize) < at)
+            && is_region(&symbol.name_region)
+            && is_region(&symbol.region)
+    });
+    symbols
+        && parsed.symbols.is_sorted_by_key(|symbol| symbol.region.start)
+        && parsed.calls.iter().all(|call| is_symbol(call.enclosing) && is_region(&call.region))
+        && parsed.bases.iter().all(|base| is_symbol(base.symbol) && is_region(&base.region))
+        && parsed.imports.iter().all(|import| is_region(&import.region))
 }
 
 /// The store of facts. Holding it is holding the right to write: redb locks its file.
@@ -159,6 +207,12 @@ impl FactReader {
     /// Tells whether a fact is there and whole.
     pub fn holds(&self, key: &[u8]) -> Result<bool, IndexError> {
         self.with_payload(key, |_| ()).map(|found| found.is_some())
+    }
+
+    /// Returns a fact as it is stored, its check before it; `None` when it is absent or damaged.
+    pub fn stored(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        let sealed = |payload: &[u8]| EncodedFact::seal(payload.to_vec()).into_stored();
+        self.with_payload(key, sealed)
     }
 
     fn with_payload<T>(

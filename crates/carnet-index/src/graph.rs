@@ -22,9 +22,9 @@ const CALL_BYTES_MAX: u64 = 55;
 
 /// Where a resolved call of one definition stands.
 #[derive(Clone, Copy)]
-struct Incoming {
-    file: u32,
-    enclosing: Option<u32>,
+pub(crate) struct Incoming {
+    pub file: u32,
+    pub enclosing: Option<u32>,
     line: u32,
 }
 
@@ -40,7 +40,7 @@ struct BaseRow {
 }
 
 /// Resolved calls by the definition that they mean.
-type ByTarget = HashMap<u32, Vec<Incoming>>;
+pub(crate) type ByTarget = HashMap<u32, Vec<Incoming>>;
 
 impl Snapshot {
     /// Returns the calls made inside the definitions of a name, what is nested in them included.
@@ -204,7 +204,7 @@ impl Snapshot {
     }
 
     /// Returns the resolved calls that are listed under a name, by what they mean.
-    fn incoming(&self, name: u32) -> Result<ByTarget, IndexError> {
+    pub(crate) fn incoming(&self, name: u32) -> Result<ByTarget, IndexError> {
         let mut by_target = ByTarget::new();
         let Some(row) = self.name_row(&self.text(name)?)? else { return Ok(by_target) };
         for call in self.stored_calls(&row)? {
@@ -218,7 +218,7 @@ impl Snapshot {
     }
 
     /// Returns a symbol and the symbols inside it: they follow it, until one begins after its end.
-    fn nested(&self, idx: u32) -> Result<Vec<u32>, IndexError> {
+    pub(crate) fn nested(&self, idx: u32) -> Result<Vec<u32>, IndexError> {
         let outer = self.symbol(idx)?;
         let Some(of_file) = self.symbols_of(&self.file(outer.file)?.path)? else {
             return Ok(vec![idx]);
@@ -282,8 +282,9 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Returns the calls made right in a definition, each with the name that it is listed under.
-    fn outgoing_calls(&self, idx: u32) -> Result<Vec<(StoredCall, String)>, IndexError> {
+    /// Returns the calls made right in a definition, or at the top of a file (past all symbols, by its position), each with the
+    /// name that it is listed under.
+    pub(crate) fn outgoing_calls(&self, idx: u32) -> Result<Vec<(StoredCall, String)>, IndexError> {
         let end_of = |idx: u32| {
             let row = self.sections.row(SectionKind::OutgoingEnds, idx, 4)?;
             Input(&row).u32().ok_or_else(|| self.sections.corrupt("a symbol's calls have no end"))

@@ -30,8 +30,10 @@ mod words;
 
 mod format;
 mod graph;
+mod network;
 mod sections;
 mod snapshot;
+mod travel;
 mod write;
 
 pub mod vectors;
@@ -46,8 +48,12 @@ pub use answer::{
 pub use error::{BlobError, IndexError};
 pub use format::FORMAT_NUMBER;
 pub use graph::chain;
+pub use network::{Edge, Link, Network, Node, NodeDefinition};
 pub use snapshot::Snapshot;
 pub use store::{BlobSource, IndexStore, RefreshReport, RefreshRequest, SourceFile, UnreadFile};
+pub use travel::{
+    MANIFEST_FORMAT, Manifest, PART_BYTES_MAX, PackedFile, Part, PartSink, PartSource, Unpacked,
+};
 pub use words::{
     Citation, CitationError, Found, Hit, LineRange, QUERY_BYTES_MAX, QueryError, Scope,
     SearchQuery, suspect_words,

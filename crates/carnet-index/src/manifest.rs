@@ -22,6 +22,12 @@ impl ManifestKind {
         }
     }
 
+    /// Returns the kind with that number.
+    pub fn from_code(code: u8) -> Option<ManifestKind> {
+        let kinds = [ManifestKind::GoMod, ManifestKind::CargoToml];
+        kinds.into_iter().find(|kind| kind.code() == code)
+    }
+
     /// Its number among the language codes in stored facts.
     pub fn code(self) -> u8 {
         match self {

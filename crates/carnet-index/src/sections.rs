@@ -65,6 +65,10 @@ impl Sections {
         })
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub fn corrupt(&self, what: impl Into<String>) -> IndexError {
         IndexError::Corrupt { path: self.path.clone(), what: what.into() }
     }

@@ -38,7 +38,7 @@ impl std::fmt::Debug for Snapshot {
 /// A file's row.
 pub(crate) struct FileRow {
     pub path: RepoPath,
-    language: Language,
+    pub language: Language,
     blob_id: GitOid,
     first_symbol: u32,
     n_symbols: u32,
@@ -67,7 +67,7 @@ pub(crate) struct SymbolRow {
     container: u32,
     signature: u32,
     doc: u32,
-    parent: u32,
+    pub parent: u32,
     kind: SymbolKind,
     visibility: Visibility,
     name_region: Region,
@@ -117,6 +117,11 @@ impl Snapshot {
     /// As for [`Snapshot::open_current`].
     pub fn open(path: &Path) -> Result<Snapshot, IndexError> {
         Ok(Snapshot { sections: Sections::open(path)?, names: OnceLock::new() })
+    }
+
+    /// Returns its file.
+    pub(crate) fn path(&self) -> &Path {
+        self.sections.path()
     }
 
     /// Returns the commit it is the index of.
@@ -420,6 +425,15 @@ impl Snapshot {
             true => Ok(rows),
             false => Err(self.sections.corrupt("the keys of files are out of order")),
         }
+    }
+
+    /// Returns path and blob of every file that it holds.
+    pub(crate) fn live_files(&self) -> Result<Vec<(RepoPath, GitOid)>, IndexError> {
+        let n_code = self.sections.n_rows(SectionKind::Files, FILE_ROW_BYTES)?;
+        let n_texts = self.sections.n_rows(SectionKind::TextFiles, TEXT_FILE_ROW_BYTES)?;
+        let rows = 0..n_code.saturating_add(n_texts);
+        let file = |row| self.live_file(row).map(|file| (file.path, file.blob_id));
+        rows.map(file).collect()
     }
 
     /// Returns a file by its row: the files of code, then those of text.

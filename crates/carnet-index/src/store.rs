@@ -91,8 +91,8 @@ pub struct RefreshReport {
 
 /// The one writer of an index. A second one in any process is refused as busy.
 pub struct IndexStore {
-    dir: PathBuf,
-    facts: FactStore,
+    pub(crate) dir: PathBuf,
+    pub(crate) facts: FactStore,
 }
 
 impl std::fmt::Debug for IndexStore {
@@ -260,7 +260,7 @@ struct Plan {
     n_reused: u64,
 }
 
-fn subject_of(path: &RepoPath) -> Option<Subject> {
+pub(crate) fn subject_of(path: &RepoPath) -> Option<Subject> {
     let manifest = ManifestKind::of_path(path).map(Subject::Manifest);
     manifest.or_else(|| Language::of_path(path).map(Subject::Code))
 }

@@ -88,22 +88,39 @@ pub(crate) fn write_snapshot(
     let coverage =
         Coverage { n_calls_resolved: linker.coverage().n_calls_resolved, ..head.coverage };
     let snapshots = snapshots_dir(dir);
-    let unfinished = snapshots.join(format!("{}.{UNFINISHED}", std::process::id()));
+    let unfinished = unfinished(&snapshots.join(std::process::id().to_string()));
     let file =
         File::create(&unfinished).map_err(|error| IndexError::io("create", &unfinished, error))?;
     let mut out = SectionWriter::new(file, &unfinished)?;
     write_sections(&mut out, &linker)?;
     let header = out.finish(head, coverage)?;
     let content_digest = header.content_digest();
-    let name = format!("{}-{}.v{FORMAT_NUMBER}", head.commit, &content_digest.to_string()[..16]);
-    let path = snapshots.join(&name);
-    rename(&unfinished, &path)?;
-    sync_directory(&snapshots)?;
-    point_current_at(dir, &name)?;
-    prune(dir, &name)?;
+    let path = make_current(dir, &unfinished, &head.commit, &content_digest)?;
     let n_bytes =
         std::fs::metadata(&path).map_err(|error| IndexError::io("read", &path, error))?.len();
     Ok(Written { path, n_bytes, content_digest, coverage })
+}
+
+/// Gives a snapshot that is whole and on the disk its name, and makes it the current one.
+pub(crate) fn make_current(
+    dir: &Path,
+    written: &Path,
+    commit: &GitOid,
+    content: &Digest,
+) -> Result<PathBuf, IndexError> {
+    let snapshots = snapshots_dir(dir);
+    let name = format!("{commit}-{}.v{FORMAT_NUMBER}", &content.to_string()[..16]);
+    let path = snapshots.join(&name);
+    rename(written, &path)?;
+    sync_directory(&snapshots)?;
+    point_current_at(dir, &name)?;
+    prune(dir, &name)?;
+    Ok(path)
+}
+
+/// Returns the name that a file or directory has until it is whole.
+pub(crate) fn unfinished(path: &Path) -> PathBuf {
+    path.with_extension(UNFINISHED)
 }
 
 fn point_current_at(dir: &Path, name: &str) -> Result<(), IndexError> {
@@ -126,7 +143,11 @@ pub(crate) fn remove_leftovers(dir: &Path) -> Result<(), IndexError> {
         for entry in entries {
             let entry = entry.map_err(|error| IndexError::io("list", &directory, error))?;
             if entry.path().extension().is_some_and(|extension| extension == UNFINISHED) {
-                remove(&entry.path())?;
+                match entry.path().is_dir() {
+                    true => std::fs::remove_dir_all(entry.path())
+                        .map_err(|error| IndexError::io("remove", &entry.path(), error))?,
+                    false => remove(&entry.path())?,
+                }
             }
         }
     }
@@ -171,7 +192,7 @@ fn remove(path: &Path) -> Result<(), IndexError> {
     }
 }
 
-fn rename(from: &Path, to: &Path) -> Result<(), IndexError> {
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), IndexError> {
     std::fs::rename(from, to).map_err(|error| IndexError::io("rename", from, error))
 }
 

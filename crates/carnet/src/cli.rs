@@ -225,6 +225,11 @@ pub enum Command {
         after_help = "Examples:\n  carnet outline src/config.rs\n  carnet outline src/config.rs --json"
     )]
     Outline(crate::commands::graph::OutlineArgs),
+    /// Draw or list the calls around a file or a symbol, and export the whole graph.
+    #[command(
+        after_help = "Examples:\n  carnet graph src/config.rs\n  carnet graph Config::load --svg --depth 3 >load.svg\n  carnet graph export --format graphml >graph.graphml\n  carnet graph export --format cypher | cypher-shell\n\nOnly resolved calls are edges; each says by which evidence. A file that is named `export` is `./export`."
+    )]
+    Graph(crate::commands::network::GraphArgs),
     /// Search definitions and text files by words, phrases and regular expressions; the best come first.
     #[command(
         after_help = "Examples:\n  carnet search parse the configuration file\n  carnet search '\"exact phrase\"' --path src\n  carnet search '/retry_(count|limit)/' --lang rust -n 20\n  carnet search open socket --kind function --json --max-tokens 2000\n\nWords are looked for in names, paths, signatures, comments and bodies; parts of names count: `config` finds `parseConfig`.\nPhrases and expressions are looked for in the text as it is. Every hit has a citation for `carnet cite`."
@@ -235,6 +240,12 @@ pub enum Command {
         after_help = "Examples:\n  carnet pack --budget 4000 how are retries counted\n  carnet pack --budget 8000 --depth 2 --path src open a connection | ask-a-model\n  carnet pack --json where is the configuration parsed\n\nThe lines of the best hits fill up to 60 % of the budget; then come signatures and comments of what they call and who calls them\n(resolved calls, nearest first) up to 80 %, those of further hits, and citations alone. Four bytes of what is printed count as\none token; the budget is never exceeded."
     )]
     Pack(crate::commands::pack::PackArgs),
+    /// Publish the index with git, and start from one that was published.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  carnet snapshot publish            after a merge, or in CI\n  carnet snapshot fetch              in a fresh clone, before the first question\n  carnet snapshot list origin\n  carnet snapshot publish --local --keep 2\n\nAn index lies under refs/carnet/index/<commit>. What is fetched has its digests and is of its commit; who may push such refs\nis trusted with what an index says."
+    )]
+    Snapshot(crate::commands::snapshot::SnapshotCommand),
     /// Print the lines that a citation names, whatever HEAD is.
     #[command(
         after_help = "Examples:\n  carnet cite src/config.rs#L10-L32@3f0c9a7d21be\n  carnet cite src/config.rs#L10-L32@3f0c9a7d21be --json\n\nThe content comes from git's store of objects, so a citation holds as long as the history does."
@@ -586,26 +597,54 @@ pub struct QueryArgs {
 /// Options of `daemon`.
 #[derive(Debug, Args)]
 pub struct DaemonArgs {
-    /// What to do; `run` stays in the foreground.
-    #[arg(value_enum, default_value = "status")]
-    pub verb: DaemonVerb,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Option<DaemonVerb>,
     /// Bring the index up to date once and exit (for cron).
     #[arg(long)]
     pub once: bool,
     /// Write JSON.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub json: bool,
 }
 
 /// Verbs of `daemon`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub enum DaemonVerb {
     /// Run in the foreground until stopped or idle.
-    Run,
+    Run {
+        /// Do not end when nothing happens for half an hour (for units).
+        #[arg(long)]
+        stay: bool,
+    },
     /// Start it in the background.
     Start,
     /// Stop it.
     Stop,
-    /// Say whether it runs.
+    /// Say whether it runs (what is done when no verb is given).
     Status,
+    /// Print what the daemon did: commits, durations, errors.
+    Logs {
+        /// How many of the last lines.
+        #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
+        lines: usize,
+        /// Go on with what comes, until interrupted.
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Print a unit that keeps the daemon of this repository running from login on.
+    Unit {
+        /// For which system (default: the one this is).
+        #[arg(long, value_enum)]
+        system: Option<UnitSystem>,
+    },
+}
+
+/// What starts units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum UnitSystem {
+    /// A systemd user unit.
+    Systemd,
+    /// A launchd property list, for macOS.
+    Launchd,
 }

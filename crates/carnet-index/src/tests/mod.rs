@@ -5,6 +5,7 @@ mod durability;
 mod graph;
 mod questions;
 mod refresh;
+mod travel;
 mod words;
 
 use std::{

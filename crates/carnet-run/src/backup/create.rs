@@ -77,6 +77,8 @@ impl Making<'_> {
         // Writers of contents wait until the refs that they are about to write are no longer looked for.
         let _no_removal = self.stores.own.lease()?;
         let mut refs = self.repo.every_ref(&BACKED_UP)?;
+        // A published index can be made anew.
+        refs.retain(|(name, _)| !name.starts_with("refs/carnet/index/"));
         let known: BTreeSet<GitOid> =
             base.iter().flat_map(|base| base.refs.values().copied()).collect();
         let news = refs.iter().filter(|(_, id)| !known.contains(id));

@@ -1,6 +1,9 @@
 //! `carnet daemon`, and starting it by itself.
 
-use std::path::Path;
+mod logs;
+mod unit;
+
+use std::{path::Path, time::Duration};
 
 use carnet_core::ExitCode;
 use carnet_daemon::{
@@ -49,15 +52,19 @@ pub fn daemon(ui: &Ui, args: &DaemonArgs) -> CommandResult {
     if args.once {
         return once(ui, repo);
     }
-    match args.verb {
-        DaemonVerb::Run => {
-            let reason = carnet_daemon::run(repo, &DaemonOptions::default())?;
+    match args.verb.unwrap_or(DaemonVerb::Status) {
+        DaemonVerb::Run { stay } => {
+            let mut options = DaemonOptions::default();
+            if stay {
+                options.idle_exit = Duration::MAX;
+            }
+            let reason = carnet_daemon::run(repo, &options)?;
             ui.err(&format!("carnet: the daemon ended: {}\n", ending(reason)));
             Ok(ExitCode::Done)
         }
         DaemonVerb::Start => {
             carnet_daemon::ensure_running(repo, &carnet_exe()?)?;
-            let patience = std::time::Duration::from_secs(10);
+            let patience = Duration::from_secs(10);
             if carnet_daemon::connect_within(repo, patience)?.is_none() {
                 let log = carnet_daemon::log_path(repo);
                 return Err(CommandError::new(
@@ -77,6 +84,8 @@ pub fn daemon(ui: &Ui, args: &DaemonArgs) -> CommandResult {
             report(ui, args, repo)
         }
         DaemonVerb::Status => report(ui, args, repo),
+        DaemonVerb::Logs { lines, follow } => logs::logs(ui, repo, lines, follow),
+        DaemonVerb::Unit { system } => unit::unit(ui, repo, system),
     }
 }
 
@@ -129,7 +138,7 @@ fn report(ui: &Ui, args: &DaemonArgs, repo: &Repo) -> CommandResult {
             }
         });
     }
-    let stopped = args.verb == DaemonVerb::Stop;
+    let stopped = args.verb == Some(DaemonVerb::Stop);
     Ok(if running || stopped { ExitCode::Done } else { ExitCode::DaemonAway })
 }
 

@@ -316,7 +316,7 @@ fn changes(asked: &Asked, target: &str) -> Result<Option<Vec<Change>>, CommandEr
 }
 
 /// Returns the path of an indexed file that is named from the top of the repository or from here.
-fn indexed_path(asked: &Asked, name: &str) -> Result<Option<RepoPath>, CommandError> {
+pub(super) fn indexed_path(asked: &Asked, name: &str) -> Result<Option<RepoPath>, CommandError> {
     let from_here = asked.repo.work_tree().and_then(|top| {
         let absolute = std::path::absolute(name).ok()?;
         let relative = absolute.strip_prefix(top).ok()?;

@@ -26,8 +26,10 @@ pub mod licence;
 mod log;
 mod mcp;
 mod model_address;
+pub mod network;
 pub mod pack;
 mod passport;
+mod picture;
 pub mod policy;
 pub mod presented;
 mod progress;
@@ -48,6 +50,7 @@ pub mod secret;
 mod secret_source;
 mod secret_store;
 mod show;
+pub mod snapshot;
 mod status;
 mod sync;
 pub mod tools;
@@ -108,6 +111,8 @@ pub fn dispatch(ui: &Ui, command: Command) -> CommandResult {
         Command::Search(args) => search::search(ui, &args),
         Command::Pack(args) => pack::pack(ui, &args),
         Command::Cite(args) => cite::cite(ui, &args),
+        Command::Graph(args) => network::graph(ui, &args),
+        Command::Snapshot(command) => snapshot::snapshot(ui, &command),
         Command::Mcp => mcp::mcp(ui),
         Command::Status(args) => status::status(ui, &args),
         Command::Daemon(args) => daemon::daemon(ui, &args),

@@ -1,7 +1,7 @@
 //! `carnet status`: the index's freshness, the daemon, the ledger at a glance.
 
 use carnet_core::{ExitCode, GitOid};
-use carnet_daemon::{DaemonState, Status, StatusError};
+use carnet_daemon::{DaemonState, RefreshRecord, Sizes, Status, StatusError, protocol::WatchMode};
 use carnet_guard::LookedOver;
 use carnet_run::index;
 use serde::Serialize;
@@ -28,6 +28,10 @@ pub(super) struct StatusReport {
     behind_seconds: Option<u64>,
     objective_seconds: u64,
     last_refresh_ms: Option<u64>,
+    /// The last hundred refreshes, the newest last.
+    refreshes: Vec<RefreshLine>,
+    /// What the index takes on the disk, in bytes.
+    sizes: SizesLine,
     daemon: DaemonReport,
     n_runs: usize,
     /// Commits that no hook saw and a gate would refuse.
@@ -44,6 +48,23 @@ struct IndexReport {
     n_symbols: u64,
     n_calls: u64,
     n_calls_resolved: u64,
+}
+
+#[derive(Serialize)]
+struct RefreshLine {
+    commit: String,
+    ended_at: String,
+    duration_ms: u64,
+    n_files: u64,
+    n_parsed: u64,
+}
+
+#[derive(Serialize)]
+struct SizesLine {
+    facts: u64,
+    snapshots: u64,
+    words: u64,
+    vectors: u64,
 }
 
 #[derive(Serialize)]
@@ -93,7 +114,10 @@ fn report(status: &Status, n_runs: usize, flagged: &[GitOid]) -> StatusReport {
             running: true,
             pid: Some(daemon.pid),
             refreshing: daemon.is_refreshing,
-            watch: Some(format!("{:?}", daemon.watch).to_lowercase()),
+            watch: Some(match &daemon.watch {
+                WatchMode::Watching { n_dirs } => format!("watching {n_dirs} directories"),
+                WatchMode::Polling { reason } => format!("polling: {reason}"),
+            }),
             last_error: daemon.last_error.clone(),
         },
         DaemonState::Away { .. } => DaemonReport {
@@ -119,11 +143,50 @@ fn report(status: &Status, n_runs: usize, flagged: &[GitOid]) -> StatusReport {
         behind_commits: status.freshness.behind_commits,
         behind_seconds: status.freshness.seconds,
         objective_seconds: FRESH_WITHIN_SECS,
-        last_refresh_ms: status.last_refresh.as_ref().map(|refresh| refresh.duration_ms),
+        last_refresh_ms: status.refreshes.last().map(|refresh| refresh.duration_ms),
+        refreshes: status.refreshes.iter().map(refresh_line).collect(),
+        sizes: sizes_line(&status.sizes),
         daemon,
         n_runs,
         flagged: flagged.iter().map(GitOid::to_string).collect(),
     }
+}
+
+fn refresh_line(refresh: &RefreshRecord) -> RefreshLine {
+    RefreshLine {
+        commit: refresh.commit.to_string(),
+        ended_at: refresh.ended_at.to_string(),
+        duration_ms: refresh.duration_ms,
+        n_files: refresh.n_files,
+        n_parsed: refresh.n_parsed,
+    }
+}
+
+fn sizes_line(sizes: &Sizes) -> SizesLine {
+    let Sizes { facts, snapshots, words, vectors } = *sizes;
+    SizesLine { facts, snapshots, words, vectors }
+}
+
+/// `▁▂█ 3 refreshes, half of them within 210 ms, the longest 1400 ms`; empty where none is known.
+fn history(refreshes: &[RefreshRecord]) -> String {
+    let mut millis: Vec<u64> = refreshes.iter().map(|it| it.duration_ms).collect();
+    let line: String = sparkline(&millis[millis.len().saturating_sub(SPARKS_MAX)..]);
+    millis.sort_unstable();
+    let Some(longest) = millis.last() else { return line };
+    let median = millis[(millis.len() - 1) / 2];
+    let refreshes = count(millis.len(), "refresh");
+    format!("{line} {refreshes}, half of them within {median} ms, the longest {longest} ms")
+}
+
+/// Bars shown of the history: a terminal has room for them and for what is said of them.
+const SPARKS_MAX: usize = 60;
+
+/// Draws one bar for each value, the largest of them eight eighths high.
+fn sparkline(values: &[u64]) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let largest = values.iter().copied().max().unwrap_or(0).max(1);
+    let bar = |value: &u64| BARS[(u128::from(*value) * 7 / u128::from(largest)) as usize];
+    values.iter().map(bar).collect()
 }
 
 fn page(ui: &Ui, status: &Status, report: &StatusReport, stale: bool) -> String {
@@ -160,7 +223,23 @@ fn page(ui: &Ui, status: &Status, report: &StatusReport, stale: bool) -> String 
             );
             let took = report.last_refresh_ms.map_or(String::new(), |ms| format!(", in {ms} ms"));
             row("", format!("last update {}{took}", indexed.created_at));
+            let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+            let Sizes { facts, snapshots, words, vectors } = status.sizes;
+            row(
+                "",
+                format!(
+                    "{:.1} MiB on the disk: facts {:.1}, snapshots {:.1}, words {:.1}, vectors {:.1}",
+                    mib(status.sizes.total()),
+                    mib(facts),
+                    mib(snapshots),
+                    mib(words),
+                    mib(vectors)
+                ),
+            );
         }
+    }
+    if !status.refreshes.is_empty() {
+        row("history", history(&status.refreshes));
     }
     row(
         "daemon",
@@ -172,6 +251,10 @@ fn page(ui: &Ui, status: &Status, report: &StatusReport, stale: bool) -> String 
             _ => "away; it starts by itself with the next commit or question".to_owned(),
         },
     );
+    if let Some(watch) = &report.daemon.watch {
+        let is_polling = watch.starts_with("polling");
+        row("", if is_polling { ui.yellow_out(watch) } else { watch.clone() });
+    }
     if let Some(error) = &report.daemon.last_error {
         row("", ui.red_out(error));
     }
@@ -187,5 +270,18 @@ fn page(ui: &Ui, status: &Status, report: &StatusReport, stale: bool) -> String 
 impl From<StatusError> for CommandError {
     fn from(error: StatusError) -> CommandError {
         CommandError::of(ExitCode::Incomplete, &error).hint("Ask git what it thinks: `git fsck`.")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_refresh_has_the_highest_bar() {
+        assert_eq!(sparkline(&[0, 70, 35, 69, 9, 10]), "▁█▄▇▁▂");
+        assert_eq!(sparkline(&[0, 0]), "▁▁");
+        assert_eq!(sparkline(&[u64::MAX, 1]), "█▁");
+        assert_eq!(history(&[]), "");
     }
 }

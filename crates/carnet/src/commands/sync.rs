@@ -66,7 +66,7 @@ pub fn sync(ui: &Ui, args: &SyncArgs) -> CommandResult {
 }
 
 /// The remote that was named, else `origin`, else the only one.
-fn remote(workspace: &Workspace, named: Option<&str>) -> Result<String, CommandError> {
+pub(super) fn remote(workspace: &Workspace, named: Option<&str>) -> Result<String, CommandError> {
     let remotes = workspace.repo.remote_names().map_err(|error| {
         CommandError::of(ExitCode::Incomplete, &error).hint("Ask git: `git remote -v`.")
     })?;
@@ -80,7 +80,7 @@ fn remote(workspace: &Workspace, named: Option<&str>) -> Result<String, CommandE
     chosen.cloned().ok_or_else(|| {
         let known = if remotes.is_empty() { "none".to_owned() } else { remotes.join(", ") };
         CommandError::new(ExitCode::Usage, format!("there is no such remote; configured: {known}"))
-            .hint("Add one: `git remote add origin URL`, or name it: `carnet sync REMOTE`.")
+            .hint("Add one: `git remote add origin URL`, or name one of those.")
     })
 }
 
