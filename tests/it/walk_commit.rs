@@ -127,7 +127,6 @@ fn once_refreshes_without_a_daemon() {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "what is not checked is said aloud")]
 fn units_are_understood_by_those_who_start_them() {
     let repo = TestRepo::init();
     let walk = Walk::new(repo, everyone()[0]);
