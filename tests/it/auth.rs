@@ -5,8 +5,14 @@ use std::{
     net::TcpStream,
     os::unix::fs::PermissionsExt as _,
     process::{Child, Command, Stdio},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
+use carnet_access::{
+    sealed::Identity,
+    token::{Claims, sign},
+    token_key::TokenKey,
+};
 use carnet_testkit::{Ran, python_venv};
 
 use crate::support::{Walk, carnet_path, everyone, root};
@@ -93,22 +99,77 @@ fn hostile_tokens_are_refused_each_by_its_word_and_audited() {
     let parts: Vec<_> = token.split('.').collect();
     let none = "eyJhbGciOiJub25lIn0"; // {"alg":"none"}
     let hs256 = "eyJhbGciOiJIUzI1NiJ9"; // {"alg":"HS256"}
+    let x5u = "eyJhbGciOiJSUzI1NiIsIng1dSI6Imh0dHBzOi8vZXZpbC5leGFtcGxlL2MifQ"; // {"alg":"RS256","x5u":"https://evil.example/c"}
+    let jwk = "eyJhbGciOiJSUzI1NiIsImp3ayI6eyJrdHkiOiJSU0EiLCJuIjoiQVFBQiIsImUiOiJBUUFCIn19"; // {"alg":"RS256","jwk":{"kty":"RSA",…}}
     let jku = "eyJhbGciOiJSUzI1NiIsImprdSI6Imh0dHBzOi8vZXZpbC5leGFtcGxlIn0"; // {"alg":"RS256","jku":"https://evil.example"}
     let other_kid = "eyJhbGciOiJSUzI1NiIsImtpZCI6IngifQ"; // {"alg":"RS256","kid":"x"}
     for (hostile, word) in [
         (format!("{none}.{}.", parts[1]), "algorithm"),
         (format!("{hs256}.{}.{}", parts[1], parts[2]), "algorithm"),
         (format!("{jku}.{}.{}", parts[1], parts[2]), "header-member"),
+        (format!("{x5u}.{}.{}", parts[1], parts[2]), "header-member"),
+        (format!("{jwk}.{}.{}", parts[1], parts[2]), "header-member"),
         (format!("{other_kid}.{}.{}", parts[1], parts[2]), "unknown-key"),
         (format!("{}.{}.AAAA", parts[0], parts[1]), "signature"),
+        (token[..token.len() - 1].to_owned(), "malformed"),
         (parts[..2].join("."), "malformed"),
         ("a".repeat(9000), "too-long"),
     ] {
-        walk.write("hostile.token", &hostile);
-        refused(walk.carnet(&["auth", "verify", "hostile.token"]), 1, word);
-        assert!(audit(&walk).contains("token-refusal at auth verify by "), "{word}");
-        assert!(audit(&walk).contains(&format!(", {word}: ")), "{word}\n{}", audit(&walk));
+        is_refused(&walk, &hostile, word);
     }
+    // Signed by our own key, as one that was stolen, or a clock that is wrong, would have it.
+    let key = private_key_of(&walk);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
+    let sound = || Claims {
+        iss: "carnet".to_owned(),
+        sub: "service:ci".to_owned(),
+        aud: "carnet".to_owned(),
+        exp: now + 3600,
+        iat: now,
+        nbf: None,
+        jti: "forged".to_owned(),
+        scopes: vec!["pas.read_status".to_owned()],
+        run_id: None,
+        project_id: None,
+    };
+    let signed = |change: &dyn Fn(&mut Claims)| {
+        let mut claims = sound();
+        change(&mut claims);
+        sign(&claims, &key).unwrap()
+    };
+    walk.write("sound.token", signed(&|_| {}));
+    walk.carnet(&["auth", "verify", "sound.token"]).expect_code(0);
+    // Clocks may differ by a minute; this test may take one too.
+    for (hostile, word) in [
+        (signed(&|it| (it.iat, it.exp) = (now - 3600, now - 1)), "expired"),
+        (signed(&|it| it.nbf = Some(now + 3000)), "not-yet-valid"),
+        (signed(&|it| (it.iat, it.exp) = (now + 3000, now + 3600)), "issued-in-future"),
+        (signed(&|it| it.exp = now + 30 * 86_400), "lifetime"),
+        (signed(&|it| it.aud = "another".to_owned()), "audience"),
+        (signed(&|it| it.iss = "https://evil.example".to_owned()), "issuer"),
+        (signed(&|it| it.sub = "service:eve".to_owned()), "unknown-account"),
+    ] {
+        is_refused(&walk, &hostile, word);
+    }
+}
+
+/// It is refused by its word, and the log says so.
+fn is_refused(walk: &Walk, token: &str, word: &str) {
+    let said = |log: &str| log.matches(&format!(", {word}: ")).count();
+    let before = said(&audit(walk));
+    walk.write("hostile.token", token);
+    refused(walk.carnet(&["auth", "verify", "hostile.token"]), 1, word);
+    let log = audit(walk);
+    assert!(log.contains("token-refusal at auth verify by "), "{word}\n{log}");
+    assert_eq!(said(&log), before + 1, "{word}\n{log}");
+}
+
+/// The key of a walk, opened as its owner could.
+fn private_key_of(walk: &Walk) -> TokenKey {
+    let identity = Identity::load(&walk.repo.home().join(".config/carnet/identity.txt")).unwrap();
+    let keys = walk.repo.path().join(".git/carnet/access/keys");
+    let sealed = std::fs::read_dir(keys).unwrap().next().unwrap().unwrap().path();
+    TokenKey::from_pkcs8(&identity.open(&sealed).unwrap()).unwrap()
 }
 
 #[test]
@@ -275,7 +336,8 @@ fn pyjwt_verifies_our_tokens_against_the_served_keys_and_refuses_hostile_ones() 
     let token = issue(&walk, "ci.token", &[]);
     let server = Server::start(&walk);
     let program = r#"
-import sys, jwt
+import base64, hashlib, hmac, json, sys, jwt
+from cryptography.hazmat.primitives import serialization
 url, token = sys.argv[1:]
 client = jwt.PyJWKClient(url)
 key = client.get_signing_key_from_jwt(token)
@@ -288,6 +350,10 @@ for name, hostile in [("edited", head + "." + body[:-2] + ("AA" if body[-2:] != 
         print("TAKEN", name)
     except jwt.exceptions.PyJWTError as error:
         print("refused", name, type(error).__name__)
+pem = key.key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+encoded = lambda part: base64.urlsafe_b64encode(part).rstrip(b"=")
+signed = encoded(json.dumps({"alg": "HS256", "typ": "JWT", "kid": key.key_id}).encode()) + b"." + body.encode()
+print((signed + b"." + encoded(hmac.new(pem, signed, hashlib.sha256).digest())).decode())
 "#;
     let output = Command::new(venv.join("bin/python"))
         .args(["-c", program, &server.1, &token])
@@ -297,6 +363,8 @@ for name, hostile in [("edited", head + "." + body[:-2] + ("AA" if body[-2:] != 
     assert!(output.status.success(), "{output:?}");
     assert!(stdout.starts_with("service:ci pas.read_status 86400 JWT\n"), "{stdout}");
     assert_eq!(stdout.matches("refused").count(), 2, "{stdout}");
+    // Our public key as the secret of an HMAC: sound to whoever lets the token choose.
+    is_refused(&walk, stdout.lines().last().unwrap(), "algorithm");
 }
 
 /// Stops the daemon when the test ends.
