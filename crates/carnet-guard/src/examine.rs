@@ -16,6 +16,7 @@ use crate::{
     history::HistoryError,
     licence::{findings_of, licence_findings},
     suppressions::{self, SuppressionsError},
+    versions::Versions,
 };
 
 /// Largest blob that is examined, in bytes. A larger one is refused: what was not examined does not pass.
@@ -341,6 +342,31 @@ impl<'a> Guard<'a> {
         now: Timestamp,
         tally: &mut Tally,
     ) -> bool {
+        self.sort_scan(scan(self.rules, &self.key, content), content, commit_id, now, tally)
+    }
+
+    /// Does the same, and looks at what changed alone where that is enough.
+    pub(crate) fn look_at_version(
+        &self,
+        content: &Content,
+        commit_id: Option<GitOid>,
+        now: Timestamp,
+        tally: &mut Tally,
+        versions: &mut Versions,
+    ) -> bool {
+        let scanned = versions.scan(self.rules, &self.key, content);
+        self.sort_scan(scanned, content, commit_id, now, tally)
+    }
+
+    /// Adds what a scan of a content met, and what its name and its licences say; tells whether that is nothing at all.
+    fn sort_scan(
+        &self,
+        mut scanned: Scan,
+        content: &Content,
+        commit_id: Option<GitOid>,
+        now: Timestamp,
+        tally: &mut Tally,
+    ) -> bool {
         if !matches!(content.origin, Origin::Message(_)) {
             tally.n_contents += 1;
             tally.n_bytes += content.bytes.len() as u64;
@@ -351,7 +377,6 @@ impl<'a> Guard<'a> {
             }
             _ => true,
         };
-        let mut scanned = scan(self.rules, &self.key, content);
         scanned.findings.retain(|finding| !crate::published::is_in_roster(finding));
         scanned.findings.retain(|finding| !self.is_published(finding));
         let licences = licence_findings(self.policy.licences(), &self.key, content, now);

@@ -12,7 +12,7 @@ use crate::{
     examine::{Examination, ExamineError, Guard, MetName, Tally, Told},
     history::{self, ASKED_MAX, Change, Piece, Revisions, Speaker},
     known::{KnownHistory, LookedAt, PieceKey, UncleanPiece, shallow_digest},
-    workers::{Batch, Looked, Workers},
+    workers::{Batch, Gathered, Looked, Workers},
 };
 
 /// How far a long examination is.
@@ -143,7 +143,8 @@ impl Guard<'_> {
                 told,
                 workers: Workers::new(self, repo, now, told, scope),
                 seen: HashSet::new(),
-                waiting: Batch::default(),
+                waiting: vec![],
+                n_gathered: 0,
                 met: BTreeMap::new(),
                 first: HashMap::new(),
                 inner_tags: vec![],
@@ -170,10 +171,11 @@ struct Looking<'l, 's, 'e> {
     seen: HashSet<PieceKey>,
     /// Pieces to read, at most [`ASKED_MAX`].
     waiting: Batch,
-    /// What was met, by the number of the batch and the place in it: reports do not depend on which worker was faster.
-    met: BTreeMap<(usize, usize), (UncleanPiece, Tally)>,
+    n_gathered: usize,
+    /// What was met, by the number of the piece: reports do not depend on which worker was faster.
+    met: BTreeMap<usize, (UncleanPiece, Tally)>,
     /// Where each finding was met first: only there it is told, and only those pieces are looked at again the next time.
-    first: HashMap<MetName, (usize, usize)>,
+    first: HashMap<MetName, usize>,
     /// Tags that the tags read so far name.
     inner_tags: Vec<GitOid>,
     /// Commits whose files need no look.
@@ -228,12 +230,12 @@ impl Looking<'_, '_, '_> {
             self.counted.n_known += usize::from(matches!(piece, Piece::File(_)));
             return Ok(());
         }
-        self.waiting.pieces.push(piece);
-        self.waiting.keys.push(key);
-        if self.waiting.pieces.len() < ASKED_MAX {
+        self.waiting.push(Gathered { idx: self.n_gathered, piece, key });
+        self.n_gathered += 1;
+        if self.waiting.len() < ASKED_MAX {
             return Ok(());
         }
-        let batch = self.take_waiting();
+        let batch = std::mem::take(&mut self.waiting);
         let looked = self.workers.give(batch)?;
         self.keep(looked);
         Ok(())
@@ -241,24 +243,18 @@ impl Looking<'_, '_, '_> {
 
     /// Waits until everything that was added is looked at.
     fn flush(&mut self) -> Result<(), ExamineError> {
-        let batch = self.take_waiting();
+        let batch = std::mem::take(&mut self.waiting);
         let looked = self.workers.give_last(batch)?;
         self.keep(looked);
         Ok(())
     }
 
-    fn take_waiting(&mut self) -> Batch {
-        let next = Batch { idx: self.waiting.idx + 1, ..Batch::default() };
-        std::mem::replace(&mut self.waiting, next)
-    }
-
     fn keep(&mut self, looked: Vec<Looked>) {
-        for Looked { idx, mut counts, clean, unclean, inner_tags } in looked {
+        for Looked { mut counts, clean, unclean, inner_tags } in looked {
             clean.into_iter().for_each(|key| self.known.add_clean(key));
             self.inner_tags.extend(inner_tags);
             self.counted.take_counts(&mut counts);
-            for (n, (piece, mut tally)) in unclean.into_iter().enumerate() {
-                let here = (idx, n);
+            for (here, piece, mut tally) in unclean {
                 tally.retain_told(self.told, |name| {
                     let first = self.first.entry(name).or_insert(here);
                     *first = here.min(*first);
@@ -280,7 +276,7 @@ impl Looking<'_, '_, '_> {
         let mut unclean = vec![];
         let mut tally = self.counted;
         for (here, (piece, mut met)) in self.met {
-            // A batch that came later may have been earlier in the history.
+            // What came later may have been earlier in the history.
             met.retain_told(self.told, |name| self.first.get(&name) == Some(&here));
             if !met.is_empty() {
                 tally.append(met);

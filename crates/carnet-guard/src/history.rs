@@ -16,6 +16,8 @@ use std::{
 use carnet_core::{GitOid, RepoPath, RepoPathError};
 use carnet_git::{ProgramError, Repo};
 
+use crate::workers::Gathered;
+
 /// Variables that show git the objects of a push that is not accepted yet.
 const QUARANTINE_VARS: [&str; 3] =
     ["GIT_QUARANTINE_PATH", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES"];
@@ -520,15 +522,16 @@ impl ObjectReader {
     /// Reads each piece's object, at most [`ASKED_MAX`] of them, and gives it away before the next is read.
     pub(crate) fn read<E: From<HistoryError>>(
         &mut self,
-        pieces: Vec<Piece>,
-        mut each: impl FnMut(Piece, Vec<u8>) -> Result<(), E>,
+        batch: Vec<Gathered>,
+        mut each: impl FnMut(Gathered, Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let names: String = pieces.iter().map(|piece| format!("{}\n", piece.object_id())).collect();
+        let name = |it: &Gathered| format!("{}\n", it.piece.object_id());
+        let names: String = batch.iter().map(name).collect();
         let io = |source| HistoryError::Io { command: "cat-file", source };
         self.stdin.write_all(names.as_bytes()).and_then(|()| self.stdin.flush()).map_err(io)?;
-        for piece in pieces {
-            let bytes = self.read_one(&piece)?;
-            each(piece, bytes)?;
+        for gathered in batch {
+            let bytes = self.read_one(&gathered.piece)?;
+            each(gathered, bytes)?;
         }
         Ok(())
     }

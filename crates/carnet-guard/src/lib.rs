@@ -22,6 +22,7 @@ mod known;
 
 mod examine_history;
 mod receipts;
+mod versions;
 mod workers;
 
 #[doc(hidden)]

@@ -1,18 +1,17 @@
 //! Looking at the pieces of a history on every core.
 //!
 //! One thread walks the commits and gathers pieces into batches; each worker reads its batches through a `git cat-file` of its own,
-//! scans them, and gives back what came of each. A history that fits one batch starts no thread.
+//! scans them, and gives back what came of each. A history that fits one batch starts no thread. All versions of a path go to the
+//! same worker, which looks at what changed from one to the next ([`Versions`]).
 //!
 //! Invariants: at most [`QUEUED_PER_WORKER`] batches wait for each worker, so memory is bounded by a few blobs and names; what a batch came to
-//! depends on the batch alone; a worker that fails ends the examination with its error.
+//! does not depend on which worker was faster; a worker that fails ends the examination with its error.
 
 use std::{
     collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     num::NonZero,
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{self, Receiver, SyncSender},
-    },
+    sync::mpsc::{self, Receiver, SyncSender},
     thread::{self, Scope},
 };
 
@@ -23,34 +22,34 @@ use crate::{
     examine::{BLOB_BYTES_MAX, ExamineError, Guard, MetName, Tally, Told},
     history::{HistoryError, ObjectReader, Piece, Speaker, message_of},
     known::{PieceKey, UncleanPiece},
+    versions::Versions,
 };
 
 /// Most threads that scan: git's own processes work beside them.
 const WORKERS_MAX: usize = 8;
-/// Batches that wait for each worker.
-const QUEUED_PER_WORKER: usize = 2;
+/// Batches that wait for each worker: names alone, so that one with long files keeps no other waiting.
+const QUEUED_PER_WORKER: usize = 8;
 
-/// Pieces that are looked at together, in their order.
-#[derive(Default)]
-pub(crate) struct Batch {
+/// Pieces that are looked at together, in their order; at most [`crate::history::ASKED_MAX`].
+pub(crate) type Batch = Vec<Gathered>;
+
+/// A piece of a history.
+pub(crate) struct Gathered {
     /// Its number; reports are in order of it.
     pub(crate) idx: usize,
-    /// At most [`crate::history::ASKED_MAX`].
-    pub(crate) pieces: Vec<Piece>,
-    /// The name of each.
-    pub(crate) keys: Vec<PieceKey>,
+    pub(crate) piece: Piece,
+    /// Its name.
+    pub(crate) key: PieceKey,
 }
 
 /// What a batch came to.
 #[derive(Default)]
 pub(crate) struct Looked {
-    /// The batch's number.
-    pub(crate) idx: usize,
     /// How much was looked at.
     pub(crate) counts: Tally,
     pub(crate) clean: Vec<PieceKey>,
-    /// Pieces with something that no earlier piece of the batch has, and what that is.
-    pub(crate) unclean: Vec<(UncleanPiece, Tally)>,
+    /// Pieces with something that no earlier piece of the batch has, by their numbers, and what that is.
+    pub(crate) unclean: Vec<(usize, UncleanPiece, Tally)>,
     /// Tags that the tags of the batch name.
     pub(crate) inner_tags: Vec<GitOid>,
 }
@@ -70,7 +69,8 @@ pub(crate) struct Workers<'s, 'e> {
 }
 
 struct Started {
-    batches: SyncSender<Batch>,
+    /// One queue for each worker.
+    batches: Vec<SyncSender<Batch>>,
     outcomes: Receiver<Outcome>,
     n_away: usize,
 }
@@ -92,11 +92,20 @@ impl<'s, 'e> Workers<'s, 'e> {
             self.started = Some(self.start()?);
         }
         let Some(started) = &mut self.started else { return Ok(vec![]) };
-        // Refused when every worker ended; one of them then says why.
-        if started.batches.send(batch).is_ok() {
+        let mut parts: Vec<Batch> = started.batches.iter().map(|_| vec![]).collect();
+        for gathered in batch {
+            let whose = worker_of(&gathered.piece, parts.len());
+            parts[whose].push(gathered);
+        }
+        for (part, worker) in parts.into_iter().zip(&started.batches) {
+            if part.is_empty() {
+                continue;
+            }
+            // Refused when the worker ended; it has then said why.
+            if worker.send(part).is_err() {
+                return started.all();
+            }
             started.n_away += 1;
-        } else {
-            return started.all();
         }
         started.done()
     }
@@ -114,7 +123,8 @@ impl<'s, 'e> Workers<'s, 'e> {
             Some(reader) => reader,
             none => none.insert(ObjectReader::start(self.repo, BLOB_BYTES_MAX)?),
         };
-        Ok(vec![look_at(self.guard, self.now, self.told, reader, batch)?])
+        let mut versions = Versions::new(1);
+        Ok(vec![look_at(self.guard, self.now, self.told, reader, &mut versions, batch)?])
     }
 
     /// Ends the threads and makes sure that no reader had anything to complain of.
@@ -129,18 +139,18 @@ impl<'s, 'e> Workers<'s, 'e> {
 
     fn start(&self) -> Result<Started, HistoryError> {
         let n_workers = thread::available_parallelism().map_or(1, NonZero::get).min(WORKERS_MAX);
-        let (batches, given) = mpsc::sync_channel(n_workers * QUEUED_PER_WORKER);
         let (sender, outcomes) = mpsc::channel();
-        let given = Arc::new(Mutex::new(given));
+        let mut batches = vec![];
         for _ in 0..n_workers {
+            let (queue, given) = mpsc::sync_channel(QUEUED_PER_WORKER);
+            batches.push(queue);
             let mut reader = ObjectReader::start(self.repo, BLOB_BYTES_MAX)?;
+            let mut versions = Versions::new(n_workers);
             let (guard, now, told) = (self.guard, self.now, self.told);
-            let (given, sender) = (Arc::clone(&given), sender.clone());
+            let sender = sender.clone();
             self.scope.spawn(move || {
-                // The lock is held while waiting: the others wait for the same.
-                let next = || given.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                while let Ok(batch) = next() {
-                    let outcome = look_at(guard, now, told, &mut reader, batch);
+                for batch in given {
+                    let outcome = look_at(guard, now, told, &mut reader, &mut versions, batch);
                     let is_over = outcome.is_err();
                     if sender.send(outcome).is_err() || is_over {
                         return;
@@ -176,18 +186,28 @@ impl Started {
     }
 }
 
+/// Returns which of so many workers looks at a piece: the same for all versions of a path.
+fn worker_of(piece: &Piece, n_workers: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    match piece {
+        Piece::File(change) => change.path.as_bytes().hash(&mut hasher),
+        Piece::Message(speaker) => speaker.id().as_bytes().hash(&mut hasher),
+    }
+    (hasher.finish() % n_workers.max(1) as u64) as usize
+}
+
 /// Reads and scans a batch.
 fn look_at(
     guard: &Guard<'_>,
     now: Timestamp,
     told: Told,
     reader: &mut ObjectReader,
+    versions: &mut Versions,
     batch: Batch,
 ) -> Outcome {
-    let mut looked = Looked { idx: batch.idx, ..Looked::default() };
-    let mut keys = batch.keys.into_iter();
+    let mut looked = Looked::default();
     let mut first: HashMap<MetName, usize> = HashMap::new();
-    reader.read(batch.pieces, |piece, bytes| {
+    reader.read(batch, |Gathered { idx, piece, key }, bytes| {
         let (content, commit_id) = match &piece {
             Piece::File(change) => {
                 let origin = Origin::Committed(change.path.clone());
@@ -205,16 +225,14 @@ fn look_at(
             }
         };
         let mut tally = Tally::default();
-        let is_clean = guard.look(&content, commit_id, now, &mut tally);
+        let is_clean = guard.look_at_version(&content, commit_id, now, &mut tally, versions);
         looked.counts.take_counts(&mut tally);
-        let key = keys.next();
         if is_clean {
-            looked.clean.extend(key);
+            looked.clean.push(key);
         } else {
-            let idx = looked.unclean.len();
             tally.retain_told(told, |name| *first.entry(name).or_insert(idx) == idx);
             if !tally.is_empty() {
-                looked.unclean.push((UncleanPiece::of(&piece), tally));
+                looked.unclean.push((idx, UncleanPiece::of(&piece), tally));
             }
         }
         Ok::<(), ExamineError>(())

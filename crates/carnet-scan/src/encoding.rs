@@ -11,7 +11,7 @@ use std::ops::Range;
 use crate::{container, reading::Step};
 
 /// Shortest run in base64: 19 bytes, less than any token of a provider.
-const BASE64_RUN_MIN: usize = 26;
+pub(crate) const RUN_MIN: usize = 26;
 /// Runs whose first bytes are no text are decoded from this length on.
 const BINARY_RUN_MIN: usize = 64;
 /// Shortest run in hexadecimal: 18 bytes.
@@ -87,7 +87,7 @@ const fn classes() -> [u8; 256] {
 ///
 /// A run of 26 holds two neighbouring points of any grid of 13, so most bytes are never looked at.
 fn each_word(text: &[u8], visit: &mut dyn FnMut(Range<usize>)) {
-    const GRID: usize = BASE64_RUN_MIN / 2;
+    const GRID: usize = RUN_MIN / 2;
     let (mut floor, mut at) = (0, 0);
     while let Some(step) = text.get(at..=at + GRID) {
         // All five at once: one branch that is hardly ever taken costs less than five that are.
@@ -105,7 +105,7 @@ fn each_word(text: &[u8], visit: &mut dyn FnMut(Range<usize>)) {
         let start = at - before.iter().rev().take_while(|byte| is_letter(byte)).count();
         let end = at + GRID + 1;
         let mut end = end + text[end..].iter().take_while(|byte| is_letter(byte)).count();
-        if end - start >= BASE64_RUN_MIN {
+        if end - start >= RUN_MIN {
             end = wrapped_end(text, start, end);
             visit(start..end);
         }
@@ -148,7 +148,7 @@ fn read_word(text: &[u8], word: Range<usize>, visit: &mut dyn FnMut(Encoded)) {
     let mut split = |separators: u8, step: Step| {
         let mut start = word.start;
         for part in bytes.split(|byte| CLASSES[usize::from(*byte)] & separators != 0) {
-            if part.len() >= BASE64_RUN_MIN {
+            if part.len() >= RUN_MIN {
                 read_base64(text, start..start + part.len(), step, visit);
             }
             start += part.len() + 1;

@@ -137,7 +137,7 @@ proptest! {
         let mut plain = Vec::new();
         let mut start = 0;
         for part in text.split(|byte| *byte == b' ') {
-            if part.len() >= BASE64_RUN_MIN {
+            if part.len() >= RUN_MIN {
                 plain.push(start..start + part.len());
             }
             start += part.len() + 1;

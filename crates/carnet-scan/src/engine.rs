@@ -35,21 +35,36 @@ pub(crate) struct Match {
 #[derive(Debug)]
 pub(crate) struct Work {
     left: usize,
+    /// Bytes that regexes looked at.
+    pub(crate) n_done: usize,
     pub(crate) is_spent: bool,
+    /// Whether a keyword was met of a rule that looks further than [`FAR`].
+    pub(crate) is_far: bool,
+    /// Whether a regex matched, whatever the rule's filters said of it.
+    pub(crate) is_matched: bool,
 }
+
+/// Bytes from which on a rule's longest match makes it one that looks far.
+pub(crate) const FAR: usize = 2 << 10;
 
 impl Work {
     /// Returns what a text of `len` bytes may cost. Source costs a few bytes for each of its own.
     pub(crate) fn of(len: usize) -> Work {
+        let left = Work::granted(len);
+        Work { left, n_done: 0, is_spent: false, is_far: false, is_matched: false }
+    }
+
+    /// Returns how many bytes regexes may look at for a text of `len` bytes.
+    pub(crate) fn granted(len: usize) -> usize {
         const PER_BYTE: usize = 96;
         const LEAST: usize = 4 << 20;
-        Work { left: len.saturating_mul(PER_BYTE).max(LEAST), is_spent: false }
+        len.saturating_mul(PER_BYTE).max(LEAST)
     }
 
     /// Takes what a window costs; tells whether there was so much left.
     fn take(&mut self, window: &Range<usize>) -> bool {
         match self.left.checked_sub(window.len()) {
-            Some(left) => self.left = left,
+            Some(left) => (self.left, self.n_done) = (left, self.n_done + window.len()),
             None => self.is_spent = true,
         }
         !self.is_spent
@@ -71,6 +86,7 @@ pub(crate) fn matches(rules: &RuleSet, bytes: &[u8], work: &mut Work) -> Vec<Mat
             match &rules.rules()[rule_idx].matcher {
                 Matcher::Content(content) => {
                     let compiled = content.pattern.compiled();
+                    work.is_far |= compiled.len_max.is_none_or(|len| len > FAR);
                     let window = window(compiled.len_max, hit.range(), bytes.len());
                     if windows[rule_idx].is_empty() {
                         met.push(rule_idx);
@@ -92,7 +108,7 @@ pub(crate) fn matches(rules: &RuleSet, bytes: &[u8], work: &mut Work) -> Vec<Mat
                 if !work.take(window) {
                     break;
                 }
-                search(content, bytes, window.clone(), |secret| {
+                work.is_matched |= search(content, bytes, window.clone(), |secret| {
                     found.push(Match { rule_idx, secret })
                 });
             }
@@ -205,20 +221,22 @@ fn join(windows: &mut Vec<Range<usize>>, window: Range<usize>) {
     }
 }
 
-/// Reports each secret in the window that passes the rule's filters.
+/// Reports each secret in the window that passes the rule's filters; tells whether the regex matched at all.
 fn search(
     content: &ContentMatcher,
     bytes: &[u8],
     window: Range<usize>,
     mut report: impl FnMut(Range<usize>),
-) {
+) -> bool {
+    let mut is_matched = false;
     let Compiled { regex, secret_group, .. } = content.pattern.compiled();
     // Most windows hold no match, and cost no captures.
     let mut captures: Option<Captures> = None;
     let mut at = window.start;
     while at < window.end {
         let input = Input::new(bytes).span(at..window.end);
-        let Some(whole) = regex.search(&input) else { return };
+        let Some(whole) = regex.search(&input) else { break };
+        is_matched = true;
         let group = secret_group.and_then(|idx| {
             let captures = captures.get_or_insert_with(|| regex.create_captures());
             // The leftmost match is the one that begins where it was found to.
@@ -233,6 +251,7 @@ fn search(
         // Patterns never match the empty text, so this always moves on.
         at = whole.end().max(at + 1);
     }
+    is_matched
 }
 
 /// Applies the rule's filters to a secret and the whole match around it.

@@ -44,6 +44,7 @@ mod literals;
 mod reading;
 
 mod frame;
+mod quiet;
 mod scan;
 mod stream;
 mod unread;
@@ -71,11 +72,12 @@ pub use licence::{
 };
 pub use pattern::PatternError;
 pub use personal::{PersonalRule, Profile, Tier, personal_data, personal_rules};
+pub use quiet::Quiet;
 pub use redact::{RedactError, Redactor, Replaced, redact};
 pub use rule::Rule;
 pub use rule_file::{ProblemKind, RuleProblem};
 pub use rule_set::{ExampleFailure, ExampleKind, RuleCost, RuleSet};
-pub use scan::{Allowed, Scan, scan};
+pub use scan::{Allowed, Scan, scan, scan_with_proof};
 pub use stream::{Redacted, StreamRedactor, StreamScanner};
 pub use tokens::{MapEntry, MapError, RedactionMap, Rehydrator};
 pub use unread::{UNEXAMINED, Unread};

@@ -43,7 +43,7 @@ pub(crate) fn read<'t>(
     let mut all = reading::read_unbounded(rules, text);
     for Slice { read, near } in slices {
         let place = if read.start == 0 { place } else { Place::Further };
-        let Readings { hits, asides, unread } =
+        let Readings { hits, asides, unread, trace: _ } =
             reading::read(rules, beside, &text[read.clone()], place);
         let moved = |it: &Range<usize>| it.start + read.start..it.end + read.start;
         let is_near = |it: &Range<usize>| it.start < near.end && near.start < it.end;

@@ -113,6 +113,19 @@ pub(crate) struct Readings<'t> {
     pub(crate) asides: Vec<Aside>,
     /// What was not read, and why.
     pub(crate) unread: BTreeSet<Unread>,
+    /// What it took.
+    pub(crate) trace: Trace,
+}
+
+/// What the readings of a text took, for those who want to know how far they looked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Trace {
+    /// Bytes that regexes looked at.
+    pub(crate) n_work: usize,
+    /// Whether a regex matched, whatever the rule's filters said of it.
+    pub(crate) is_matched: bool,
+    /// Whether anything was met that looks further than [`engine::FAR`]: a rule, or something compressed.
+    pub(crate) is_far: bool,
 }
 
 /// Reads `text` in every way.
@@ -131,10 +144,12 @@ pub(crate) fn read<'t>(
     asides.sort_by_key(|it| (it.region.start, it.region.end));
     beside::retain_exact(&mut asides);
     let mut unread = reader.budget.unread;
-    if reader.work.is_spent {
+    let Work { n_done, is_spent, is_far, is_matched, .. } = reader.work;
+    if is_spent {
         unread.insert(Unread::Work);
     }
-    Readings { hits, asides, unread }
+    let is_far = is_far || reader.budget.inflate_left != inflate_left;
+    Readings { hits, asides, unread, trace: Trace { n_work: n_done, is_matched, is_far } }
 }
 
 /// Looks for what rules without a bound meet in `text` as it stands.
@@ -143,7 +158,7 @@ pub(crate) fn read_unbounded<'t>(rules: &RuleSet, text: &'t [u8]) -> Readings<'t
     let found = engine::matches_of(rules, &rules.reach().unbounded, text, &mut work);
     let hits = found.into_iter().map(|found| direct(text, found)).collect();
     let unread = work.is_spent.then_some(Unread::Work).into_iter().collect();
-    Readings { hits, asides: vec![], unread }
+    Readings { hits, asides: vec![], unread, trace: Trace::default() }
 }
 
 fn direct<'t>(text: &'t [u8], found: Match) -> Hit<'t> {

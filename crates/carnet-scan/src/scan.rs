@@ -13,6 +13,7 @@ use crate::{
     mask::mask,
     overlap::Rank,
     personal::{Profile, Tier},
+    quiet::Quiet,
     reading::{self, Readings, described},
     rule::{Matcher, PathMatcher, Rule},
     rule_set::RuleSet,
@@ -54,13 +55,28 @@ pub struct Allowed {
 ///
 /// Any bytes are fine: invalid UTF-8, NULs, lines of any length.
 pub fn scan(rules: &RuleSet, key: &FingerprintKey, content: &Content) -> Scan {
+    scan_with_proof(rules, key, content).0
+}
+
+/// Does what [`scan`] does, and returns besides the proof that lets later versions of the text be looked at where they
+/// changed alone, when there is one.
+pub fn scan_with_proof(
+    rules: &RuleSet,
+    key: &FingerprintKey,
+    content: &Content,
+) -> (Scan, Option<Quiet>) {
     let mut scanning = Scanning::default();
     let mut framer = Framer::new(LAYOUT);
     let mut scan = Scan::default();
     while let Some(frame) = framer.next(&content.bytes, 0, true) {
         scanning.scan_frame(rules, key, &content.origin, &frame, &mut scan);
     }
-    scan
+    (scan, scanning.quiet)
+}
+
+/// Returns what a scan of texts from there looks for beside what the rules say.
+pub(crate) fn beside_of(origin: &Origin) -> Beside<'static> {
+    Beside { personal: Some((Profile::of(origin), Tier::Likely)), known: None }
 }
 
 /// What is carried from one frame of a text to the next.
@@ -73,6 +89,8 @@ pub(crate) struct Scanning {
     unread: BTreeSet<Unread>,
     /// The same as `reported_to`, of personal data.
     personal_to: usize,
+    /// Set when the text is one frame and nothing was met in it.
+    quiet: Option<Quiet>,
 }
 
 impl Scanning {
@@ -90,9 +108,10 @@ impl Scanning {
             scan.findings.extend(met.map(|rule| path_finding(rule, key, origin)));
         }
         let n_before = scan.findings.len();
-        let personal = Some((Profile::of(origin), Tier::Likely));
-        let beside = Beside { personal, known: None };
-        let readings = reading::read(rules, beside, frame.bytes, frame.place());
+        let readings = reading::read(rules, beside_of(origin), frame.bytes, frame.place());
+        if frame.is_whole() {
+            self.quiet = Quiet::of(rules, origin, frame.bytes, &readings);
+        }
         self.scan_personal(key, origin, frame, &readings, scan);
         self.scan_bytes(rules, key, origin, frame, readings, scan);
         scan.findings[n_before..].sort_by(|a, b| order(a).cmp(&order(b)));
@@ -105,7 +124,7 @@ impl Scanning {
         key: &FingerprintKey,
         origin: &Origin,
         frame: &Frame<'_>,
-        Readings { hits, asides: _, unread }: Readings<'_>,
+        Readings { hits, asides: _, unread, trace: _ }: Readings<'_>,
         scan: &mut Scan,
     ) {
         let unread = unread.into_iter().chain(frame.is_cut_archive().then_some(Unread::Long));
@@ -242,6 +261,12 @@ fn confidence(rule: &Rule, secret: &[u8]) -> Confidence {
         }
         _ => rule.confidence,
     }
+}
+
+/// Tells whether a rule looks at the path or name, whatever it says of the content.
+pub(crate) fn is_path_looked_at(rules: &RuleSet, origin: &Origin) -> bool {
+    let is_of = |rule: &Rule, path| matches!(&rule.matcher, Matcher::Path(matcher) if matcher.matches_path(path));
+    path_of(origin).is_some_and(|path| rules.rules().iter().any(|rule| is_of(rule, path)))
 }
 
 fn path_rules_met<'r>(
