@@ -120,6 +120,42 @@ fn an_unchanged_history_is_not_read_again_and_its_findings_stay() {
 }
 
 #[test]
+fn with_a_key_of_its_own_a_repository_does_not_read_what_it_judges_again() {
+    let walk = walk_of(Format::Plain);
+    walk.carnet(&["init"]).expect_code(0);
+    let text = format!(
+        "\u{e9}\n x = '{}' # carnet:allow github-personal-access-token fake\n",
+        github_token()
+    );
+    walk.commit_round_the_hook(&[("a.py", &key_line()), ("b.py", &text), ("c", "c\n")]);
+    let first = history(&walk);
+    let again = history(&walk);
+    assert_eq!((&again["n_contents"], &again["n_known"]), (&0.into(), &2.into()));
+    for part in ["findings", "suppressed"] {
+        assert_eq!(again[part].as_array().map(Vec::len), Some(1), "{again}");
+        assert_eq!(again[part], first[part]);
+    }
+    let next = walk.commit_round_the_hook(&[("a.py", &format!("\n{}", key_line())), ("d", "d\n")]);
+    let more = history(&walk);
+    assert_eq!((&more["n_contents"], &more["findings"]), (&2.into(), &first["findings"]), "{next}");
+    walk.carnet(&[
+        "findings",
+        "allow",
+        "--rule",
+        "aws-access-key-id",
+        "--path",
+        "a.py",
+        "--reason",
+        "fake",
+    ])
+    .expect_code(0);
+    walk.commit_round_the_hook(&[]);
+    let accepted = history(&walk);
+    assert_eq!(accepted["findings"].as_array().map(Vec::len), Some(0), "{accepted}");
+    assert_eq!(accepted["suppressed"].as_array().map(Vec::len), Some(2), "{accepted}");
+}
+
+#[test]
 fn a_rewritten_history_forgets_what_is_gone_and_reads_only_what_is_new() {
     let walk = walk_of(Format::Plain);
     walk.commit_round_the_hook(&[("a.py", &key_line()), ("b", "b\n")]);
@@ -253,4 +289,39 @@ fn a_secret_that_stays_is_told_by_the_first_commit_that_has_it() {
     let anew = walk.commit_round_the_hook(&[]);
     walk.git(&["update-ref", "-d", &old]).expect_code(0);
     assert_eq!(found(&history(&walk)), pairs(&[(&anew, "a.py"), (&anew, "b.py")]));
+}
+
+/// Of a long file only what changed is looked at, and nothing of it is lost: wherever the change, whatever it joins.
+#[test]
+fn versions_of_a_long_file_are_told_as_by_a_scan_of_each() {
+    let walk = walk_of(Format::Plain);
+    let code = |n: usize| "let a = b(c, \"d e f\");\n".repeat(n);
+    let token = github_token();
+    let (left, right) = token.split_at(11);
+    let version = |first: &str, middle: &str, last: &str| {
+        format!("{first}{}{middle}\n{}{last}\n", code(900), code(900))
+    };
+    let mut expected = BTreeSet::new();
+    for (text, is_met) in [
+        (version("", "", ""), false),
+        (version("", "x", ""), false),
+        (version("", &format!("{left} {right}"), ""), false),
+        (version("", &token, ""), true),
+        (version("", &format!("{left}-{right}"), ""), false),
+        (version("", "", ""), false),
+        (version(&key_line(), "", ""), true),
+        (version("", "y", &format!("s = \"{left}\" + \"{right}x\"")), false),
+    ] {
+        let brought = walk.commit_round_the_hook(&[("src/a.rs", &text)]);
+        let whole = walk.json(&["scan", "--tree", &brought, "--json"]);
+        let n_met = whole["findings"].as_array().unwrap().len();
+        if is_met {
+            assert_eq!(n_met, 1, "{whole}");
+        }
+        if n_met > 0 {
+            expected.insert((brought, "src/a.rs".to_owned()));
+        }
+    }
+    assert!(expected.len() >= 2);
+    assert_eq!(found(&history(&walk)), expected);
 }

@@ -1,11 +1,12 @@
 //! Columns as editors and SARIF count them: in UTF-16 code units. Regions count bytes.
 
 use carnet_core::Region;
+use serde::{Deserialize, Serialize};
 
 /// Where a region begins and ends in its lines, in UTF-16 code units from 1 (SARIF 2.1.0 §3.14.17, `utf16CodeUnits`).
 ///
 /// A byte that is no UTF-8 counts as one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextColumns {
     /// Column of the first character.
     pub start: u32,

@@ -1,8 +1,8 @@
 //! Looking at contents: staged blobs, logs, artifacts, arguments.
 
 use carnet_core::{
-    Confidence, Content, Decision, Digest, Finding, Fingerprint, GitOid, Origin, Reason, RepoPath,
-    Timestamp, Verdict,
+    Confidence, Content, Decision, Digest, Finding, Fingerprint, GitOid, Origin, Reason, Region,
+    RepoPath, Timestamp, Verdict,
 };
 use carnet_git::{EntryMode, Head, ObjectError, Repo, StagedError};
 use carnet_policy::{ContentPolicy, Suppression, Suppressions, judge};
@@ -14,6 +14,7 @@ use carnet_scan::{
 use crate::{
     columns::TextColumns,
     history::HistoryError,
+    known::Seen,
     licence::{findings_of, licence_findings},
     suppressions::{self, SuppressionsError},
     versions::Versions,
@@ -205,7 +206,8 @@ impl<'a> Guard<'a> {
             tally.n_contents += 1;
             tally.n_bytes += content.bytes.len() as u64;
             let findings = licence_findings(self.policy.licences(), &self.key, &content, now);
-            self.sort_out(findings, &content, None, now, &mut tally);
+            let columns = |region: &Region| TextColumns::of(&content.bytes, region);
+            self.sort_out(findings, &columns, None, now, &mut tally);
         }
         self.judged(tally, now)
     }
@@ -342,26 +344,19 @@ impl<'a> Guard<'a> {
         now: Timestamp,
         tally: &mut Tally,
     ) -> bool {
-        self.sort_scan(scan(self.rules, &self.key, content), content, commit_id, now, tally)
-    }
-
-    /// Does the same, and looks at what changed alone where that is enough.
-    pub(crate) fn look_at_version(
-        &self,
-        content: &Content,
-        commit_id: Option<GitOid>,
-        now: Timestamp,
-        tally: &mut Tally,
-        versions: &mut Versions,
-    ) -> bool {
-        let scanned = versions.scan(self.rules, &self.key, content);
+        let scanned = scan(self.rules, &self.key, content);
         self.sort_scan(scanned, content, commit_id, now, tally)
     }
 
+    /// Scans the next version of a file, as [`scan`] does.
+    pub(crate) fn scan_version(&self, content: &Content, versions: &mut Versions) -> Scan {
+        versions.scan(self.rules, &self.key, content)
+    }
+
     /// Adds what a scan of a content met, and what its name and its licences say; tells whether that is nothing at all.
-    fn sort_scan(
+    pub(crate) fn sort_scan(
         &self,
-        mut scanned: Scan,
+        scanned: Scan,
         content: &Content,
         commit_id: Option<GitOid>,
         now: Timestamp,
@@ -371,7 +366,49 @@ impl<'a> Guard<'a> {
             tally.n_contents += 1;
             tally.n_bytes += content.bytes.len() as u64;
         }
-        let is_name_clean = match &content.origin {
+        let licences = licence_findings(self.policy.licences(), &self.key, content, now);
+        let columns = |region: &Region| TextColumns::of(&content.bytes, region);
+        self.sort_met(scanned, licences, &content.origin, &columns, commit_id, now, tally)
+    }
+
+    /// Returns the name of the key that findings are named with.
+    pub(crate) fn key_name(&self) -> Fingerprint {
+        self.key.fingerprint("fingerprint-key", b"")
+    }
+
+    /// Whether what a scan met is all there is to know of a content, but for its name.
+    pub(crate) fn is_judged_by_scan(&self) -> bool {
+        self.policy.licences().is_empty()
+    }
+
+    /// Adds what a scan met earlier in a content that is not read again.
+    pub(crate) fn sort_seen(
+        &self,
+        seen: Vec<Seen>,
+        origin: &Origin,
+        commit_id: Option<GitOid>,
+        now: Timestamp,
+        tally: &mut Tally,
+    ) {
+        let (scanned, columns) = Seen::scan(seen, origin);
+        let nowhere = TextColumns { start: 1, end: 1 };
+        let columns = |region: &Region| columns.get(region).copied().unwrap_or(nowhere);
+        tally.n_known += usize::from(!matches!(origin, Origin::Message(_)));
+        self.sort_met(scanned, vec![], origin, &columns, commit_id, now, tally);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that is known of one content")]
+    fn sort_met(
+        &self,
+        mut scanned: Scan,
+        licences: Vec<Finding>,
+        origin: &Origin,
+        columns: &dyn Fn(&Region) -> TextColumns,
+        commit_id: Option<GitOid>,
+        now: Timestamp,
+        tally: &mut Tally,
+    ) -> bool {
+        let is_name_clean = match origin {
             Origin::Staged(path) | Origin::Committed(path) => {
                 self.look_at_name("name of file", path.as_bytes(), commit_id, now, tally)
             }
@@ -379,14 +416,13 @@ impl<'a> Guard<'a> {
         };
         scanned.findings.retain(|finding| !crate::published::is_in_roster(finding));
         scanned.findings.retain(|finding| !self.is_published(finding));
-        let licences = licence_findings(self.policy.licences(), &self.key, content, now);
-        let unread = scanned.unread.iter().map(|unread| unread.finding(&self.key, &content.origin));
+        let unread = scanned.unread.iter().map(|unread| unread.finding(&self.key, origin));
         let findings: Vec<Finding> = unread.chain(scanned.findings).chain(licences).collect();
         // What is quiet for the sake of who asks is not clean for another.
         let is_clean = findings.is_empty() && scanned.allowed.is_empty() && is_name_clean;
-        self.sort_out(findings, content, commit_id, now, tally);
+        self.sort_out(findings, columns, commit_id, now, tally);
         tally.suppressed.extend(scanned.allowed.into_iter().map(|allowed| Suppressed {
-            met: self.met(allowed.finding, content, commit_id, now),
+            met: self.met(allowed.finding, columns, commit_id, now),
             by: SuppressedBy::InSource { reason: allowed.reason },
         }));
         is_clean
@@ -416,13 +452,13 @@ impl<'a> Guard<'a> {
     fn met(
         &self,
         finding: Finding,
-        content: &Content,
+        columns: &dyn Fn(&Region) -> TextColumns,
         commit_id: Option<GitOid>,
         now: Timestamp,
     ) -> Met {
         Met {
             decision: judge(&self.policy, [&finding], now).decision,
-            columns: finding.region.map(|region| TextColumns::of(&content.bytes, &region)),
+            columns: finding.region.as_ref().map(columns),
             finding,
             commit_id,
         }
@@ -432,13 +468,13 @@ impl<'a> Guard<'a> {
     fn sort_out(
         &self,
         findings: Vec<Finding>,
-        content: &Content,
+        columns: &dyn Fn(&Region) -> TextColumns,
         commit_id: Option<GitOid>,
         now: Timestamp,
         tally: &mut Tally,
     ) {
         for finding in findings {
-            let mut met = self.met(finding, content, commit_id, now);
+            let mut met = self.met(finding, columns, commit_id, now);
             if met.finding.rule_id == UNEXAMINED && met.decision == Decision::Allow {
                 met.decision = Decision::Deny;
             }

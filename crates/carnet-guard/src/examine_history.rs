@@ -5,13 +5,13 @@ use std::{
     thread,
 };
 
-use carnet_core::{GitOid, Timestamp};
+use carnet_core::{GitOid, Origin, Timestamp};
 use carnet_git::Repo;
 
 use crate::{
     examine::{Examination, ExamineError, Guard, MetName, Tally, Told},
     history::{self, ASKED_MAX, Change, Piece, Revisions, Speaker},
-    known::{KnownHistory, LookedAt, PieceKey, UncleanPiece, shallow_digest},
+    known::{KnownHistory, LookedAt, PieceKey, Unclean, shallow_digest},
     workers::{Batch, Gathered, Looked, Workers},
 };
 
@@ -104,12 +104,15 @@ impl Guard<'_> {
             && history::are_reachable(repo, &before.tips)?
         {
             revisions.extend(before.tips.iter().map(|tip| format!("^{tip}")));
-            again.extend(before.unclean.iter().filter_map(UncleanPiece::piece));
+            again.clone_from(&before.unclean);
+            if before.key != self.key_name() {
+                again.iter_mut().for_each(|unclean| unclean.seen = None);
+            }
         }
         let (tally, unclean) =
             self.looking(repo, known, now, on_progress, Told::Once, |looking| {
-                for piece in again {
-                    looking.add(piece)?;
+                for unclean in again {
+                    looking.add_unclean(unclean)?;
                 }
                 looking.add_names(history::ref_names(repo)?.iter().map(String::as_str));
                 looking.walk(&Revisions { options, revisions })?;
@@ -119,7 +122,7 @@ impl Guard<'_> {
                 }
                 looking.add_tags(history::tag_refs(repo)?)
             })?;
-        known.set_looked_at(LookedAt { tips, shallow, unclean });
+        known.set_looked_at(LookedAt { tips, shallow, key: self.key_name(), unclean });
         Ok(self.judged(tally, now))
     }
 
@@ -132,7 +135,7 @@ impl Guard<'_> {
         on_progress: &mut dyn FnMut(Progress),
         told: Told,
         gather: impl FnOnce(&mut Looking<'_, '_, '_>) -> Result<(), ExamineError>,
-    ) -> Result<(Tally, Vec<UncleanPiece>), ExamineError> {
+    ) -> Result<(Tally, Vec<Unclean>), ExamineError> {
         thread::scope(|scope| {
             let mut looking = Looking {
                 known,
@@ -173,7 +176,7 @@ struct Looking<'l, 's, 'e> {
     waiting: Batch,
     n_gathered: usize,
     /// What was met, by the number of the piece: reports do not depend on which worker was faster.
-    met: BTreeMap<usize, (UncleanPiece, Tally)>,
+    met: BTreeMap<usize, (Unclean, Tally)>,
     /// Where each finding was met first: only there it is told, and only those pieces are looked at again the next time.
     first: HashMap<MetName, usize>,
     /// Tags that the tags read so far name.
@@ -211,6 +214,32 @@ impl Looking<'_, '_, '_> {
             self.flush()?;
             tags = std::mem::take(&mut self.inner_tags);
         }
+        Ok(())
+    }
+
+    /// Adds what was not clean before: judged by what was met in it, where that is known and the piece is a file.
+    fn add_unclean(&mut self, unclean: Unclean) -> Result<(), ExamineError> {
+        // A piece that is none: the file was tampered with.
+        let Some(piece) = unclean.piece.piece() else { return Ok(()) };
+        let (change, seen) = match (piece, &unclean.seen) {
+            (Piece::File(change), Some(seen)) if self.guard.is_judged_by_scan() => (change, seen),
+            (piece, _) => return self.add(piece),
+        };
+        let (origin, commit_id) = (Origin::Committed(change.path.clone()), change.commit_id);
+        if !self.seen.insert(self.known.key(&Piece::File(change))) {
+            return Ok(());
+        }
+        let mut counts = Tally::default();
+        let mut tally = Tally::default();
+        self.guard.sort_seen(seen.clone(), &origin, commit_id, self.now, &mut tally);
+        counts.take_counts(&mut tally);
+        let here = self.n_gathered;
+        self.n_gathered += 1;
+        self.keep(vec![Looked {
+            counts,
+            unclean: vec![(here, unclean, tally)],
+            ..Looked::default()
+        }]);
         Ok(())
     }
 
@@ -270,7 +299,7 @@ impl Looking<'_, '_, '_> {
     }
 
     /// Returns everything that was met, and the pieces that were not clean, in order.
-    fn finish(mut self) -> Result<(Tally, Vec<UncleanPiece>), ExamineError> {
+    fn finish(mut self) -> Result<(Tally, Vec<Unclean>), ExamineError> {
         self.flush()?;
         self.workers.finish()?;
         let mut unclean = vec![];

@@ -1,21 +1,35 @@
 //! What earlier scans of the history knew, so that an unchanged history answers fast.
 //!
 //! Two things are kept under the state directory, in one file per rule set (its digest holds the engine's version): which
-//! (blob, path) pairs were clean, and up to which tips everything was looked at, with the changes that were not clean. Verdicts are not kept:
-//! what was not clean is scanned again, under the policy and the acceptances of today.
+//! (blob, path) pairs were clean, and up to which tips everything was looked at, with the changes that were not clean and what was met in
+//! them: places, masked forms and keyed fingerprints. Verdicts are not kept: what was met is judged again, under the policy and the
+//! acceptances of today, and scanned again where more than that decides.
 //!
 //! The file is a cache: it may be deleted at any time, a damaged one counts as none, and it is used by `carnet scan --history`
 //! alone. Whoever can write into the git directory can plant one; gates never read it.
 
-use std::{collections::HashSet, fs, io, path::PathBuf};
+use std::{
+    collections::{HashMap, HashSet},
+    fs, io,
+    path::PathBuf,
+};
 
-use carnet_core::{Digest, Digester, GitOid, RepoPath};
+use carnet_core::{
+    Confidence, Content, Digest, Digester, Finding, Fingerprint, GitOid, Origin, Region, RepoPath,
+    Severity,
+};
 use carnet_git::Repo;
+use carnet_scan::{Allowed, Scan};
 use serde::{Deserialize, Serialize};
 
-use crate::history::{Change, Piece, Speaker};
+use crate::{
+    columns::TextColumns,
+    history::{Change, Piece, Speaker},
+};
 
-const FORMAT: &str = "carnet/scan-cache/2";
+const FORMAT: &str = "carnet/scan-cache/3";
+/// Findings of one file that are kept; one with more is scanned again.
+const SEEN_MAX: usize = 4096;
 const KEY_BYTES: usize = 16;
 
 /// Name of a (blob, path) pair or a message under one rule set: the first 16 bytes of their digest.
@@ -45,8 +59,80 @@ pub(crate) struct LookedAt {
     pub(crate) tips: Vec<GitOid>,
     /// Digest of the file that says where a shallow clone ends.
     pub(crate) shallow: Digest,
+    /// The name of the key that findings were named with: another in each call where there is no key yet.
+    pub(crate) key: Fingerprint,
     /// What was not clean.
-    pub(crate) unclean: Vec<UncleanPiece>,
+    pub(crate) unclean: Vec<Unclean>,
+}
+
+/// What was not clean, and what a scan of it met.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Unclean {
+    pub(crate) piece: UncleanPiece,
+    /// Nothing when the piece is to be scanned again.
+    pub(crate) seen: Option<Vec<Seen>>,
+}
+
+/// A finding, without what its piece says: where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    rule_id: String,
+    description: String,
+    region: Option<Region>,
+    columns: Option<TextColumns>,
+    severity: Severity,
+    confidence: Confidence,
+    fingerprint: Fingerprint,
+    masked: String,
+    /// The reason for which it was accepted beside it.
+    allowed: Option<String>,
+}
+
+impl Seen {
+    /// Returns what a scan met, for as much of it as is kept.
+    pub(crate) fn all(scan: &Scan, content: &Content) -> Option<Vec<Seen>> {
+        let Scan { findings, allowed, unread } = scan;
+        if !unread.is_empty() || findings.len() + allowed.len() > SEEN_MAX {
+            return None;
+        }
+        let seen = |finding: &Finding, allowed: Option<&String>| Seen {
+            rule_id: finding.rule_id.clone(),
+            description: finding.description.clone(),
+            region: finding.region,
+            columns: finding.region.map(|region| TextColumns::of(&content.bytes, &region)),
+            severity: finding.severity,
+            confidence: finding.confidence,
+            fingerprint: finding.fingerprint,
+            masked: finding.masked.clone(),
+            allowed: allowed.cloned(),
+        };
+        let findings = findings.iter().map(|finding| seen(finding, None));
+        let allowed = allowed.iter().map(|it| seen(&it.finding, Some(&it.reason)));
+        Some(findings.chain(allowed).collect())
+    }
+
+    /// Returns what the scan met, and the columns of each place.
+    pub(crate) fn scan(seen: Vec<Seen>, origin: &Origin) -> (Scan, HashMap<Region, TextColumns>) {
+        let (mut scan, mut columns) = (Scan::default(), HashMap::new());
+        for it in seen {
+            columns.extend(it.region.zip(it.columns));
+            let finding = Finding {
+                rule_id: it.rule_id,
+                description: it.description,
+                origin: origin.clone(),
+                region: it.region,
+                severity: it.severity,
+                confidence: it.confidence,
+                fingerprint: it.fingerprint,
+                masked: it.masked,
+            };
+            match it.allowed {
+                Some(reason) => scan.allowed.push(Allowed { finding, reason }),
+                None => scan.findings.push(finding),
+            }
+        }
+        (scan, columns)
+    }
 }
 
 /// A piece of the history with findings, accepted or not.

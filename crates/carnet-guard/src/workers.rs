@@ -21,7 +21,7 @@ use carnet_git::Repo;
 use crate::{
     examine::{BLOB_BYTES_MAX, ExamineError, Guard, MetName, Tally, Told},
     history::{HistoryError, ObjectReader, Piece, Speaker, message_of},
-    known::{PieceKey, UncleanPiece},
+    known::{PieceKey, Seen, Unclean, UncleanPiece},
     versions::Versions,
 };
 
@@ -49,7 +49,7 @@ pub(crate) struct Looked {
     pub(crate) counts: Tally,
     pub(crate) clean: Vec<PieceKey>,
     /// Pieces with something that no earlier piece of the batch has, by their numbers, and what that is.
-    pub(crate) unclean: Vec<(usize, UncleanPiece, Tally)>,
+    pub(crate) unclean: Vec<(usize, Unclean, Tally)>,
     /// Tags that the tags of the batch name.
     pub(crate) inner_tags: Vec<GitOid>,
 }
@@ -225,14 +225,17 @@ fn look_at(
             }
         };
         let mut tally = Tally::default();
-        let is_clean = guard.look_at_version(&content, commit_id, now, &mut tally, versions);
+        let scanned = guard.scan_version(&content, versions);
+        let is_clean = guard.sort_scan(scanned.clone(), &content, commit_id, now, &mut tally);
         looked.counts.take_counts(&mut tally);
         if is_clean {
             looked.clean.push(key);
         } else {
             tally.retain_told(told, |name| *first.entry(name).or_insert(idx) == idx);
             if !tally.is_empty() {
-                looked.unclean.push((idx, UncleanPiece::of(&piece), tally));
+                let seen = guard.is_judged_by_scan().then(|| Seen::all(&scanned, &content));
+                let unclean = Unclean { piece: UncleanPiece::of(&piece), seen: seen.flatten() };
+                looked.unclean.push((idx, unclean, tally));
             }
         }
         Ok::<(), ExamineError>(())
