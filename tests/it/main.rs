@@ -26,6 +26,7 @@ mod mcp;
 mod messages;
 mod model;
 mod network;
+mod overlay;
 mod personal;
 mod policy;
 mod push;

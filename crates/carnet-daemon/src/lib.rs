@@ -46,6 +46,7 @@ pub mod broker;
 
 mod client;
 mod once;
+mod overlay;
 mod published;
 mod spawn;
 mod status;
@@ -53,6 +54,7 @@ mod status;
 pub use client::{Client, ClientError, Waited};
 pub use lock::{Holder, LockError};
 pub use once::{Once, OnceError, refresh_once};
+pub use overlay::{Overlay, OverlayError, overlay};
 pub use paths::{index_dir, log_path};
 pub use published::{
     Fetched, Publication, PublishError, Published, fetch_published, publish, published,

@@ -233,7 +233,7 @@ fn take_over(repo: &Repo, commit: &GitOid) -> Result<Unpacked, PublishError> {
 }
 
 /// Opens the index for writing; a refresh that is under way is waited for.
-fn open_in_turn(repo: &Repo) -> Result<IndexStore, IndexError> {
+pub(crate) fn open_in_turn(repo: &Repo) -> Result<IndexStore, IndexError> {
     let begun = Instant::now();
     loop {
         match IndexStore::open(&index_dir(repo)) {

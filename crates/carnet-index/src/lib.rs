@@ -50,7 +50,9 @@ pub use format::FORMAT_NUMBER;
 pub use graph::chain;
 pub use network::{Edge, Link, Network, Node, NodeDefinition};
 pub use snapshot::Snapshot;
-pub use store::{BlobSource, IndexStore, RefreshReport, RefreshRequest, SourceFile, UnreadFile};
+pub use store::{
+    BlobSource, IndexStore, RefreshReport, RefreshRequest, SourceFile, UnreadFile, is_source,
+};
 pub use travel::{
     MANIFEST_FORMAT, Manifest, PART_BYTES_MAX, PackedFile, Part, PartSink, PartSource, Unpacked,
 };

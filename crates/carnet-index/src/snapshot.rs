@@ -12,7 +12,7 @@ use crate::{
     words,
     write::{
         FILE_ROW_BYTES, LIVE_ROW_BYTES, NAME_ROW_BYTES, NONE, SYMBOL_ROW_BYTES, StoredCall,
-        TEXT_FILE_ROW_BYTES, current_path, snapshots_dir,
+        TEXT_FILE_ROW_BYTES, current_path, overlay_path, snapshots_dir,
     },
 };
 
@@ -108,6 +108,13 @@ impl Snapshot {
             path: pointer,
             what: "the snapshot it names is missing".to_owned(),
         })
+    }
+
+    /// Opens the snapshot that was written for some uncommitted edits; `None` when there is none, or none that can be read.
+    ///
+    /// - `key`: what [`IndexStore::overlay`](crate::IndexStore::overlay) was given.
+    pub fn open_overlay(dir: &Path, key: &Digest) -> Option<Snapshot> {
+        words::are_there(dir).then(|| Snapshot::open(&overlay_path(dir, key)).ok()).flatten()
     }
 
     /// Opens one snapshot file.
@@ -537,7 +544,7 @@ fn region(input: &mut Input<'_>) -> Option<Region> {
 }
 
 /// Reads the pointer to the current snapshot: one plain file name.
-fn read_pointer(pointer: &Path) -> Result<Option<String>, IndexError> {
+pub(crate) fn read_pointer(pointer: &Path) -> Result<Option<String>, IndexError> {
     let corrupt =
         |what: &str| IndexError::Corrupt { path: pointer.to_owned(), what: what.to_owned() };
     let bytes = match std::fs::metadata(pointer) {

@@ -15,7 +15,7 @@ use crate::{
     manifest::ManifestKind,
     parsing::{Job, parse_all},
     words::{WordStore, is_worth_reading},
-    write::{self, SnapshotHead},
+    write::{self, Becomes, SnapshotHead},
 };
 
 /// Most unread files that a report names.
@@ -130,10 +130,37 @@ impl IndexStore {
         blobs: &dyn BlobSource,
         now: Timestamp,
     ) -> Result<RefreshReport, IndexError> {
-        match self.refresh_once(request, blobs, now) {
+        self.refresh_to(request, blobs, now, Becomes::Current)
+    }
+
+    /// Writes a snapshot of a commit with uncommitted edits beside the others; the current one stays what it is.
+    ///
+    /// - `request`: its files are those of the work tree. `key`: names the edits, for [`Snapshot::open_overlay`].
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError`] as for [`IndexStore::refresh`].
+    pub fn overlay(
+        &mut self,
+        key: &Digest,
+        request: &RefreshRequest,
+        blobs: &dyn BlobSource,
+        now: Timestamp,
+    ) -> Result<RefreshReport, IndexError> {
+        self.refresh_to(request, blobs, now, Becomes::Overlay(key))
+    }
+
+    fn refresh_to(
+        &mut self,
+        request: &RefreshRequest,
+        blobs: &dyn BlobSource,
+        now: Timestamp,
+        becomes: Becomes<'_>,
+    ) -> Result<RefreshReport, IndexError> {
+        match self.refresh_once(request, blobs, now, becomes) {
             Err(error) if error.is_damaged_facts() => {
                 self.facts.begin_anew()?;
-                self.refresh_once(request, blobs, now)
+                self.refresh_once(request, blobs, now, becomes)
             }
             other => other,
         }
@@ -144,6 +171,7 @@ impl IndexStore {
         request: &RefreshRequest,
         blobs: &dyn BlobSource,
         now: Timestamp,
+        becomes: Becomes<'_>,
     ) -> Result<RefreshReport, IndexError> {
         let mut files: BTreeMap<&RepoPath, GitOid> = BTreeMap::new();
         for file in &request.files {
@@ -172,7 +200,7 @@ impl IndexStore {
         let (words, words_begun_anew) = self.update_words(&files, blobs)?;
         let head =
             SnapshotHead { commit: request.commit, tree: request.tree, created_at: now, coverage };
-        let written = write::write_snapshot(&self.dir, &head, linker)?;
+        let written = write::write_snapshot(&self.dir, &head, linker, becomes)?;
         words.finish(&write::live_keys(&self.dir)?)?;
         Ok(RefreshReport {
             n_files: coverage.n_files,
@@ -258,6 +286,11 @@ impl IndexStore {
 struct Plan {
     jobs: Vec<Job>,
     n_reused: u64,
+}
+
+/// Tells whether a path is one of source in a language that is understood.
+pub fn is_source(path: &RepoPath) -> bool {
+    Language::of_path(path).is_some()
 }
 
 pub(crate) fn subject_of(path: &RepoPath) -> Option<Subject> {

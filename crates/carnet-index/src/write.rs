@@ -22,6 +22,8 @@ use crate::{
 
 /// Snapshot files that are kept, the current one among them.
 pub(crate) const SNAPSHOTS_KEPT: usize = 3;
+/// Snapshots with uncommitted edits that are kept: some for each of a few worktrees.
+const OVERLAYS_KEPT: usize = 4;
 /// Ending of a file that is being written.
 const UNFINISHED: &str = "unfinished";
 /// Stands for "none" where a position is stored.
@@ -78,11 +80,21 @@ pub(crate) fn current_path(dir: &Path) -> PathBuf {
     dir.join("current")
 }
 
-/// Resolves the calls, writes the snapshot and makes it current.
+/// What a snapshot becomes once it is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Becomes<'k> {
+    /// The current one.
+    Current,
+    /// One beside the others, with uncommitted edits, found again by a key.
+    Overlay(&'k Digest),
+}
+
+/// Resolves the calls, writes the snapshot and gives it its name.
 pub(crate) fn write_snapshot(
     dir: &Path,
     head: &SnapshotHead,
     mut linker: Linker,
+    becomes: Becomes<'_>,
 ) -> Result<Written, IndexError> {
     linker.resolve()?;
     let coverage =
@@ -95,7 +107,15 @@ pub(crate) fn write_snapshot(
     write_sections(&mut out, &linker)?;
     let header = out.finish(head, coverage)?;
     let content_digest = header.content_digest();
-    let path = make_current(dir, &unfinished, &head.commit, &content_digest)?;
+    let path = match becomes {
+        Becomes::Current => make_current(dir, &unfinished, &head.commit, &content_digest)?,
+        Becomes::Overlay(key) => {
+            let path = overlay_path(dir, key);
+            rename(&unfinished, &path)?;
+            prune(dir)?;
+            path
+        }
+    };
     let n_bytes =
         std::fs::metadata(&path).map_err(|error| IndexError::io("read", &path, error))?.len();
     Ok(Written { path, n_bytes, content_digest, coverage })
@@ -114,8 +134,13 @@ pub(crate) fn make_current(
     rename(written, &path)?;
     sync_directory(&snapshots)?;
     point_current_at(dir, &name)?;
-    prune(dir, &name)?;
+    prune(dir)?;
     Ok(path)
+}
+
+/// Returns where the snapshot with some uncommitted edits is, when there is one.
+pub(crate) fn overlay_path(dir: &Path, key: &Digest) -> PathBuf {
+    snapshots_dir(dir).join(format!("overlay-{}.v{FORMAT_NUMBER}", &key.to_string()[..32]))
 }
 
 /// Returns the name that a file or directory has until it is whole.
@@ -154,21 +179,29 @@ pub(crate) fn remove_leftovers(dir: &Path) -> Result<(), IndexError> {
     Ok(())
 }
 
-/// Removes all but the newest snapshots. Readers that hold an older one keep it until they let go.
-fn prune(dir: &Path, current: &str) -> Result<(), IndexError> {
+/// Removes all but the newest snapshots, of those with uncommitted edits as well. Readers that hold an older one keep it until
+/// they let go.
+fn prune(dir: &Path) -> Result<(), IndexError> {
     let snapshots = snapshots_dir(dir);
     let failed = |error| IndexError::io("list", &snapshots, error);
-    let mut others = Vec::new();
+    let current = crate::snapshot::read_pointer(&current_path(dir))?.unwrap_or_default();
+    let (mut others, mut overlays) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(&snapshots).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let modified = entry.metadata().and_then(|metadata| metadata.modified()).map_err(failed)?;
-        if entry.file_name() != *current {
+        let name = entry.file_name();
+        if name.to_string_lossy().starts_with("overlay-") {
+            overlays.push((modified, entry.path()));
+        } else if name != *current {
             others.push((modified, entry.path()));
         }
     }
-    others.sort();
-    let n_surplus = others.len().saturating_sub(SNAPSHOTS_KEPT - 1);
-    others[..n_surplus].iter().try_for_each(|(_, path)| remove(path))
+    for (mut kind, n_kept) in [(others, SNAPSHOTS_KEPT - 1), (overlays, OVERLAYS_KEPT)] {
+        kind.sort();
+        let n_surplus = kind.len().saturating_sub(n_kept);
+        kind[..n_surplus].iter().try_for_each(|(_, path)| remove(path))?;
+    }
+    Ok(())
 }
 
 /// Returns the keys of all files that the kept snapshots hold. One that cannot be read is not kept for its words.

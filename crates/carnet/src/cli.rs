@@ -581,14 +581,24 @@ pub struct SyncArgs {
     pub json: bool,
 }
 
+/// Which state of the code a question is about.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct FreshArgs {
+    /// Answer from the index as it is, without waiting for it to reach HEAD.
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Answer for the work tree, uncommitted edits and new source files included, each marked as such.
+    #[arg(long, conflicts_with = "no_wait")]
+    pub dirty: bool,
+}
+
 /// Options of the query verbs.
 #[derive(Debug, Args)]
 pub struct QueryArgs {
     /// The symbol's name, or `Type::method`.
     pub name: String,
-    /// Answer from the index as it is, without waiting for it to reach HEAD.
-    #[arg(long)]
-    pub no_wait: bool,
+    #[command(flatten)]
+    pub fresh: FreshArgs,
     /// Write JSON.
     #[arg(long)]
     pub json: bool,

@@ -7,9 +7,9 @@ use carnet_index::{CallSite, Callers, Change, Definition, Implementation, Reache
 use clap::Args;
 use serde::Serialize;
 
-use super::query::{Asked, DefinitionLine, IndexLine, definition_line, list};
+use super::query::{Asked, DefinitionLine, IndexLine, definition_line, is_false, list};
 use crate::{
-    cli::QueryArgs,
+    cli::{FreshArgs, QueryArgs},
     error::{CommandError, CommandResult},
     ui::Ui,
 };
@@ -33,9 +33,8 @@ pub struct ImpactArgs {
     /// Most calls in a row that are followed.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=64))]
     depth: u32,
-    /// Answer from the index as it is, without waiting for it to reach HEAD.
-    #[arg(long)]
-    no_wait: bool,
+    #[command(flatten)]
+    fresh: FreshArgs,
     /// Write JSON.
     #[arg(long)]
     json: bool,
@@ -47,9 +46,8 @@ pub struct OutlineArgs {
     /// The file, from the top of the repository or from here.
     #[arg(value_name = "FILE")]
     file: String,
-    /// Answer from the index as it is, without waiting for it to reach HEAD.
-    #[arg(long)]
-    no_wait: bool,
+    #[command(flatten)]
+    fresh: FreshArgs,
     /// Write JSON.
     #[arg(long)]
     json: bool,
@@ -74,6 +72,8 @@ struct CallLine {
     callee: String,
     evidence: &'static str,
     target: Option<String>,
+    #[serde(skip_serializing_if = "is_false")]
+    uncommitted: bool,
 }
 
 /// `carnet who-calls --depth N --json` and `carnet impact-set --json`.
@@ -97,6 +97,8 @@ struct ReachedLine {
     depth: u32,
     /// Position in this list of what the callee was reached by.
     via: Option<usize>,
+    #[serde(skip_serializing_if = "is_false")]
+    uncommitted: bool,
 }
 
 /// `carnet implementations --json`.
@@ -130,7 +132,7 @@ pub(super) struct Outline {
 
 /// Prints who calls a symbol.
 pub fn who_calls(ui: &Ui, args: &WhoCallsArgs) -> CommandResult {
-    let asked = Asked::open(ui, args.query.no_wait)?;
+    let asked = Asked::open(ui, args.query.fresh)?;
     let name = args.query.name.as_str();
     if args.depth > 1 {
         let reached = asked.snapshot.who_reaches(name, args.depth)?;
@@ -157,7 +159,7 @@ pub fn who_calls(ui: &Ui, args: &WhoCallsArgs) -> CommandResult {
 
 /// Prints what a symbol calls.
 pub fn calls(ui: &Ui, args: &QueryArgs) -> CommandResult {
-    let asked = Asked::open(ui, args.no_wait)?;
+    let asked = Asked::open(ui, args.fresh)?;
     let calls = asked.snapshot.calls(&args.name)?;
     print_calls(ui, &asked, ("carnet/calls/1", "it calls nothing"), args, &calls)
 }
@@ -179,7 +181,7 @@ fn print_calls(
     for (title, calls) in [("resolved", &calls.resolved), ("candidates", &calls.candidates)] {
         if !calls.is_empty() {
             ui.out(&format!("{} ({})\n", ui.bold_out(title), calls.len()));
-            ui.out(&list(calls.iter().map(|call| call_row(ui, call, is_outgoing))));
+            ui.out(&list(calls.iter().map(|call| call_row(ui, asked, call, is_outgoing))));
         }
     }
     if found && is_empty {
@@ -191,7 +193,7 @@ fn print_calls(
 
 /// Prints what reaches what a file, a symbol or a range of commits stands for.
 pub fn impact_set(ui: &Ui, args: &ImpactArgs) -> CommandResult {
-    let asked = Asked::open(ui, args.no_wait)?;
+    let asked = Asked::open(ui, args.fresh)?;
     let target = args.target.as_str();
     let (reached, found) = impact_of(&asked, target, args.depth)?;
     print_reached(ui, &asked, ("carnet/impact-set/1", target), args.depth, &reached, args.json);
@@ -241,8 +243,8 @@ pub(super) fn call_list(
         format,
         name: name.to_owned(),
         index: asked.line(),
-        resolved: calls.resolved.iter().map(call_line).collect(),
-        candidates: calls.candidates.iter().map(call_line).collect(),
+        resolved: calls.resolved.iter().map(|it| call_line(asked, it)).collect(),
+        candidates: calls.candidates.iter().map(|it| call_line(asked, it)).collect(),
     }
 }
 
@@ -260,7 +262,7 @@ pub(super) fn reached_list(
         index: asked.line(),
         depth,
         completeness: "lower_bound",
-        reached: reached.iter().map(reached_line).collect(),
+        reached: reached.iter().map(|it| reached_line(asked, it)).collect(),
     }
 }
 
@@ -274,7 +276,7 @@ pub(super) fn implementation_list(
         format: "carnet/implementations/1",
         name: name.to_owned(),
         index: asked.line(),
-        implementations: found.iter().map(implementation_line).collect(),
+        implementations: found.iter().map(|it| implementation_line(asked, it)).collect(),
     }
 }
 
@@ -284,7 +286,7 @@ pub(super) fn outline_list(asked: &Asked, path: &RepoPath, definitions: &[Defini
         format: "carnet/outline/1",
         path: path.to_text(),
         index: asked.line(),
-        definitions: definitions.iter().map(definition_line).collect(),
+        definitions: definitions.iter().map(|it| definition_line(asked, it)).collect(),
     }
 }
 
@@ -333,7 +335,7 @@ pub(super) fn indexed_path(asked: &Asked, name: &str) -> Result<Option<RepoPath>
 
 /// Prints which types extend or implement a type.
 pub fn implementations(ui: &Ui, args: &QueryArgs) -> CommandResult {
-    let asked = Asked::open(ui, args.no_wait)?;
+    let asked = Asked::open(ui, args.fresh)?;
     let found = asked.snapshot.implementations(own_name(&args.name))?;
     let is_known = !found.is_empty() || !asked.snapshot.where_defined(&args.name)?.is_empty();
     if args.json {
@@ -350,7 +352,7 @@ pub fn implementations(ui: &Ui, args: &QueryArgs) -> CommandResult {
 
 /// Prints what a file defines.
 pub fn outline(ui: &Ui, args: &OutlineArgs) -> CommandResult {
-    let asked = Asked::open(ui, args.no_wait)?;
+    let asked = Asked::open(ui, args.fresh)?;
     let (path, definitions) = outlined(&asked, &args.file)?;
     if args.json {
         ui.json(&outline_list(&asked, &path, &definitions));
@@ -374,7 +376,7 @@ fn print_reached(
     if json {
         return ui.json(&reached_list(asked, format, target, depth, reached));
     }
-    ui.out(&list(reached.iter().map(|it| reached_row(ui, reached, it))));
+    ui.out(&list(reached.iter().map(|it| reached_row(ui, asked, reached, it))));
     if reached.is_empty() {
         ui.err("no resolved call reaches it\n");
     } else {
@@ -388,7 +390,7 @@ fn print_reached(
     ui.err(&asked.footer());
 }
 
-fn reached_line(reached: &Reached) -> ReachedLine {
+fn reached_line(asked: &Asked, reached: &Reached) -> ReachedLine {
     ReachedLine {
         path: reached.path.to_text(),
         line: reached.line,
@@ -396,11 +398,12 @@ fn reached_line(reached: &Reached) -> ReachedLine {
         callee: reached.callee.qualified_name.clone(),
         depth: reached.depth,
         via: reached.via,
+        uncommitted: asked.is_uncommitted(&reached.path),
     }
 }
 
 /// `2  src/main.rs:17  main → load → parse_config`
-fn reached_row(ui: &Ui, all: &[Reached], reached: &Reached) -> String {
+fn reached_row(ui: &Ui, asked: &Asked, all: &[Reached], reached: &Reached) -> String {
     let mut way = String::new();
     for step in chain(all, reached) {
         let caller =
@@ -409,10 +412,11 @@ fn reached_row(ui: &Ui, all: &[Reached], reached: &Reached) -> String {
     }
     let last = chain(all, reached).last().map_or("", |step| &step.callee.qualified_name).to_owned();
     let place = format!("{}:{}", reached.path, reached.line);
-    format!("{}  {}  {way}{last}\n", reached.depth, ui.bold_out(&place))
+    let mark = asked.mark(ui, &reached.path);
+    format!("{}  {}  {way}{last}{mark}\n", reached.depth, ui.bold_out(&place))
 }
 
-fn call_line(call: &CallSite) -> CallLine {
+fn call_line(asked: &Asked, call: &CallSite) -> CallLine {
     CallLine {
         path: call.path.to_text(),
         line: call.region.start_line,
@@ -421,10 +425,11 @@ fn call_line(call: &CallSite) -> CallLine {
         callee: call.callee.clone(),
         evidence: call.evidence.name(),
         target: call.target.as_ref().map(|place| format!("{}:{}", place.path, place.line)),
+        uncommitted: asked.is_uncommitted(&call.path),
     }
 }
 
-fn call_row(ui: &Ui, call: &CallSite, is_outgoing: bool) -> String {
+fn call_row(ui: &Ui, asked: &Asked, call: &CallSite, is_outgoing: bool) -> String {
     let place = format!("{}:{}:{}", call.path, call.region.start_line, call.region.start_column);
     let caller = call.enclosing.as_ref().map_or("(top of the file)", |place| &place.qualified_name);
     let about = match (is_outgoing, &call.receiver) {
@@ -436,17 +441,18 @@ fn call_row(ui: &Ui, call: &CallSite, is_outgoing: bool) -> String {
         .target
         .as_ref()
         .map_or(String::new(), |place| format!(" → {}:{}", place.path, place.line));
-    format!("  {}  {about}{target}  {}\n", ui.bold_out(&place), ui.dim_out(call.evidence.name()))
+    let (evidence, mark) = (ui.dim_out(call.evidence.name()), asked.mark(ui, &call.path));
+    format!("  {}  {about}{target}  {evidence}{mark}\n", ui.bold_out(&place))
 }
 
-fn implementation_line(found: &Implementation) -> ImplementationLine {
+fn implementation_line(asked: &Asked, found: &Implementation) -> ImplementationLine {
     ImplementationLine {
         path: found.path.to_text(),
         line: found.line,
         column: found.column,
         subtype: found.subtype.clone(),
         evidence: evidence(found),
-        definition: found.definition.as_ref().map(definition_line),
+        definition: found.definition.as_ref().map(|it| definition_line(asked, it)),
     }
 }
 

@@ -28,6 +28,7 @@ use super::{
     status,
 };
 use crate::{
+    cli::FreshArgs,
     error::{CommandError, CommandResult},
     ui::Ui,
 };
@@ -325,7 +326,7 @@ fn answer(ui: &Ui, tool: &str, given: &Arguments) -> Result<Value, CommandError>
         "search_code" => search_code(ui, given)?,
         // It is cut to its own budget.
         "pack" => return packed(ui, given),
-        _ => ask(&Asked::open(ui, false)?, tool, given)?,
+        _ => ask(&Asked::open(ui, FreshArgs::default())?, tool, given)?,
     };
     Ok(cut(
         value,
@@ -340,7 +341,7 @@ fn search_code(ui: &Ui, given: &Arguments) -> Result<Value, CommandError> {
     let kinds: Vec<String> = given.optional("kind").into_iter().collect();
     let scope =
         search::scope(&given.scope(), &kinds, usize::try_from(limit).unwrap_or(usize::MAX))?;
-    let (asked, found) = search::find(ui, false, query, &scope)?;
+    let (asked, found) = search::find(ui, FreshArgs::default(), query, &scope)?;
     search::hit_list(&asked, query, &found).map(|answer| to_value(&answer))
 }
 
@@ -351,7 +352,7 @@ fn packed(ui: &Ui, given: &Arguments) -> Result<Value, CommandError> {
         budget: usize::try_from(budget).unwrap_or(pack::BUDGET_MAX),
         depth: given.depth(1),
         scope: &given.scope(),
-        no_wait: false,
+        fresh: FreshArgs::default(),
     };
     let (_, pack) = pack::packed(ui, &wanted, &|pack| {
         search::tokens(serde_json::to_string(pack).map_or(usize::MAX, |text| text.len()))

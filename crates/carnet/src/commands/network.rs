@@ -12,7 +12,7 @@ use super::{
     picture,
     query::{Asked, IndexLine},
 };
-use crate::{error::CommandResult, ui::Ui};
+use crate::{cli::FreshArgs, error::CommandResult, ui::Ui};
 
 /// Options of `graph`.
 #[derive(Debug, Args)]
@@ -40,9 +40,8 @@ struct ExportArgs {
     /// The form.
     #[arg(long, value_enum, default_value_t)]
     format: GraphFormat,
-    /// Answer from the index as it is, without waiting for it to reach HEAD.
-    #[arg(long)]
-    no_wait: bool,
+    #[command(flatten)]
+    fresh: FreshArgs,
 }
 
 /// Options of `graph FILE|SYMBOL`.
@@ -60,9 +59,8 @@ struct AroundArgs {
     /// Most nodes; the nearest are kept.
     #[arg(long, default_value_t = 120, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=2000))]
     nodes: u16,
-    /// Answer from the index as it is, without waiting for it to reach HEAD.
-    #[arg(long)]
-    no_wait: bool,
+    #[command(flatten)]
+    fresh: FreshArgs,
     /// Write JSON (`carnet/graph/1`).
     #[arg(long)]
     json: bool,
@@ -125,7 +123,7 @@ pub fn graph(ui: &Ui, args: &GraphArgs) -> CommandResult {
 }
 
 fn export(ui: &Ui, args: &ExportArgs) -> CommandResult {
-    let asked = Asked::open(ui, args.no_wait)?;
+    let asked = Asked::open(ui, args.fresh)?;
     let network = asked.snapshot.network()?;
     match args.format {
         GraphFormat::Json => ui.json(&report(&asked, &network)),
@@ -137,7 +135,7 @@ fn export(ui: &Ui, args: &ExportArgs) -> CommandResult {
 }
 
 fn around(ui: &Ui, args: &AroundArgs) -> CommandResult {
-    let asked = Asked::open(ui, args.no_wait)?;
+    let asked = Asked::open(ui, args.fresh)?;
     let target = args.target.as_deref().unwrap_or_default();
     let n_max = usize::from(args.nodes);
     let network = match indexed_path(&asked, target)? {

@@ -13,6 +13,7 @@ use super::{
     search::{ScopeArgs, Truncated, ending, find, pretty_tokens, scope, tokens},
 };
 use crate::{
+    cli::FreshArgs,
     error::{CommandError, CommandResult},
     ui::Ui,
 };
@@ -44,9 +45,8 @@ pub struct PackArgs {
     depth: u32,
     #[command(flatten)]
     scope: ScopeArgs,
-    /// Answer from the index as it is, without waiting for it to reach HEAD.
-    #[arg(long)]
-    no_wait: bool,
+    #[command(flatten)]
+    fresh: FreshArgs,
     /// Write JSON.
     #[arg(long)]
     json: bool,
@@ -104,7 +104,7 @@ pub fn pack(ui: &Ui, args: &PackArgs) -> CommandResult {
         budget,
         depth: args.depth,
         scope: &args.scope,
-        no_wait: args.no_wait,
+        fresh: args.fresh,
     };
     let (asked, pack) = packed(ui, &wanted, &measure)?;
     if args.json {
@@ -124,7 +124,7 @@ pub(super) struct Wanted<'w> {
     pub budget: usize,
     pub depth: u32,
     pub scope: &'w ScopeArgs,
-    pub no_wait: bool,
+    pub fresh: FreshArgs,
 }
 
 /// Makes a pack that `measure` finds to be within the budget.
@@ -140,7 +140,7 @@ pub(super) fn packed(
         return Err(CommandError::new(ExitCode::Usage, message));
     }
     let scope = scope(wanted.scope, &[], HITS_MAX)?;
-    let (asked, found) = find(ui, wanted.no_wait, question, &scope)?;
+    let (asked, found) = find(ui, wanted.fresh, question, &scope)?;
     let neighbours = neighbours(&asked, &found, wanted.depth)?;
     let mut pack = Pack {
         format: "carnet/pack/1",

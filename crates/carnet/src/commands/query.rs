@@ -2,20 +2,22 @@
 
 use std::time::Duration;
 
-use carnet_core::{ExitCode, GitOid};
-use carnet_daemon::{Client, ClientError, Freshness, Waited};
+use carnet_core::{ExitCode, GitOid, RepoPath};
+use carnet_daemon::{Client, ClientError, Freshness, OverlayError, Waited};
 use carnet_git::{Head, Repo};
 use carnet_index::{Definition, IndexError, Snapshot};
 use serde::Serialize;
 
 use super::{daemon, run::unborn};
 use crate::{
-    cli::QueryArgs,
+    cli::{FreshArgs, QueryArgs},
     error::{CommandError, CommandResult},
     ui::Ui,
     workspace::{Workspace, carnet_exe, now},
 };
 
+/// The key of git's configuration that has questions see uncommitted edits.
+const OVERLAY: &str = "carnet.overlay";
 /// How long a question waits for the index to reach HEAD.
 const FRESH_WITHIN: Duration = Duration::from_secs(120);
 /// How long a question waits before it says that it does.
@@ -33,6 +35,9 @@ pub(super) struct IndexLine {
     behind_commits: Option<u32>,
     behind_seconds: Option<u64>,
     last_update: String,
+    /// Files that are answered for as they are in the work tree.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    uncommitted: Vec<String>,
 }
 
 /// `carnet where-defined --json`.
@@ -57,17 +62,25 @@ pub(super) struct DefinitionLine {
     visibility: &'static str,
     doc: String,
     blob: String,
+    #[serde(skip_serializing_if = "is_false")]
+    uncommitted: bool,
+}
+
+/// Most answers are about what is committed, and do not say so in every line.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands on a reference")]
+pub(super) fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// Prints where a symbol is defined.
 pub fn where_defined(ui: &Ui, args: &QueryArgs) -> CommandResult {
-    let asked = Asked::open(ui, args.no_wait)?;
+    let asked = Asked::open(ui, args.fresh)?;
     let definitions = asked.snapshot.where_defined(&args.name)?;
     let found = !definitions.is_empty();
     if args.json {
         ui.json(&definition_list(&asked, &args.name, &definitions));
     } else {
-        let rows = definitions.iter().map(|definition| definition_row(ui, definition));
+        let rows = definitions.iter().map(|definition| definition_row(ui, &asked, definition));
         ui.out(&list(rows));
         ui.err(&asked.footer());
     }
@@ -84,7 +97,7 @@ pub(super) fn definition_list(
         format: "carnet/definitions/1",
         name: name.to_owned(),
         index: asked.line(),
-        definitions: definitions.iter().map(definition_line).collect(),
+        definitions: definitions.iter().map(|it| definition_line(asked, it)).collect(),
     }
 }
 
@@ -94,10 +107,30 @@ pub(super) struct Asked {
     pub repo: Repo,
     pub head: GitOid,
     freshness: Freshness,
+    /// Files whose uncommitted content is in the snapshot, sorted.
+    uncommitted: Vec<RepoPath>,
 }
 
 impl Asked {
-    pub fn open(ui: &Ui, no_wait: bool) -> Result<Asked, CommandError> {
+    /// Opens what a question is about: with uncommitted edits when that is asked for, or configured.
+    pub fn open(ui: &Ui, fresh: FreshArgs) -> Result<Asked, CommandError> {
+        let mut asked = Asked::committed(ui, fresh.no_wait)?;
+        let is_wanted = fresh.dirty
+            || (asked.repo.work_tree().is_some()
+                && asked.repo.config_get(OVERLAY).is_some_and(|it| it == "true"));
+        if is_wanted && !fresh.no_wait && asked.is_level() {
+            let (commit, tree) = (asked.snapshot.commit(), asked.snapshot.tree());
+            let overlay = carnet_daemon::overlay(&asked.repo, &commit, &tree, now())?;
+            if let Some(carnet_daemon::Overlay { snapshot, paths }) = overlay {
+                asked.snapshot = snapshot;
+                asked.uncommitted = paths;
+            }
+        }
+        Ok(asked)
+    }
+
+    /// Opens the snapshot of the commit.
+    pub fn committed(ui: &Ui, no_wait: bool) -> Result<Asked, CommandError> {
         let workspace = Workspace::discover()?;
         let repo = &workspace.repo;
         let head = match repo.head()? {
@@ -113,7 +146,7 @@ impl Asked {
                     .hint("Ask again without `--no-wait`, or type `carnet daemon --once`.")
             })?;
         let freshness = carnet_daemon::freshness(repo, &snapshot.commit(), &head, now());
-        Ok(Asked { snapshot, repo: workspace.repo, head, freshness })
+        Ok(Asked { snapshot, repo: workspace.repo, head, freshness, uncommitted: Vec::new() })
     }
 
     pub fn line(&self) -> IndexLine {
@@ -123,12 +156,30 @@ impl Asked {
             behind_commits: self.freshness.behind_commits,
             behind_seconds: self.freshness.seconds,
             last_update: self.snapshot.created_at().to_string(),
+            uncommitted: self.uncommitted.iter().map(RepoPath::to_text).collect(),
+        }
+    }
+
+    /// Tells whether what the answer says of a file is not committed.
+    pub fn is_uncommitted(&self, path: &RepoPath) -> bool {
+        self.uncommitted.binary_search(path).is_ok()
+    }
+
+    /// What is added to a line of an answer that is not committed.
+    pub fn mark(&self, ui: &Ui, path: &RepoPath) -> String {
+        match self.is_uncommitted(path) {
+            true => format!("  {}", ui.yellow_out("uncommitted")),
+            false => String::new(),
         }
     }
 
     pub fn footer(&self) -> String {
+        let with = match self.uncommitted.len() {
+            0 => String::new(),
+            n => format!(", with uncommitted edits of {}", super::report::count(n, "file")),
+        };
         format!(
-            "index at commit {}, {}\n",
+            "index at commit {}, {}{with}\n",
             self.snapshot.commit().short(),
             describe(&self.freshness)
         )
@@ -214,7 +265,7 @@ pub(super) fn list(rows: impl ExactSizeIterator<Item = String>) -> String {
     text
 }
 
-pub(super) fn definition_line(definition: &Definition) -> DefinitionLine {
+pub(super) fn definition_line(asked: &Asked, definition: &Definition) -> DefinitionLine {
     let symbol = &definition.symbol;
     DefinitionLine {
         path: definition.path.to_text(),
@@ -228,16 +279,25 @@ pub(super) fn definition_line(definition: &Definition) -> DefinitionLine {
         visibility: symbol.visibility.name(),
         doc: symbol.doc.clone(),
         blob: definition.blob_id.to_string(),
+        uncommitted: asked.is_uncommitted(&definition.path),
     }
 }
 
-pub(super) fn definition_row(ui: &Ui, definition: &Definition) -> String {
+fn definition_row(ui: &Ui, asked: &Asked, definition: &Definition) -> String {
     let symbol = &definition.symbol;
     let place = format!(
         "{}:{}:{}",
         definition.path, symbol.name_region.start_line, symbol.name_region.start_column
     );
-    format!("{}  {} {}\n", ui.bold_out(&place), symbol.kind.name(), symbol.signature.trim())
+    let mark = asked.mark(ui, &definition.path);
+    format!("{}  {} {}{mark}\n", ui.bold_out(&place), symbol.kind.name(), symbol.signature.trim())
+}
+
+impl From<OverlayError> for CommandError {
+    fn from(error: OverlayError) -> CommandError {
+        CommandError::of(ExitCode::Incomplete, &error)
+            .hint("Ask without `--dirty`; `git status` says what is not committed.")
+    }
 }
 
 impl From<IndexError> for CommandError {

@@ -7,8 +7,9 @@ use carnet_index::{Found, Hit, QueryError, Scope, SearchQuery, suspect_words};
 use clap::Args;
 use serde::Serialize;
 
-use super::query::{Asked, IndexLine};
+use super::query::{Asked, IndexLine, is_false};
 use crate::{
+    cli::FreshArgs,
     error::{CommandError, CommandResult},
     ui::Ui,
 };
@@ -44,9 +45,8 @@ pub struct SearchArgs {
     /// Tokens to cut the answer to: four bytes of what is printed count as one.
     #[arg(long, value_name = "N")]
     max_tokens: Option<usize>,
-    /// Answer from the index as it is, without waiting for it to reach HEAD.
-    #[arg(long)]
-    no_wait: bool,
+    #[command(flatten)]
+    fresh: FreshArgs,
     /// Write JSON.
     #[arg(long)]
     json: bool,
@@ -90,6 +90,8 @@ pub(super) struct HitLine {
     blob: String,
     score: f64,
     parts: serde_json::Map<String, serde_json::Value>,
+    #[serde(skip_serializing_if = "is_false")]
+    uncommitted: bool,
     snippet: SnippetLine,
 }
 
@@ -103,7 +105,7 @@ struct SnippetLine {
 pub fn search(ui: &Ui, args: &SearchArgs) -> CommandResult {
     let text = args.query.join(" ");
     let scope = scope(&args.scope, &args.kind, args.limit as usize)?;
-    let (asked, found) = find(ui, args.no_wait, &text, &scope)?;
+    let (asked, found) = find(ui, args.fresh, &text, &scope)?;
     if args.json {
         let mut answer = hit_list(&asked, &text, &found)?;
         if let Some(budget) = args.max_tokens {
@@ -129,18 +131,18 @@ pub(super) fn scope(
 /// Searches a snapshot that is as fresh as it could be made. Words that turn out to be damaged are made anew, once.
 pub(super) fn find(
     ui: &Ui,
-    no_wait: bool,
+    fresh: FreshArgs,
     text: &str,
     scope: &Scope,
 ) -> Result<(Asked, Found), CommandError> {
     let query = SearchQuery::parse(text)?;
     let mut is_healed = false;
     loop {
-        let asked = Asked::open(ui, no_wait)?;
+        let asked = Asked::open(ui, fresh)?;
         let dir = carnet_daemon::index_dir(&asked.repo);
         match asked.snapshot.search(&dir, &query, scope, &carnet_daemon::blobs(&asked.repo)) {
             Ok(found) => return Ok((asked, found)),
-            Err(error) if error.is_damaged_words() && !is_healed && !no_wait => {
+            Err(error) if error.is_damaged_words() && !is_healed && !fresh.no_wait => {
                 ui.err(&format!("carnet: {error}; they are made anew\n"));
                 suspect_words(&dir).map_err(|error| CommandError::of(ExitCode::Io, &error))?;
                 is_healed = true;
@@ -169,7 +171,7 @@ pub(super) fn hit_list(asked: &Asked, text: &str, found: &Found) -> Result<HitLi
         format: "carnet/search/1",
         query: text.to_owned(),
         index: asked.line(),
-        hits: found.hits.iter().map(hit_line).collect(),
+        hits: found.hits.iter().map(|it| hit_line(asked, it)).collect(),
         files_left_out: found.n_files_left_out,
         files_missing: found.n_files_missing,
         files_not_looked_at: found.n_files_not_looked_at,
@@ -207,7 +209,7 @@ pub(super) fn tokens(n_bytes: usize) -> usize {
     n_bytes.div_ceil(TOKEN_BYTES)
 }
 
-fn hit_line(hit: &Hit) -> HitLine {
+fn hit_line(asked: &Asked, hit: &Hit) -> HitLine {
     let round = |points: f32| (f64::from(points) * 1000.0).round() / 1000.0;
     HitLine {
         citation: hit.citation().to_string(),
@@ -225,6 +227,7 @@ fn hit_line(hit: &Hit) -> HitLine {
             .iter()
             .map(|(name, points)| ((*name).to_owned(), round(*points).into()))
             .collect(),
+        uncommitted: asked.is_uncommitted(&hit.path),
         snippet: SnippetLine { start_line: hit.snippet_start, text: hit.snippet.join("\n") },
     }
 }
@@ -233,7 +236,7 @@ fn print_hits(ui: &Ui, asked: &Asked, found: &Found, max_tokens: Option<usize>) 
     let mut left = max_tokens.map_or(usize::MAX, |budget| budget.saturating_mul(TOKEN_BYTES));
     let mut shown = 0;
     for hit in &found.hits {
-        let text = hit_text(ui, hit);
+        let text = hit_text(ui, asked, hit);
         if text.len() > left {
             break;
         }
@@ -260,11 +263,12 @@ fn print_hits(ui: &Ui, asked: &Asked, found: &Found, max_tokens: Option<usize>) 
 }
 
 /// `src/config.rs:40-52  function parse_config  12.3`, the lines, and the citation.
-fn hit_text(ui: &Ui, hit: &Hit) -> String {
+fn hit_text(ui: &Ui, asked: &Asked, hit: &Hit) -> String {
     let place = format!("{}:{}-{}", hit.path, hit.lines.start, hit.lines.end);
     let name = hit.symbol.as_ref().map_or(String::new(), |it| format!(" {}", it.qualified_name()));
     let score = ui.dim_out(&format!("{:.1}", hit.score));
-    let mut text = format!("{}  {}{name}  {score}\n", ui.bold_out(&place), hit.kind());
+    let mark = asked.mark(ui, &hit.path);
+    let mut text = format!("{}  {}{name}  {score}{mark}\n", ui.bold_out(&place), hit.kind());
     for (at, line) in hit.snippet.iter().enumerate() {
         let _ = writeln!(text, "{:>6}  {line}", hit.snippet_start as usize + at);
     }

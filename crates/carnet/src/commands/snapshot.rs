@@ -120,7 +120,7 @@ fn publish(ui: &Ui, args: &PublishArgs) -> CommandResult {
         true => None,
         false => Some(remote(&workspace, args.remote.as_deref())?),
     };
-    let asked = Asked::open(ui, false)?;
+    let asked = Asked::committed(ui, false)?;
     if !asked.is_level() {
         return Err(CommandError::new(ExitCode::Incomplete, "the index is not at HEAD")
             .hint("See why: `carnet status`."));
