@@ -17,7 +17,9 @@ struct Without {
     needs_root: bool,
     /// Done in the repository beforehand, by whoever will run.
     before: &'static str,
-    /// Done in a mount namespace of the run's own.
+    /// Namespaces of the run's own in which root takes it away.
+    namespaces: &'static [&'static str],
+    /// Done in them.
     within: &'static str,
     /// The call that the kernel shall not know, by number.
     call: Option<u32>,
@@ -29,6 +31,7 @@ const PLAIN: Without = Without {
     what: "nothing",
     needs_root: false,
     before: "",
+    namespaces: &["--mount"],
     within: "",
     call: None,
     code: 1,
@@ -125,6 +128,15 @@ const TAKEN_AWAY: &[Without] = &[
              bytes([1, 0, 0, 2, 0, 16] + [0] * 14))'"
         ),
         says: "capabilities",
+        ..PLAIN
+    },
+    Without {
+        what: "user namespaces",
+        needs_root: true,
+        namespaces: &["--user", "--map-current-user", "--mount"],
+        // The sysctl is the namespace's own, and nothing of the host's.
+        within: "echo 0 >/proc/sys/user/max_user_namespaces",
+        says: "user.max_user_namespaces",
         ..PLAIN
     },
     Without {
@@ -302,9 +314,11 @@ fn tried(walk: &Walk, it: &Without) -> (Ran, Option<Vec<String>>) {
     let script =
         format!("set -e; cd \"$PWD\"; {}; exec {traced} {forget} {carnet} {verb}", some(it.within));
     let unshare = which("unshare");
-    let (program, flags): (&Path, &[&str]) =
-        if it.needs_root { (&unshare, &["--mount", "sh"]) } else { (Path::new("/bin/sh"), &[]) };
-    let ran = walk.runner(program).args(flags).args(["-c", &script]).env("FORGET", FORGET).run();
+    let (program, flags) = match it.needs_root {
+        true => (unshare.as_path(), [it.namespaces, &["sh"]].concat()),
+        false => (Path::new("/bin/sh"), vec![]),
+    };
+    let ran = walk.runner(program).args(&flags).args(["-c", &script]).env("FORGET", FORGET).run();
     let executed = fs::read_to_string(&trace).ok().map(|text| {
         let lines = text.lines().filter(|line| line.contains("execve(") && line.ends_with("= 0"));
         let names = lines.filter_map(|line| line.split('"').nth(1).map(str::to_owned));

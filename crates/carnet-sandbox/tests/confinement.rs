@@ -32,6 +32,8 @@ mod network;
 mod overlay;
 #[path = "confinement/refusals.rs"]
 mod refusals;
+#[path = "confinement/toolchains.rs"]
+mod toolchains;
 #[path = "confinement/tools.rs"]
 mod tools;
 #[path = "confinement/walls.rs"]

@@ -396,10 +396,12 @@ impl Limits for Polling {
             let bound = format!("polling: at most {inodes_max} new ones in /workspace and /tmp");
             [item("disk", Partial, how.to_owned()), item("inodes", Partial, bound)]
         } else {
-            let tmpfs = |bound: u64| {
+            let tmpfs = |bound: &str| {
                 format!("tmpfs: {bound} for /workspace and /tmp together; a full one ends the run")
             };
-            [item("disk", Full, tmpfs(bytes_max)), item("inodes", Full, tmpfs(inodes_max))]
+            let disk = tmpfs(&format!("{} MiB", bytes_max >> 20));
+            let inodes = tmpfs(&format!("{inodes_max} files"));
+            [item("disk", Full, disk), item("inodes", Full, inodes)]
         };
         vec![
             item("cpu", Partial, cpu.to_owned()),
