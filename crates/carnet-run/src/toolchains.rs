@@ -20,6 +20,9 @@ use carnet_sandbox::{TOOLCHAINS, ToolchainMount};
 /// The configuration key that says where a toolchain is.
 pub const TOOLCHAIN_KEY: &str = "carnet.toolchain";
 
+/// Toolchains that work at any place; others may have their own written into them, and into their scripts.
+const RELOCATABLE: [&str; 3] = ["rust", "node", "go"];
+
 /// Bytes of a file that asks for a version, at most.
 const ASKING_BYTES_MAX: u64 = 64 << 10;
 /// Installed versions that are looked at, at most.
@@ -62,7 +65,9 @@ impl Toolchains {
             match found {
                 Ok(None) => {}
                 Ok(Some(dir)) => {
-                    toolchains.there.push(ToolchainMount { name: name.clone(), dir });
+                    let is_relocatable = RELOCATABLE.contains(&name.as_str());
+                    let mount = ToolchainMount { name: name.clone(), dir, is_relocatable };
+                    toolchains.there.push(mount);
                 }
                 Err(why) => toolchains.refused.push((name.clone(), why)),
             }

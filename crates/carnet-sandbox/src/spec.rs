@@ -117,6 +117,8 @@ pub struct ToolchainMount {
     pub name: String,
     /// The host directory, without links on the way.
     pub dir: PathBuf,
+    /// Whether it works at any place. Otherwise its own is there too, as a link.
+    pub is_relocatable: bool,
 }
 
 /// A secret by name. Its bytes are wiped when it is dropped, and shown by nothing.
@@ -542,8 +544,11 @@ mod tests {
     #[test]
     fn a_toolchains_name_is_no_path_and_stands_once() {
         let of = |names: &[&str]| {
-            let mount =
-                |name: &&str| ToolchainMount { name: (*name).to_owned(), dir: "/opt/x".into() };
+            let mount = |name: &&str| ToolchainMount {
+                name: (*name).to_owned(),
+                dir: "/opt/x".into(),
+                is_relocatable: true,
+            };
             let mounts: Vec<ToolchainMount> = names.iter().map(mount).collect();
             check(|spec| spec.toolchains = mounts)
         };

@@ -21,6 +21,12 @@ const SYSTEM_NAMES: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32
 /// What dynamic programs and Debian's alternatives need of `/etc`.
 const ETC_NAMES: [&str; 2] = ["ld.so.cache", "alternatives"];
 
+/// Where no link to a toolchain is made: what is there is the host's `/usr`, or the run's.
+const PLACES: [&str; 13] = [
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/proc", "/dev",
+    "/tmp", CACHES, WORKSPACE,
+];
+
 /// Where systems keep the certificates that they trust.
 const CERTIFICATES: [&str; 3] =
     ["/etc/ssl/certs", "/etc/pki/tls/certs", "/etc/pki/ca-trust/extracted"];
@@ -141,8 +147,12 @@ impl Place {
 /// What the system says of the program.
 pub(super) fn toolchains(spec: &SandboxSpec) -> io::Result<Vec<Place>> {
     let mut places: Vec<Place> = vec![];
-    for ToolchainMount { name, dir } in &spec.toolchains {
+    for ToolchainMount { name, dir, is_relocatable } in &spec.toolchains {
         let at = Path::new(TOOLCHAINS).join(name);
+        if !is_relocatable && !PLACES.iter().any(|place| dir.starts_with(place)) {
+            let own = dir.to_string_lossy().into_owned();
+            places.push(Place::Link { at: own, target: at.clone() });
+        }
         if let Some(executable) = &spec.executable
             && let Ok(below) = spec.tool.strip_prefix(&at)
             && let Some(bytes) = executable.script_of_others()?

@@ -40,7 +40,8 @@ fn benches() -> Vec<Bench> {
 }
 
 fn with_kit(bench: &Bench, kit: &Path, argv: &[&str]) -> SandboxSpec {
-    let toolchains = vec![ToolchainMount { name: "kit".to_owned(), dir: kit.to_owned() }];
+    let toolchains =
+        vec![ToolchainMount { name: "kit".to_owned(), dir: kit.to_owned(), is_relocatable: false }];
     SandboxSpec { toolchains, ..bench.spec(argv) }
 }
 
@@ -74,6 +75,31 @@ fn a_toolchain_is_read_only_and_all_that_is_shown() {
         let complaints = String::from_utf8_lossy(&ran.stderr.bytes).matches("Read-only").count();
         assert_eq!(complaints, 2, "{}", told(&ran));
         assert!(kit.join("beside").is_file() && !kit.join("x").exists());
+    }
+}
+
+#[test]
+fn one_that_knows_its_own_place_is_found_there_too() {
+    // The run's `/tmp` is its own, so such a place is elsewhere.
+    let Ok(home) = tempfile::tempdir_in("/var/tmp") else {
+        eprintln!("not tried here: nothing can be made in /var/tmp");
+        return;
+    };
+    open(home.path(), 0o755);
+    let (_dir, kit) = kit();
+    let own = home.path().join("kit");
+    let copied = std::process::Command::new("cp").arg("-a").args([&kit, &own]).status().unwrap();
+    assert!(copied.success());
+    for bench in benches() {
+        let script = format!(
+            "cat {0}/beside; ls -A {1}; rm {0}/beside",
+            own.display(),
+            home.path().display()
+        );
+        let spec = with_kit(&bench, &own, &["/bin/sh", "-c", &script]);
+        let ran = carnet_sandbox::run(&spec, &AtomicBool::new(false)).unwrap();
+        assert_eq!(stdout(&ran), "beside\nkit\n", "{}", told(&ran));
+        assert!(own.join("beside").is_file());
     }
 }
 
