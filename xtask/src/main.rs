@@ -20,6 +20,7 @@ mod licence;
 mod scanner;
 mod shell;
 mod system;
+mod transcript;
 mod vm_limits;
 
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ Chores of carnet. Usage: cargo xtask <verb>
                   run, record and replay the ordinary commands of tests/corpus/replay; fails below 17 of 20
                   byte for byte, 19 of 20 with declared classes
   drill           lose a machine and recover it from its backups on another, replay included
+  transcript      writes docs/transcript.md by running it: accounts, a Vault, the model gateway and the audit log, beside PyJWT,
+                  OpenBao and OpenAI's client from PyPI; --carnet FILE
   vm-limits       boots Debian's kernel under qemu and proves there limits by cgroup v2, delegation, and
                   that an old Landlock, or none, is refused; skipped aloud where qemu or the kernel is missing
   bench           whole-command figures: hook, run, start-up
@@ -70,6 +73,8 @@ fn main() -> ExitCode {
         ["replay", "--corpus", names @ ..] => corpus::replay(names),
         ["replay", rest @ ..] if !rest.is_empty() => replay(rest),
         ["drill"] => drill::drill(),
+        ["transcript"] => transcript::write(None),
+        ["transcript", "--carnet", carnet] => transcript::write(Some(carnet)),
         ["vm-limits"] => vm_limits::prove(),
         ["bench"] => bench::whole_commands(),
         ["bench", "scan", dirs @ ..] => scanner::bench(dirs),

@@ -158,6 +158,11 @@ impl Repo {
         self.write_directory(root)
     }
 
+    /// Returns the name of the empty tree, which a commit that has it writes by itself.
+    pub fn empty_tree(&self) -> GitOid {
+        convert::from_gix(&gix::ObjectId::empty_tree(self.gix.object_hash()))
+    }
+
     fn write_directory(&self, children: Directory) -> Result<GitOid, WriteError> {
         let mut tree = gix::objs::Tree::empty();
         for (name, child) in children {

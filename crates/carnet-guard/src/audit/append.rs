@@ -12,9 +12,7 @@ use std::{
 
 use carnet_access::{dsse::Signatures, keys::SigningKey};
 use carnet_core::{Digest, GitOid};
-use carnet_git::{
-    Author, CommitSpec, RefError, RefUpdateError, Repo, TreeSpec, Turn, WriteError, take_turn,
-};
+use carnet_git::{Author, CommitSpec, RefError, RefUpdateError, Repo, Turn, WriteError, take_turn};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -191,7 +189,7 @@ fn commit(
     let signatures = Signatures::sign(AUDIT_PAYLOAD_TYPE, line.as_bytes(), key);
     let signatures = String::from_utf8_lossy(&signatures.to_json()).into_owned();
     let spec = CommitSpec {
-        tree: repo.write_tree(&TreeSpec::new())?,
+        tree: repo.empty_tree(),
         parents: previous.into_iter().collect(),
         message: format!("{}\n\n{body}{signatures}\n", subject(events)),
         author: Author { name: "carnet".to_owned(), email: format!("{writer}@carnet.invalid") },
