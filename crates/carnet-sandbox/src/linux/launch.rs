@@ -85,7 +85,7 @@ pub(super) fn launch(
             for place in &places {
                 let (at, bytes) = match place {
                     layers::Place::File { at, text } => (*at, text.as_bytes()),
-                    layers::Place::Program { at, bytes } => (at.as_str(), bytes.as_slice()),
+                    layers::Place::Instead { at, bytes } => (at.as_str(), bytes.as_slice()),
                     _ => continue,
                 };
                 let read_end = held_bytes(bytes).map_err(io("write the files of the root"))?;

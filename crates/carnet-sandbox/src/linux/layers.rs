@@ -21,6 +21,9 @@ const SYSTEM_NAMES: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32
 /// What dynamic programs and Debian's alternatives need of `/etc`.
 const ETC_NAMES: [&str; 2] = ["ld.so.cache", "alternatives"];
 
+/// Files of a toolchain that are a person's settings, with the credentials of registries; a run sees them empty.
+const SETTINGS: [&str; 4] = ["etc/npmrc", "etc/pip.conf", "pip.conf", ".condarc"];
+
 /// Where no link to a toolchain is made: what is there is the host's `/usr`, or the run's.
 const PLACES: [&str; 13] = [
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/proc", "/dev",
@@ -122,8 +125,8 @@ pub(super) enum Place {
     Host { at: String, from: PathBuf },
     /// A made-up file that everyone may read.
     File { at: &'static str, text: String },
-    /// A program in place of a file that is there already, read-only.
-    Program { at: String, bytes: Vec<u8> },
+    /// Bytes in place of a file that is there already, read-only.
+    Instead { at: String, bytes: Vec<u8> },
     /// A directory that may be written.
     Writable { at: String, from: PathBuf },
     /// The same, in memory of its own.
@@ -140,7 +143,7 @@ impl Place {
 }
 
 /// Returns the toolchains of a run, and where its program is a script in one that others than root can change, the bytes that
-/// were hashed in that file's place.
+/// were hashed in that file's place. Settings of theirs are empty.
 ///
 /// # Errors
 ///
@@ -161,8 +164,15 @@ pub(super) fn toolchains(spec: &SandboxSpec) -> io::Result<Vec<Place>> {
             let script = fs::canonicalize(dir.join(below))?;
             let below = script.strip_prefix(dir).map_err(|_| io::ErrorKind::NotFound)?;
             let at = at.join(below).to_string_lossy().into_owned();
-            places.push(Place::Program { at, bytes });
+            places.push(Place::Instead { at, bytes });
         }
+        // A link that leads out of the toolchain shows nothing, so there is nothing to put in its place.
+        let settings = SETTINGS.into_iter().filter_map(|below| {
+            let file = fs::canonicalize(dir.join(below)).ok()?;
+            let at = at.join(file.strip_prefix(dir).ok()?).to_string_lossy().into_owned();
+            file.is_file().then_some(Place::Instead { at, bytes: vec![] })
+        });
+        places.extend(settings);
         let at = at.to_string_lossy().into_owned();
         places.insert(0, Place::Host { at, from: dir.clone() });
     }
@@ -286,7 +296,7 @@ impl Arguments {
             }
             Place::Host { at, from } => self.add(["--ro-bind"]).add([from.as_os_str()]).add([at]),
             Place::File { at, .. } => self.add(["--perms", "0444", "--file", &number_of(at), at]),
-            Place::Program { at, .. } => {
+            Place::Instead { at, .. } => {
                 self.add(["--perms", "0555", "--ro-bind-data", &number_of(at), at])
             }
             Place::Writable { at, from } => self.add(["--bind"]).add([from.as_os_str()]).add([at]),

@@ -36,8 +36,8 @@ const MERGED: &str = "merged";
 const UPPER: &str = "upper";
 const TMP: &str = "tmp";
 const ROOT: &str = "root";
-/// A program that lies in a file's place.
-const PROGRAM: &str = "program";
+/// What lies in the places of files, followed by its number.
+const INSTEAD: &str = "instead";
 /// Devices of the host that a run has too.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 /// Links in `/dev`, as everywhere.
@@ -178,7 +178,7 @@ fn inside(mount_point: &Path, caches: &[CacheNames]) -> Writable {
 /// Plans the root of the run, in the tmpfs.
 fn pieces(mount_point: &Path, caches: &[CacheNames], spec: &SandboxSpec) -> io::Result<Vec<Piece>> {
     let writable = inside(mount_point, caches);
-    let mut pieces = Pieces { program: mount_point.join(PROGRAM), ..Pieces::default() };
+    let mut pieces = Pieces { mount_point: mount_point.to_owned(), ..Pieces::default() };
     pieces.directory("/", 0o755)?;
     pieces.directory("/proc", 0o555)?;
     let places = layers::places(&writable, &spec.quota, !spec.network.is_empty());
@@ -191,8 +191,8 @@ fn pieces(mount_point: &Path, caches: &[CacheNames], spec: &SandboxSpec) -> io::
 /// The pieces of a root, each after the directory that it lies in.
 #[derive(Default)]
 struct Pieces {
-    /// Where a program is put that lies in a file's place.
-    program: PathBuf,
+    /// Where the tmpfs is.
+    mount_point: PathBuf,
     made: BTreeSet<PathBuf>,
     pieces: Vec<Piece>,
 }
@@ -212,11 +212,12 @@ impl Pieces {
                 self.bind(&at, &from, true)?;
             }
             Place::File { at, text } => self.file(at, text)?,
-            Place::Program { at, bytes } => {
-                let mode = Mode::from_raw_mode(0o555);
-                self.pieces.push(Piece::File { at: CString::new(PROGRAM)?, text: bytes, mode });
-                let program = std::mem::take(&mut self.program);
-                self.bind(&at, &program, true)?;
+            Place::Instead { at, bytes } => {
+                let (mode, n_pieces) = (Mode::from_raw_mode(0o555), self.pieces.len());
+                let name = format!("{INSTEAD}{n_pieces}");
+                let from = self.mount_point.join(&name);
+                self.pieces.push(Piece::File { at: CString::new(name)?, text: bytes, mode });
+                self.bind(&at, &from, true)?;
             }
             Place::Writable { at, from } => {
                 self.directory(&at, 0o755)?;

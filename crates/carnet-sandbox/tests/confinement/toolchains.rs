@@ -79,6 +79,22 @@ fn a_toolchain_is_read_only_and_all_that_is_shown() {
 }
 
 #[test]
+fn settings_with_credentials_are_seen_empty() {
+    for bench in benches() {
+        let (_dir, kit) = kit();
+        fs::create_dir(kit.join("etc")).unwrap();
+        fs::write(kit.join("etc/npmrc"), "token\n").unwrap();
+        fs::write(kit.join("settings"), "token\n").unwrap();
+        symlink("settings", kit.join("pip.conf")).unwrap();
+        symlink("/etc/shadow", kit.join("etc/pip.conf")).unwrap();
+        let script = "cd /toolchain/kit; cat etc/npmrc pip.conf && wc -c <pip.conf; cat beside";
+        let spec = with_kit(&bench, &kit, &["/bin/sh", "-c", script]);
+        let ran = carnet_sandbox::run(&spec, &AtomicBool::new(false)).unwrap();
+        assert_eq!(stdout(&ran), "0\nbeside\n", "{}", told(&ran));
+    }
+}
+
+#[test]
 fn one_that_knows_its_own_place_is_found_there_too() {
     // The run's `/tmp` is its own, so such a place is elsewhere.
     let Ok(home) = tempfile::tempdir_in("/var/tmp") else {
