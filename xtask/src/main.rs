@@ -19,6 +19,7 @@ mod embedding;
 mod licence;
 mod scanner;
 mod shell;
+mod show_guard;
 mod system;
 mod transcript;
 mod vm_limits;
@@ -52,6 +53,8 @@ Chores of carnet. Usage: cargo xtask <verb>
                   chooses (repeatable), --runs, --pushes, --many, --kills set sizes, --dir a scratch directory (100,000 runs like a
                   tmpfs), --carnet a binary that is built already
   eval scan FILE  score the scanner on labelled snippets (JSON lines, plain or .xz); --list names each miss
+  show-guard [--suite FILE] [--history CLONE]… [--source DIR]… [--carnet FILE]
+                  prints docs/guard.md: histories, SARIF held against its schema, a prompt there and back, bad input, peers, scores
   eval licence DIR  score licence detection on checkouts of scancode-toolkit and fossology in DIR
   licence-data DIR  pack the SPDX licence list anew, from the json folder of spdx/license-list-data
   eval personal [DIR…]
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         ["bench", "quota", rest @ ..] => bench_quota::bench_quota(rest),
         ["bench", "runs", rest @ ..] => bench_runs::bench_runs(rest),
         ["eval", "scan", file, rest @ ..] => scanner::eval(file, rest),
+        ["show-guard", args @ ..] => show_guard::show(args),
         ["eval", "licence", dir] => licence::eval(dir),
         ["licence-data", dir] => licence::data(dir),
         ["eval", "personal", dirs @ ..] => scanner::eval_personal(dirs),

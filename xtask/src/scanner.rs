@@ -13,6 +13,15 @@ use crate::{shell, shell::Cmd};
 
 /// Scores the scanner on a file of labelled snippets: JSON lines, plain or compressed with xz.
 pub fn eval(file: &str, rest: &[&str]) -> Result<(), String> {
+    suite(file, rest)?.run()
+}
+
+/// Returns what [`eval`] prints.
+pub fn scored(file: &str) -> Result<String, String> {
+    suite(file, &[])?.read()
+}
+
+fn suite(file: &str, rest: &[&str]) -> Result<Cmd, String> {
     let unpacked;
     let mut snippets = Path::new(file).to_owned();
     if file.ends_with(".xz") {
@@ -22,7 +31,7 @@ pub fn eval(file: &str, rest: &[&str]) -> Result<(), String> {
         snippets = unpacked;
     }
     let input = File::open(&snippets).map_err(|error| format!("cannot open `{file}`: {error}"))?;
-    example("measure", &["suite"], rest)?.stdin(Stdio::from(input)).run()
+    Ok(example("measure", &["suite"], rest)?.stdin(Stdio::from(input)))
 }
 
 /// Looks for planted personal data, and for false alarms in the sources of cargo's registry or in DIR….
@@ -183,11 +192,17 @@ pub fn measure_one(program: &str, args: &[&str]) -> Result<(), String> {
     if answer.code < 0 {
         return Err(format!("`{program}` was ended by a signal"));
     }
+    let cpu_s = children_cpu_s()?;
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(|error| error.to_string())?;
-    let seconds = |time: TimeVal| time.num_microseconds() as f64 / 1e6;
-    let cpu_s = seconds(usage.user_time()) + seconds(usage.system_time());
     println!("{cpu_s:.3} {}", usage.max_rss());
     Ok(())
+}
+
+/// Processor time of every child so far and of their children, in seconds.
+pub fn children_cpu_s() -> Result<f64, String> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(|error| error.to_string())?;
+    let seconds = |time: TimeVal| time.num_microseconds() as f64 / 1e6;
+    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
 }
 
 /// A program of the scanner's crate, built for speed.

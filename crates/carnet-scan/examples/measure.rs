@@ -135,11 +135,13 @@ fn suite(rules: &RuleSet, lists: bool) -> Result<(), Box<dyn Error>> {
     let counterparts = counterparts(&met);
     let mut sources: BTreeMap<(String, &str), Tally> = BTreeMap::new();
     let mut families: BTreeMap<((String, String), &str), Tally> = BTreeMap::new();
+    let mut providers: BTreeMap<(String, &str), Tally> = BTreeMap::new();
     let mut add = |one: &Met, word: &'static str, is_met: bool| {
         for source in [one.source.clone(), "all".to_owned()] {
             sources.entry((source, word)).or_default().add(is_met);
         }
         families.entry((one.of(), word)).or_default().add(is_met);
+        providers.entry((family(&one.rule_id), word)).or_default().add(is_met);
         let is_listed = lists && is_met != (word == "recall");
         is_listed.then(|| one.rules.iter().map(String::as_str).collect::<Vec<_>>().join(","))
     };
@@ -170,7 +172,23 @@ fn suite(rules: &RuleSet, lists: bool) -> Result<(), Box<dyn Error>> {
     for ((source, word), Tally { n_met, n }) in sources {
         println!("{source:<20} {word:<18} {:.3}  {n_met}/{n}", n_met as f64 / n as f64);
     }
+    println!("# per family of rules, over all sources: recall; alarms on negatives, same rule");
+    let names: BTreeSet<String> = providers.keys().map(|(name, _)| name.clone()).collect();
+    for name in names {
+        let tally = |word| providers.get(&(name.clone(), word)).copied().unwrap_or_default();
+        let (recall, alarms) = (tally("recall"), tally("alarms, same rule"));
+        let [met, positive, alarmed, negative] = [recall.n_met, recall.n, alarms.n_met, alarms.n];
+        println!("{name:<20} {met}/{positive}  {alarmed}/{negative}");
+    }
     Ok(())
+}
+
+/// Returns what a rule of a source is about, by its name: `aws` of `np.aws.1` and of `aws-access-token`.
+fn family(rule_id: &str) -> String {
+    let name = rule_id.strip_prefix("np.").or(rule_id.strip_prefix("kingfisher."));
+    let name = name.unwrap_or(rule_id);
+    let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
+    words.find(|word| !word.is_empty()).unwrap_or("other").to_ascii_lowercase()
 }
 
 fn tree(rules: &RuleSet, dirs: &[&str], lists: bool) -> Result<(), Box<dyn Error>> {
