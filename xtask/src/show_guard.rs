@@ -46,6 +46,7 @@ pub fn show(args: &[&str]) -> Result<(), String> {
     let shown = history(&carnet, &scratch, &asked.clones)
         .and_then(|()| sarif(&carnet, &scratch))
         .and_then(|()| prompt(&carnet, &scratch))
+        .and_then(|()| traps())
         .and_then(|()| bad_input(&carnet, &scratch))
         .and_then(|()| peers(&asked.sources))
         .and_then(|()| suite(asked.suite));
@@ -213,10 +214,11 @@ fn prompt(carnet: &Path, scratch: &Path) -> Result<(), String> {
     let dir = scratch.join("prompt");
     fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
     let prompt = format!(
-        "Why does psql refuse {}? My token is {}. Mail {}, tel +49 30 90182345\n",
+        "Why does psql refuse {}? My token is {}. Mail {}, tel {}\n",
         ["zur-Sonne", "94+!"].join("/"),
         token(),
         ["ada.lovelace", "analytical.org"].join("@"),
+        ["+49 30", "90182345"].join(" "),
     );
     fs::write(dir.join("prompt.txt"), &prompt).map_err(|error| error.to_string())?;
     let map = scratch.join("chat.map");
@@ -286,8 +288,8 @@ fn bad_input(carnet: &Path, scratch: &Path) -> Result<(), String> {
     for name in names {
         let size = fs::metadata(dir.join(&name)).map_or(0, |meta| meta.len());
         let Timed { answer, cpu_s, .. } = timed(Cmd::new(carnet).args(&["scan", &name]).dir(&dir))?;
-        let said = answer.stderr.lines().next().unwrap_or_default().replace('|', "\\|");
-        let said: String = said.chars().take(110).collect();
+        let said = answer.stderr.lines().take(2).map(str::trim).collect::<Vec<_>>().join("; ");
+        let said: String = said.replace('|', "\\|").chars().take(160).collect();
         let (mb, ms) = (size as f64 / 1e6, cpu_s * 1e3);
         println!("| {name} | {mb:.1} | {} | {ms:.0} | {said} |", answer.code);
     }
@@ -297,6 +299,31 @@ fn bad_input(carnet: &Path, scratch: &Path) -> Result<(), String> {
         }
     }
     println!("\n{BAD_TESTS}");
+    let names = BAD_TESTS.split('`').skip(1).step_by(2);
+    for name in names.filter(|name| name.matches('_').count() > 2) {
+        let place = format!("fn {name}(");
+        Cmd::new("git").args(&["grep", "-qF", &place]).dir(&repository_root()).read()?;
+    }
+    Ok(())
+}
+
+/// Files of tests each of which stages or commits something past the hook, and asks whether it was held.
+const TRAPS: [&str; 4] = ["traps", "traps_content", "walk_staged", "hooks"];
+
+fn traps() -> Result<(), String> {
+    println!(
+        "## Traps for the hook\n\n    cargo test -p carnet --test it -- traps walk_staged hooks\n"
+    );
+    let mut n = 0;
+    for file in TRAPS {
+        let path = repository_root().join(format!("tests/it/{file}.rs"));
+        let text = fs::read_to_string(&path).map_err(|error| error.to_string())?;
+        let names = text.split("#[test]\nfn ").skip(1).filter_map(|rest| rest.split('(').next());
+        let names: Vec<String> = names.map(|name| name.replace('_', " ")).collect();
+        n += names.len();
+        println!("- {file}: {}", names.join("; "));
+    }
+    println!("\n{n} tests, most of several cases; they fail unless every case is held.\n");
     Ok(())
 }
 
