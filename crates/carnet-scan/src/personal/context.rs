@@ -68,7 +68,11 @@ impl<'t> Text<'t> {
             return Some(0);
         }
         let before = &self.bytes[speaks_from(self.bytes, at.start)..at.start];
-        let distance = |word: &&str| last_place(before, word).map(|end| before.len() - end);
+        let letters = letters_of(before);
+        let distance = |word: &&str| {
+            let is_possible = letters_of(word.as_bytes()) & !letters == 0;
+            is_possible.then(|| last_place(before, word)).flatten().map(|end| before.len() - end)
+        };
         let before = words.iter().filter_map(distance).min();
         before.or_else(|| {
             let after = &self.bytes[at.end..(at.end + AFTER).min(self.bytes.len())];
@@ -89,20 +93,14 @@ impl<'t> Text<'t> {
     pub(crate) fn is_of_an_office(&self, at: &Range<usize>) -> bool {
         let before = &self.bytes[at.start.saturating_sub(AROUND)..at.start];
         let after = &self.bytes[at.end..(at.end + AROUND / 2).min(self.bytes.len())];
-        let holds = |word: &&str| {
-            let is_here = |it: &[u8]| it.windows(word.len()).any(|it| is_same(it, word.as_bytes()));
-            is_here(before) || is_here(after)
-        };
-        OFFICES.iter().any(holds)
+        holds_any(before, OFFICES) || holds_any(after, OFFICES)
     }
 
     /// Whether code close before it tries something out.
     pub(crate) fn is_tried_out(&self, start: usize) -> bool {
         let before = &self.bytes[start.saturating_sub(AROUND)..start];
-        let holds = |word: &&str| before.windows(word.len()).any(|it| is_same(it, word.as_bytes()));
-        ["assert", "parse(", "expect(", "test_", "e.g.", "for example", "would be"]
-            .iter()
-            .any(holds)
+        let tries = ["assert", "parse(", "expect(", "test_", "e.g.", "for example", "would be"];
+        holds_any(before, &tries)
     }
 
     fn header_cell(&self, start: usize) -> Option<&'t [u8]> {
@@ -194,6 +192,30 @@ pub(crate) fn contains(text: &[u8], word: &str) -> bool {
     text.windows(word.len()).any(|it| it.eq_ignore_ascii_case(word.as_bytes()))
 }
 
+/// Whether a text holds one of some words, compared as [`is_same`] does: most bytes begin none of them.
+fn holds_any(text: &[u8], words: &[&str]) -> bool {
+    let mut begins = [false; 256];
+    for word in words {
+        let first = word.as_bytes()[0];
+        let blanks = if first == b' ' { [b'_', b'-'] } else { [first; 2] };
+        for byte in [first, first.to_ascii_uppercase(), blanks[0], blanks[1]] {
+            begins[usize::from(byte)] = true;
+        }
+    }
+    let is_at = |at: usize, word: &&str| {
+        let here = text.get(at..at + word.len());
+        here.is_some_and(|here| is_same(here, word.as_bytes()))
+    };
+    let mut bytes = text.iter().enumerate();
+    bytes.any(|(at, byte)| begins[usize::from(*byte)] && words.iter().any(|word| is_at(at, word)))
+}
+
+/// The letters of a text, without their case, one bit each: a word with others does not stand in it.
+fn letters_of(text: &[u8]) -> u32 {
+    let letters = text.iter().filter(|byte| byte.is_ascii_alphabetic());
+    letters.fold(0, |all, byte| all | 1 << (byte.to_ascii_lowercase() - b'a'))
+}
+
 /// Letters count without their case, and a blank of the word is also `_` or `-`.
 fn is_same(here: &[u8], word: &[u8]) -> bool {
     here.iter().zip(word).all(|(here, word)| match word {
@@ -223,6 +245,20 @@ mod tests {
         check("ssnx", "ssn", false);
         check("phonenumber", "phone", true);
         check("", "ssn", false);
+    }
+
+    #[test]
+    fn one_look_for_all_words_finds_what_a_look_for_each_does() {
+        let text = "An OFFICE_AT x, GmbH-inc. University of test_x e.g. For-Example llc";
+        for n in 0..text.len() {
+            let text = &text.as_bytes()[n..];
+            for words in OFFICES.windows(3) {
+                let is_in = |word: &&str| {
+                    text.windows(word.len()).any(|here| is_same(here, word.as_bytes()))
+                };
+                assert_eq!(holds_any(text, words), words.iter().any(is_in), "{words:?} in {n}");
+            }
+        }
     }
 
     #[test]
