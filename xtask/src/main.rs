@@ -53,7 +53,7 @@ Chores of carnet. Usage: cargo xtask <verb>
                   chooses (repeatable), --runs, --pushes, --many, --kills set sizes, --dir a scratch directory (100,000 runs like a
                   tmpfs), --carnet a binary that is built already
   eval scan FILE  score the scanner on labelled snippets (JSON lines, plain or .xz); --list names each miss
-  show-guard [--suite FILE] [--history CLONE]… [--source DIR]… [--carnet FILE]
+  show-guard [--suite FILE] [--history CLONE]… [--source DIR]… [--carnet FILE] [--measure FILE]
                   prints docs/guard.md: histories, SARIF held against its schema, a prompt there and back, bad input, peers, scores
   eval licence DIR  score licence detection on checkouts of scancode-toolkit and fossology in DIR
   licence-data DIR  pack the SPDX licence list anew, from the json folder of spdx/license-list-data

@@ -13,15 +13,19 @@ use crate::{shell, shell::Cmd};
 
 /// Scores the scanner on a file of labelled snippets: JSON lines, plain or compressed with xz.
 pub fn eval(file: &str, rest: &[&str]) -> Result<(), String> {
-    suite(file, rest)?.run()
+    example("measure", &["suite"], rest)?.stdin(snippets(file)?).run()
 }
 
-/// Returns what [`eval`] prints.
-pub fn scored(file: &str) -> Result<String, String> {
-    suite(file, &[])?.read()
+/// Returns what [`eval`] prints; `measure` is the program that scores, where it is built already.
+pub fn scored(file: &str, measure: Option<&Path>) -> Result<String, String> {
+    let measure = match measure {
+        Some(measure) => Cmd::new(measure).arg("suite"),
+        None => example("measure", &["suite"], &[])?,
+    };
+    measure.stdin(snippets(file)?).read()
 }
 
-fn suite(file: &str, rest: &[&str]) -> Result<Cmd, String> {
+fn snippets(file: &str) -> Result<Stdio, String> {
     let unpacked;
     let mut snippets = Path::new(file).to_owned();
     if file.ends_with(".xz") {
@@ -31,7 +35,7 @@ fn suite(file: &str, rest: &[&str]) -> Result<Cmd, String> {
         snippets = unpacked;
     }
     let input = File::open(&snippets).map_err(|error| format!("cannot open `{file}`: {error}"))?;
-    Ok(example("measure", &["suite"], rest)?.stdin(Stdio::from(input)))
+    Ok(Stdio::from(input))
 }
 
 /// Looks for planted personal data, and for false alarms in the sources of cargo's registry or in DIR….
@@ -126,7 +130,11 @@ const PEERS: [Peer; 6] = [
 pub fn bench(dirs: &[&str]) -> Result<(), String> {
     let sources = registry_sources()?;
     let dirs = if dirs.is_empty() { &[sources.as_str()] } else { dirs };
-    let carnet = crate::system::built_carnet("release")?;
+    bench_of(&crate::system::built_carnet("release")?, dirs)
+}
+
+/// The same with a binary that is built already.
+pub fn bench_of(carnet: &Path, dirs: &[&str]) -> Result<(), String> {
     let n_bytes: u64 = dirs.iter().map(|dir| size_of(Path::new(dir))).sum();
     println!(
         "{} MB in {}; least of {N_RUNS} runs, or the one of more than {LONG_S} s\n",

@@ -22,9 +22,11 @@ struct Asked<'a> {
     clones: Vec<&'a str>,
     sources: Vec<&'a str>,
     carnet: Option<PathBuf>,
+    measure: Option<PathBuf>,
 }
 
-/// Prints the page: `[--suite FILE] [--history CLONE]… [--source DIR]… [--carnet FILE]`.
+/// Prints the page: `[--suite FILE] [--history CLONE]… [--source DIR]…`; `--carnet FILE` and `--measure FILE` name programs that
+/// are built already.
 pub fn show(args: &[&str]) -> Result<(), String> {
     let mut asked = Asked::default();
     for pair in args.chunks(2) {
@@ -33,6 +35,7 @@ pub fn show(args: &[&str]) -> Result<(), String> {
             ["--history", clone] => asked.clones.push(clone),
             ["--source", dir] => asked.sources.push(dir),
             ["--carnet", file] => asked.carnet = Some(PathBuf::from(file)),
+            ["--measure", file] => asked.measure = Some(PathBuf::from(file)),
             _ => return Err(format!("`{}` is no option of this page", pair.join(" "))),
         }
     }
@@ -48,8 +51,8 @@ pub fn show(args: &[&str]) -> Result<(), String> {
         .and_then(|()| prompt(&carnet, &scratch))
         .and_then(|()| traps())
         .and_then(|()| bad_input(&carnet, &scratch))
-        .and_then(|()| peers(&asked.sources))
-        .and_then(|()| suite(asked.suite));
+        .and_then(|()| peers(&carnet, &asked.sources))
+        .and_then(|()| suite(asked.suite, asked.measure.as_deref()));
     let removed = fs::remove_dir_all(&scratch).map_err(|error| error.to_string());
     shown.and(removed)
 }
@@ -342,32 +345,36 @@ What the tests hold of the rest, by name (`cargo test -p carnet --test it -- NAM
 | every parser and decoder under a fuzzer | `crates/carnet-scan/fuzz`: containers, decoders, licences, personal, redaction, rule_files, stream_splits, versions; `crates/carnet-policy/fuzz`: files; `crates/carnet-run/fuzz`: stored_forms (those of the guard too) |
 ";
 
-fn peers(sources: &[&str]) -> Result<(), String> {
+fn peers(carnet: &Path, sources: &[&str]) -> Result<(), String> {
     println!("## Beside its peers\n\n    cargo xtask bench scan DIR…\n");
     if sources.is_empty() {
         println!("No sources were named (`--source DIR`).\n");
         return Ok(());
     }
     println!("```text");
-    scanner::bench(sources)?;
+    scanner::bench_of(carnet, sources)?;
     println!("```\n");
     Ok(())
 }
 
-fn suite(file: Option<&str>) -> Result<(), String> {
+fn suite(file: Option<&str>, measure: Option<&Path>) -> Result<(), String> {
     println!("## The labelled snippets\n\n    cargo xtask eval scan FILE\n");
     let Some(file) = file else {
         println!("No suite was named (`--suite FILE`).");
         return Ok(());
     };
-    let said = scanner::scored(file)?;
+    let said = scanner::scored(file, measure)?;
     println!(
         "Recall, and alarms on negatives; a label of one rule's own counts for the rule of ours that stands for it.\n\n```text"
     );
-    let mut parts = said.split("# per ");
-    let _missed = parts.next();
-    for part in parts {
-        print!("# per {part}");
+    let mut parts = said.split("# per ").skip(1);
+    print!("# per {}", parts.next().unwrap_or_default());
+    let mut families = parts.next().unwrap_or_default().lines();
+    println!("# per {}", families.next().unwrap_or_default());
+    let families: Vec<&str> = families.collect();
+    for row in families.chunks(4) {
+        let cells: Vec<String> = row.iter().map(|family| format!("{family:<36}")).collect();
+        println!("{}", cells.concat().trim_end());
     }
     println!("```");
     Ok(())
