@@ -1,6 +1,9 @@
 //! The arrows between rooms are those that ARCHITECTURE.md lists; a new arrow is a sentence in a review.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
 use crate::support::root;
 
@@ -81,12 +84,16 @@ fn large_crates_are_named_in_one_room_each() {
     }
     for waiting in ["crates/carnet-git/src/store/s3.rs", "crates/carnet/src/commands/mcp.rs"] {
         let waiting = root().join(waiting);
-        for entry in std::fs::read_dir(waiting.parent().unwrap()).unwrap() {
-            let path = entry.unwrap().path();
+        for path in files_below(waiting.parent().unwrap()) {
             let text = std::fs::read_to_string(&path).unwrap();
             assert_eq!(text.contains("tokio"), path == waiting, "{}", path.display());
         }
     }
+}
+
+fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
 
 fn names(manifest: &str, library: &str) -> bool {
