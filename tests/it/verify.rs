@@ -130,6 +130,63 @@ fn what_goes_round_the_hooks_is_named() {
 }
 
 #[test]
+fn what_no_checkpoint_names_is_missed_against_a_backup() {
+    let off = ["-c", "core.hooksPath=/dev/null"];
+    let git = |walk: &Walk, args: &[&str]| walk.git(&[&off[..], args].concat()).expect_code(0);
+    for kind in ["locked", "ledger"] {
+        let walk = recorded();
+        walk.carnet(&["checkpoint"]).expect_code(0);
+        let backups = walk.repo.root().join("backups").to_str().unwrap().to_owned();
+        walk.git(&["config", "carnet.backupDir", &backups]).expect_code(0);
+        walk.carnet(&["backup", "create"]).expect_code(0);
+        let report = walk.json(&["verify", "--json"]);
+        assert_eq!((&report["verdict"], &report["n_backups"]), (&"holds".into(), &1.into()));
+        // More may follow, and hides nothing.
+        walk.carnet(&["run", "--", "true"]).expect_code(0);
+        walk.carnet(&["checkpoint"]).expect_code(0);
+        walk.carnet(&["verify"]).expect_code(0);
+        let names: Vec<String> = ["locked", "checkpoint", "ledger"]
+            .map(|prefix| the_ref(&walk, &format!("refs/carnet/{prefix}")))
+            .to_vec();
+        let backed_up = |name: &str| format!("{}: ", name.trim_start_matches("refs/carnet/"));
+        match kind {
+            "ledger" => {
+                git(&walk, &["update-ref", &names[2], &format!("{}~2", names[2])]);
+                git(&walk, &["update-ref", "-d", &names[1]]);
+                let said = wrong(&walk);
+                let expected = format!("{}it was rewritten since backup", backed_up(&names[2]));
+                assert!(said.contains(&expected), "{said}");
+            }
+            _ => {
+                // Who takes a lock away takes the checkpoint that knows of it too.
+                git(&walk, &["update-ref", "-d", &names[0]]);
+                git(&walk, &["update-ref", "-d", &names[1]]);
+                let said = wrong(&walk);
+                for name in &names[..2] {
+                    let expected = format!("{}it is gone since backup", backed_up(name));
+                    assert!(said.contains(&expected), "{name}: {said}");
+                }
+            }
+        }
+    }
+    // A backup that someone else signed says nothing, and one that is damaged neither.
+    let walk = recorded();
+    let backups = walk.repo.root().join("backups");
+    walk.git(&["config", "carnet.backupDir", backups.to_str().unwrap()]).expect_code(0);
+    walk.carnet(&["backup", "create"]).expect_code(0);
+    for entry in std::fs::read_dir(&backups).unwrap() {
+        let signature = entry.unwrap().path().join("manifest.sig");
+        if signature.exists() {
+            std::fs::write(signature, "{}").unwrap();
+        }
+    }
+    let report = walk.json(&["verify", "--json"]);
+    assert_eq!((&report["verdict"], &report["n_backups"]), (&"holds".into(), &0.into()));
+    let problems = report["problems"].to_string();
+    assert!(problems.contains("not counted") && problems.contains("manifest.sig"), "{problems}");
+}
+
+#[test]
 fn a_clone_verifies_what_it_fetched_once_it_trusts_the_writer_and_sees_a_rewound_origin() {
     let walk = recorded();
     walk.repo.git(&["init", "-q", "--bare", "../server.git"]);

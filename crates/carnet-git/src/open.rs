@@ -5,7 +5,7 @@
 //! person reads the same answer from both.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     env,
     path::{Path, PathBuf},
 };
@@ -23,6 +23,7 @@ pub struct Repo {
     /// Loose objects written here and not yet flushed to the disk.
     pub(crate) unsynced: RefCell<Vec<crate::write::Unsynced>>,
     pub(crate) packer: RefCell<crate::write::Packer>,
+    pub(crate) names_go_with_files: OnceCell<bool>,
     /// Second names of what was written and is not yet named by a ref.
     pub(crate) held: RefCell<Option<crate::held::Hold>>,
     /// Where new loose objects go.
@@ -142,6 +143,7 @@ impl Repo {
             env_objects,
             unsynced: RefCell::default(),
             packer: RefCell::default(),
+            names_go_with_files: OnceCell::new(),
             held: RefCell::default(),
             objects_dir,
             index_path,

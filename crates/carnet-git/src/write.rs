@@ -21,6 +21,8 @@ use crate::{Author, Cause, EntryMode, ProgramError, Repo, checkout::check_name, 
 const LOOSE_LEVEL: i32 = 1;
 /// The widest window of zlib.
 const WINDOW_BITS: u8 = 15;
+/// ext4, XFS, btrfs, and tmpfs, which has no disk: see [`Repo::names_go_with_files`].
+const JOURNALED: [u64; 4] = [0xEF53, 0x5846_5342, 0x9123_683E, 0x0102_1994];
 /// Most files that are kept open until they are flushed; others are opened again.
 const OPEN_MAX: usize = 64;
 /// An object this old was flushed by whoever wrote it, if ever.
@@ -206,14 +208,23 @@ impl Repo {
     ///
     /// [`WriteError::Sync`] for the first file that cannot be flushed: nothing may name these objects then.
     pub fn sync_objects(&self) -> Result<(), WriteError> {
+        let unsynced = self.unsynced.borrow();
+        // All are on their way before the first is waited for: the others find themselves written by then.
+        for file in unsynced.iter().filter_map(|it| it.file.as_ref()) {
+            let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+        }
         let mut dirs = BTreeSet::new();
-        for Unsynced { id, file } in self.unsynced.borrow().iter() {
+        for Unsynced { id, file } in unsynced.iter() {
             let path = self.loose_path(id);
             let failed = |source| WriteError::Sync { path: path.clone(), source };
-            let opened = match file {
-                Some(_) if path.exists() => None,
-                _ => match File::open(&path) {
-                    Ok(opened) => Some(opened),
+            if let Some(file) = file.as_ref().filter(|_| path.exists()) {
+                file.sync_all().map_err(failed)?;
+                if self.names_go_with_files() {
+                    continue;
+                }
+            } else {
+                match File::open(&path) {
+                    Ok(file) => file.sync_all().map_err(failed)?,
                     // Someone took it for garbage, or packed it meanwhile, and git flushes packs itself.
                     Err(err) if err.kind() == io::ErrorKind::NotFound => {
                         if self.put_back(id) || self.has_object(id) {
@@ -222,13 +233,11 @@ impl Repo {
                         return Err(failed(err));
                     }
                     Err(source) => return Err(failed(source)),
-                },
-            };
-            if let Some(file) = opened.as_ref().or(file.as_ref()) {
-                file.sync_all().map_err(failed)?;
+                }
             }
             dirs.extend(path.parent().map(PathBuf::from));
         }
+        drop(unsynced);
         if !dirs.is_empty() {
             dirs.insert(self.objects_dir.clone());
         }
@@ -239,6 +248,14 @@ impl Repo {
         }
         self.unsynced.borrow_mut().clear();
         Ok(())
+    }
+
+    /// Tells whether flushing a file flushes the name that it was given before: where a link changes both in one transaction.
+    fn names_go_with_files(&self) -> bool {
+        *self.names_go_with_files.get_or_init(|| {
+            let file_system = rustix::fs::statfs(&self.objects_dir);
+            file_system.is_ok_and(|it| JOURNALED.contains(&(it.f_type as u64)))
+        })
     }
 
     pub(crate) fn write_object(&self, kind: Kind, bytes: &[u8]) -> Result<GitOid, WriteError> {
@@ -262,8 +279,11 @@ impl Repo {
                 self.remember(id, Some(file));
                 return Ok(id);
             }
-            let store = gix::odb::loose::Store::at(&self.objects_dir, self.gix.object_hash());
-            store.write_buf_with_known_id(kind, bytes, gix_id).map_err(failed)?;
+            // Someone else may have been faster.
+            if found(&path).is_none() {
+                let store = gix::odb::loose::Store::at(&self.objects_dir, self.gix.object_hash());
+                store.write_buf_with_known_id(kind, bytes, gix_id).map_err(failed)?;
+            }
             self.remember(id, None);
         }
         self.hold(id);

@@ -383,7 +383,7 @@ mod tests {
         }
         assert_eq!(index::open(&repo).unwrap().runs().count(), 5);
         let writer = key.public().writer();
-        let report = verify_all(&repo, &[key.public()], Some(&writer), &|_, _| {}).unwrap();
+        let report = verify_all(&repo, &[key.public()], Some(&writer), &[], &|_, _| {}).unwrap();
         assert_eq!(report.problems, []);
         assert_eq!((report.n_runs, report.n_chains), (5, 3));
         kit.git(&["fsck", "--full", "--strict", "--no-dangling"]);

@@ -1,5 +1,5 @@
-//! Is the whole ledger what was recorded? Every chain, signature, manifest and lock, against each other and against the
-//! checkpoints, on any clone. Nothing is written.
+//! Is the whole ledger what was recorded? Every chain, signature, manifest and lock, against each other, the checkpoints and
+//! the backups, on any clone. Nothing is written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +9,7 @@ use carnet_git::{CommitSignature, RefError, Repo};
 pub use carnet_guard::audit::{Problem, Severity};
 
 use crate::{
+    backup::Manifest,
     checkpoint::{
         AUDIT_CHAINS, ChainState, SignedCheckpoint, chain_name, checkpoints, leaf, merkle_root,
     },
@@ -31,6 +32,8 @@ pub struct Report {
     pub n_signed: usize,
     /// Checkpoints, the newest of each ref.
     pub n_checkpoints: usize,
+    /// Backups that it was held against.
+    pub n_backups: usize,
     /// Sorted, worst first.
     pub problems: Vec<Problem>,
     /// Keys of writers that are not trusted here, with what they would be trusted by.
@@ -40,6 +43,7 @@ pub struct Report {
 /// Verifies the whole ledger.
 ///
 /// - `own_writer`: this clone's, whose chains must not be behind what others have of them.
+/// - `backups`: what a trusted key signed of each backup: what one of them names must still stand.
 /// - `on_run`: called for each run with how many were verified and how many there are.
 ///
 /// # Errors
@@ -49,9 +53,11 @@ pub fn verify_all(
     repo: &Repo,
     trusted: &[PublicKey],
     own_writer: Option<&str>,
+    backups: &[Manifest],
     on_run: &dyn Fn(usize, usize),
 ) -> Result<Report, RefError> {
-    let mut all = Verification { repo, trusted, report: Report::default(), chains: vec![] };
+    let report = Report { n_backups: backups.len(), ..Report::default() };
+    let mut all = Verification { repo, trusted, report, chains: vec![], checkpoints: vec![] };
     let mut entries = BTreeMap::new();
     for (ref_name, tip) in chains(repo)? {
         all.read_chain(ref_name, tip, &mut entries);
@@ -63,6 +69,7 @@ pub fn verify_all(
     for (ref_name, tip) in checkpoints(repo)? {
         all.checkpoint(&ref_name, tip);
     }
+    all.backups(backups);
     all.report.problems.sort();
     all.report.problems.dedup();
     Ok(all.report)
@@ -86,6 +93,8 @@ struct Verification<'a> {
     trusted: &'a [PublicKey],
     report: Report,
     chains: Vec<Chain>,
+    /// Refs of checkpoints, and their commits as far as they could be read.
+    checkpoints: Vec<(String, Vec<GitOid>)>,
 }
 
 impl Verification<'_> {
@@ -297,9 +306,11 @@ impl Verification<'_> {
 
     fn checkpoint(&mut self, ref_name: &str, tip: GitOid) {
         self.report.n_checkpoints += 1;
+        self.checkpoints.push((ref_name.to_owned(), vec![]));
         let mut newest = None;
         let mut next = Some(tip);
         while let Some(commit) = next {
+            self.checkpoints.last_mut().expect("because it was pushed above").1.push(commit);
             let signed = match SignedCheckpoint::read(self.repo, commit) {
                 Ok(signed) => signed,
                 Err(message) => {
@@ -324,6 +335,47 @@ impl Verification<'_> {
         let runs = |state: &&ChainState| !state.name.starts_with(AUDIT_CHAINS);
         for state in newest.checkpoint.chains.iter().filter(runs) {
             self.stands(ref_name, &newest, state);
+        }
+    }
+
+    /// What backups name of chains still stands: more may have followed, none may be gone or changed, but days that expired.
+    fn backups(&mut self, backups: &[Manifest]) {
+        let mut told = BTreeSet::new();
+        let mut days = BTreeSet::new();
+        for (backup, (ref_name, tip)) in
+            backups.iter().rev().flat_map(|it| it.refs.iter().map(move |named| (it, named)))
+        {
+            let name = chain_name(ref_name);
+            let kind = name.split('/').next().unwrap_or_default();
+            let copies: Vec<&[GitOid]> = match kind {
+                "ledger" | "locked" => {
+                    let chains = self.chains.iter();
+                    let chains = chains.filter(|chain| chain_name(&chain.ref_name) == name);
+                    chains.map(|chain| chain.commits.as_slice()).collect()
+                }
+                "checkpoint" => {
+                    let refs = self.checkpoints.iter();
+                    let refs = refs.filter(|(ref_name, _)| chain_name(ref_name) == name);
+                    refs.map(|(_, commits)| commits.as_slice()).collect()
+                }
+                _ => continue,
+            };
+            if copies.iter().any(|commits| commits.contains(tip)) {
+                continue;
+            }
+            if copies.is_empty() && kind == "ledger" {
+                days.insert(name);
+            } else if told.insert((name.to_owned(), *tip)) {
+                let what = if copies.is_empty() { "it is gone" } else { "it was rewritten" };
+                let (id, tip) = (&backup.id, tip.short());
+                let message =
+                    format!("{what} since backup {id}, which has it up to {tip}: restore that one");
+                self.add(Severity::Wrong, name, message);
+            }
+        }
+        if !days.is_empty() {
+            let message = format!("{} are there alone: expired, or deleted", days.len());
+            self.add(Severity::Note, "days of runs in backups", message);
         }
     }
 

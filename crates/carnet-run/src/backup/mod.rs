@@ -226,6 +226,26 @@ impl BackupDir {
             .collect())
     }
 
+    /// Returns the manifests that a trusted key signed, oldest first, and why each other backup says nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`BackupDir::list`].
+    pub fn vouched(
+        &self,
+        trusted: &[PublicKey],
+    ) -> Result<(Vec<Manifest>, Vec<BackupError>), BackupError> {
+        let (mut vouched, mut others) = (vec![], vec![]);
+        for Listed { id, .. } in self.list()? {
+            match self.read(&id) {
+                Ok((manifest, key)) if trusted.contains(&key) => vouched.push(manifest),
+                Ok((_, key)) => others.push(BackupError::Untrusted { id, key: key.to_string() }),
+                Err(error) => others.push(error),
+            }
+        }
+        Ok((vouched, others))
+    }
+
     /// The readable ones of [`BackupDir::list`].
     fn sound(&self) -> Result<Vec<Manifest>, BackupError> {
         Ok(self.list()?.into_iter().filter_map(|listed| listed.manifest.ok()).collect())

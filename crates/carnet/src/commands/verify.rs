@@ -13,6 +13,8 @@ use carnet_core::ExitCode;
 use carnet_git::Repo;
 use carnet_guard::{GUARD_NOTES, RECEIPT_TYPE, stored_receipts};
 use carnet_run::{
+    artifact::BACKUP_DIR_KEY,
+    backup::{BackupDir, Manifest},
     checkpoint::{self, CheckpointError},
     verify_all::{Problem, Report, Severity, verify_all},
 };
@@ -39,6 +41,7 @@ struct VerifyReport {
     n_locked: usize,
     n_signed: usize,
     n_checkpoints: usize,
+    n_backups: usize,
     n_receipts: usize,
     problems: Vec<ProblemLine>,
 }
@@ -71,7 +74,11 @@ pub fn verify(ui: &Ui, args: &JsonArgs) -> CommandResult {
             ui.progress(&format!("\rcarnet: verified {run_idx} of {n_runs} runs …"));
         }
     };
-    let mut report = verify_all(&workspace.repo, &trusted, own_writer.as_deref(), &on_run)?;
+    let mut unread = vec![];
+    let backups = backups(&workspace.repo, &trusted, &mut unread);
+    let own_writer = own_writer.as_deref();
+    let mut report = verify_all(&workspace.repo, &trusted, own_writer, &backups, &on_run)?;
+    report.problems.append(&mut unread);
     let n_receipts = receipts(&workspace.repo, &trusted, &mut report.problems);
     if begun.elapsed() > QUIET {
         ui.progress("\r\x1b[K");
@@ -119,6 +126,26 @@ pub fn checkpoint(ui: &Ui, args: &JsonArgs) -> CommandResult {
         ));
     }
     Ok(ExitCode::Done)
+}
+
+/// What the backups in `carnet.backupDir` say that a trusted key signed; what the others say counts for nothing, and is told.
+fn backups(repo: &Repo, trusted: &[PublicKey], problems: &mut Vec<Problem>) -> Vec<Manifest> {
+    let Some(dir) = repo.config_get(BACKUP_DIR_KEY) else { return vec![] };
+    let (vouched, others) = match BackupDir::new(&dir).vouched(trusted) {
+        Ok(both) => both,
+        Err(error) => (vec![], vec![error]),
+    };
+    problems.extend(others.iter().map(|error| Problem {
+        severity: Severity::Note,
+        subject: dir.clone(),
+        message: format!("not counted: {}; see `carnet backup verify`", describe(error)),
+    }));
+    vouched
+}
+
+fn describe(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Examines the signatures of the guard's receipts, and returns how many there are.
@@ -171,6 +198,7 @@ fn json(report: &Report, n_receipts: usize, verdict: &'static str) -> VerifyRepo
         n_locked: report.n_locked,
         n_signed: report.n_signed,
         n_checkpoints: report.n_checkpoints,
+        n_backups: report.n_backups,
         n_receipts,
         problems: problem_lines(&report.problems),
     }
@@ -222,12 +250,13 @@ pub fn problem_text(ui: &Ui, problems: &[Problem]) -> String {
 fn text(ui: &Ui, report: &Report, n_receipts: usize) -> String {
     let mut text = problem_text(ui, &report.problems);
     text += &format!(
-        "{} in {}, {} locked, {} signed by a key that git knows, {}, {}\n",
+        "{} in {}, {} locked, {} signed by a key that git knows, {}, {}, {}\n",
         count(report.n_runs, "run"),
         count(report.n_chains, "chain"),
         report.n_locked,
         report.n_signed,
         count(report.n_checkpoints, "checkpoint"),
+        count(report.n_backups, "backup"),
         count(n_receipts, "guard receipt")
     );
     text
