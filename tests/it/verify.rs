@@ -70,6 +70,7 @@ fn a_locked_run_cannot_be_deleted_or_rewritten_here_or_on_a_server() {
     }
     let ledger = the_ref(&walk, "refs/carnet/ledger");
     assert_ne!(walk.git(&["update-ref", &ledger, "HEAD"]).code, Some(0));
+    walk.carnet(&["unlock"]).expect_code(2);
     // Everything else goes on as before.
     walk.git(&["branch", "other"]).expect_code(0);
     walk.git(&["branch", "-D", "other"]).expect_code(0);
@@ -148,13 +149,15 @@ fn what_no_checkpoint_names_is_missed_against_a_backup() {
         let names: Vec<String> = ["locked", "checkpoint", "ledger"]
             .map(|prefix| the_ref(&walk, &format!("refs/carnet/{prefix}")))
             .to_vec();
-        let backed_up = |name: &str| format!("{}: ", name.trim_start_matches("refs/carnet/"));
+        let since = |name: &str, what: &str| {
+            format!("\"{}\": \"{what} since backup", name.trim_start_matches("refs/carnet/"))
+        };
         match kind {
             "ledger" => {
                 git(&walk, &["update-ref", &names[2], &format!("{}~2", names[2])]);
                 git(&walk, &["update-ref", "-d", &names[1]]);
                 let said = wrong(&walk);
-                let expected = format!("{}it was rewritten since backup", backed_up(&names[2]));
+                let expected = since(&names[2], "it was rewritten");
                 assert!(said.contains(&expected), "{said}");
             }
             _ => {
@@ -163,7 +166,7 @@ fn what_no_checkpoint_names_is_missed_against_a_backup() {
                 git(&walk, &["update-ref", "-d", &names[1]]);
                 let said = wrong(&walk);
                 for name in &names[..2] {
-                    let expected = format!("{}it is gone since backup", backed_up(name));
+                    let expected = since(name, "it is gone");
                     assert!(said.contains(&expected), "{name}: {said}");
                 }
             }
