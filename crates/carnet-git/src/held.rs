@@ -18,8 +18,9 @@ use std::{
 };
 
 use carnet_core::GitOid;
+use zlib_rs::{Inflate, InflateFlush, Status};
 
-use crate::{Repo, WriteError};
+use crate::{Repo, WriteError, convert, write::WINDOW_BITS};
 
 /// Longest that git itself believes a `gc.pid`.
 const GC_HOURS_MAX: u64 = 12;
@@ -145,7 +146,9 @@ impl Repo {
                 let Some(id) = id.filter(|id| id.format() == self.object_format()) else {
                     continue;
                 };
-                if !self.has_object(&id) && link_back(&dir, &id, &self.loose_path(&id)).is_err() {
+                // Who was killed while it wrote left a beginning, and a power loss leaves anything.
+                let is_lost = !self.has_object(&id) && self.is_whole(&id, &name.path());
+                if is_lost && link_back(&dir, &id, &self.loose_path(&id)).is_err() {
                     return;
                 }
             }
@@ -153,6 +156,32 @@ impl Repo {
                 drop(fs::remove_dir_all(&dir));
             }
         }
+    }
+
+    /// Tells whether a file holds a loose object of this name, every byte of it.
+    fn is_whole(&self, id: &GitOid, path: &Path) -> bool {
+        let Ok(packed) = fs::read(path) else { return false };
+        let mut hasher = gix::hash::hasher(self.gix.object_hash());
+        let (mut inflate, mut piece) = (Inflate::new(true, WINDOW_BITS), vec![0; 1 << 16]);
+        let mut rest = packed.as_slice();
+        loop {
+            let (before_in, before_out) = (inflate.total_in(), inflate.total_out());
+            let Ok(status) = inflate.decompress(rest, &mut piece, InflateFlush::NoFlush) else {
+                return false;
+            };
+            let n_read = (inflate.total_in() - before_in) as usize;
+            let n_made = (inflate.total_out() - before_out) as usize;
+            rest = &rest[n_read..];
+            hasher.update(&piece[..n_made]);
+            if status == Status::StreamEnd {
+                break;
+            }
+            if n_read + n_made == 0 {
+                return false;
+            }
+        }
+        let found = hasher.try_finalize().ok();
+        rest.is_empty() && found.is_some_and(|found| convert::from_gix(&found) == *id)
     }
 
     /// Tells whether a `git gc` goes on, as git itself tells it: by a `gc.pid` that is not too old and names a living process.

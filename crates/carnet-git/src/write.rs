@@ -20,7 +20,7 @@ use crate::{Author, Cause, EntryMode, ProgramError, Repo, checkout::check_name, 
 /// What git packs loose objects with.
 const LOOSE_LEVEL: i32 = 1;
 /// The widest window of zlib.
-const WINDOW_BITS: u8 = 15;
+pub(crate) const WINDOW_BITS: u8 = 15;
 /// ext4, XFS, btrfs, and tmpfs, which has no disk: see [`Repo::names_go_with_files`].
 const JOURNALED: [u64; 4] = [0xEF53, 0x5846_5342, 0x9123_683E, 0x0102_1994];
 /// Most files that are kept open until they are flushed; others are opened again.

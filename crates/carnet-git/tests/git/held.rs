@@ -6,7 +6,7 @@ use carnet_core::GitOid;
 use carnet_git::{CommitSpec, EntryMode, Repo, TreeSpec};
 use carnet_testkit::TestRepo;
 
-use crate::{assert_sound, author, open, path, time};
+use crate::{assert_sound, author, oid, open, path, time};
 
 const CHAIN: &str = "refs/carnet/ledger/writer/2026-01-02";
 
@@ -45,6 +45,35 @@ fn what_is_collected_before_its_ref_is_moved_is_put_back() {
     assert_eq!(repo.git(&["show", &format!("{CHAIN}:file")]), "new");
     drop(opened);
     assert_eq!(held(&repo), 0);
+}
+
+#[test]
+fn what_a_killed_process_had_only_begun_to_write_is_not_healed_into_place() {
+    let repo = TestRepo::init();
+    repo.commit_all("first");
+    repo.write("text", "some text that packs to more than a few bytes, and some more of it");
+    let id = oid(&repo.git(&["hash-object", "-w", "text"]));
+    let whole = fs::read(loose(&repo, &id)).unwrap();
+    fs::remove_file(loose(&repo, &id)).unwrap();
+    let dir = repo.path().join(".git/carnet/held/1-0000000000000000");
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    let longer = [&whole[..], b"x"].concat();
+    let begun = (0..whole.len()).map(|n| whole[..n].to_vec()).chain([flipped, longer]);
+    for bytes in begun.collect::<Vec<_>>() {
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join(id.to_string()), &bytes).unwrap();
+        let opened = open(&repo);
+        opened.heal();
+        assert!(!opened.has_object(&id) && !loose(&repo, &id).exists(), "{bytes:?}");
+        assert_eq!(held(&repo), 0);
+    }
+    assert_sound(&repo);
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join(id.to_string()), &whole).unwrap();
+    open(&repo).heal();
+    assert!(open(&repo).has_object(&id));
+    assert_sound(&repo);
 }
 
 #[test]
