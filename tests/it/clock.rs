@@ -22,6 +22,7 @@ int clock_gettime(clockid_t id, struct timespec *ts) {
 "#;
 
 /// Builds the library; `None` where there is no compiler.
+#[expect(clippy::print_stderr, reason = "what is not checked is said aloud")]
 fn library(walk: &Walk) -> Option<PathBuf> {
     let dir = walk.repo.root().join("shift");
     std::fs::create_dir(&dir).unwrap();
