@@ -421,6 +421,16 @@ fn a_request_that_was_answered_is_answered_from_what_is_kept() {
     assert_eq!(first.heard().len(), 2);
     gateway.stop();
     assert_eq!(receipts(&walk).iter().filter(|it| it["cached"] == true).count(), 1);
+    // The next gateway answers from the record; not under another version of the policy.
+    let gateway = Gateway::start(&walk, &KEY);
+    let (_, later) = gateway.chat("same");
+    assert_eq!((&later["carnet"]["cached"], &later["choices"]), (&json!(true), &once["choices"]));
+    assert_eq!(first.heard().len(), 2);
+    gateway.stop();
+    let policy = std::fs::read_to_string(walk.repo.path().join("broker.toml")).unwrap();
+    walk.write("broker.toml", policy.replace("2026-11-22-001", "2026-11-22-002"));
+    let gateway = Gateway::start(&walk, &KEY);
+    assert_eq!(gateway.chat("same").1["carnet"]["cached"], false);
 }
 
 #[test]

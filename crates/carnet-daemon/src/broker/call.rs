@@ -338,8 +338,7 @@ impl Call {
         });
         (self.gateway.setup.keep)(receipt, exchange);
         if self.gateway.setup.policy.cost.enable_caching && status == 200 && !body.is_empty() {
-            let (tokens_in, tokens_out) = (took.tokens_in, took.tokens_out);
-            let kept = Kept { target, body, tokens_in, tokens_out };
+            let kept = Kept { target, body };
             self.gateway.state().cache.put(&self.route.lane, self.digest(), kept);
         }
     }
@@ -386,9 +385,8 @@ impl Call {
         let mut receipt = self.receipt(200);
         (receipt.provider, receipt.model) =
             (Some(kept.target.provider.clone()), Some(kept.target.model.clone()));
-        (receipt.cached, receipt.tokens_in, receipt.tokens_out) = (true, 0, 0);
+        receipt.cached = true;
         (self.gateway.setup.keep)(receipt, None);
-        tracing::debug!(tokens_in = kept.tokens_in, tokens_out = kept.tokens_out, "answered again");
         if self.body["stream"] == true {
             return relay::again(kept.body, headers(&kept.target, 0.0, true));
         }

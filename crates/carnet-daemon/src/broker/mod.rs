@@ -34,7 +34,7 @@ const CONNECTIONS_MAX: usize = 1024;
 /// Bytes of streams under way that are kept for the record, all together; what goes beyond is metered and not recorded.
 const STREAMED_BYTES_MAX: usize = 64 << 20;
 /// Bytes of replies that are kept to answer again.
-const CACHE_BYTES_MAX: usize = 64 << 20;
+pub const CACHE_BYTES_MAX: usize = 64 << 20;
 
 /// How often each name stands for something that was replaced.
 pub type Names = BTreeMap<String, usize>;
@@ -62,6 +62,8 @@ pub struct Setup {
     pub caller_key: Option<String>,
     /// What was spent before.
     pub meter: Meter,
+    /// Replies that the record has, by lane and digest of the request, oldest first.
+    pub kept: Vec<(LaneName, Digest, Kept)>,
     /// Replaces what may not leave or come back.
     pub redact: Redact,
     /// Holds requests for a person.
@@ -130,11 +132,15 @@ pub struct Receipt {
 /// [`HttpError`].
 pub fn serve_models(
     address: SocketAddr,
-    setup: Setup,
+    mut setup: Setup,
     on_listen: impl FnOnce(SocketAddr),
 ) -> Result<(), HttpError> {
+    let mut cache = Cache::default();
+    for (lane, digest, kept) in std::mem::take(&mut setup.kept) {
+        cache.put(&lane, digest, kept);
+    }
     let gateway = Arc::new(Gateway {
-        state: Mutex::new(State { meter: setup.meter.clone(), ..State::default() }),
+        state: Mutex::new(State { meter: setup.meter.clone(), cache, ..State::default() }),
         clients: upstream::Clients::new()
             .map_err(|error| HttpError::Runtime(std::io::Error::other(error)))?,
         setup,
@@ -181,11 +187,11 @@ fn now() -> Timestamp {
 
 /// A reply that answers the same request again.
 #[derive(Debug, Clone)]
-struct Kept {
-    target: Target,
-    body: Vec<u8>,
-    tokens_in: u64,
-    tokens_out: u64,
+pub struct Kept {
+    /// Who gave it.
+    pub target: Target,
+    /// It, as its caller saw it.
+    pub body: Vec<u8>,
 }
 
 /// Replies by lane and digest of the request, the oldest forgotten first.
@@ -226,12 +232,7 @@ mod tests {
         let mut cache = Cache::default();
         let lane = LaneName::new("narrative").expect("because it is a name");
         let digest = |n: u32| Digest::of(&n.to_be_bytes());
-        let kept = |n_bytes| Kept {
-            target: Target::new("a", "b"),
-            body: vec![0; n_bytes],
-            tokens_in: 1,
-            tokens_out: 1,
-        };
+        let kept = |n_bytes| Kept { target: Target::new("a", "b"), body: vec![0; n_bytes] };
         for number in 0..20 {
             cache.put(&lane, digest(number), kept(CACHE_BYTES_MAX / 10));
         }

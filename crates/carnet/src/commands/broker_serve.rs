@@ -6,6 +6,7 @@
 //! before it is sent or answered: calls that come together share a commit.
 
 use std::{
+    collections::HashSet,
     fs::{self, File, OpenOptions},
     io::Write as _,
     net::SocketAddr,
@@ -16,10 +17,12 @@ use std::{
 };
 
 use carnet_core::{Digest, ExitCode, GitOid, LaneName, ModelExchange, ModelRecord, RepoPath};
-use carnet_daemon::broker::{Hold, Keep, Log, Names, Receipt, Redact, Setup, serve_models};
+use carnet_daemon::broker::{
+    CACHE_BYTES_MAX, Hold, Keep, Kept, Log, Names, Receipt, Redact, Setup, serve_models,
+};
 use carnet_git::{Author, CommitSpec, EntryMode, Repo, TreeSpec};
 use carnet_guard::{AuditEvent, AuditKind, BATCH_MAX, append_audit};
-use carnet_policy::broker::{BrokerPolicy, Meter};
+use carnet_policy::broker::{BrokerPolicy, Meter, Target};
 use carnet_scan::{KnownValue, Redactor, Replaced};
 use clap::Args;
 
@@ -41,6 +44,8 @@ const RECEIPTS_FILE: &str = "receipts.jsonl";
 const EXCHANGES_FILE: &str = "model/exchanges.jsonl";
 /// Largest file of receipts that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 64 << 20;
+/// Most commits of the record that are read for replies to give again.
+const COMMITS_MAX: usize = 1_000;
 /// How long receipts wait for others to go with.
 const BATCH: Duration = Duration::from_secs(1);
 
@@ -120,6 +125,7 @@ pub fn serve(ui: &Ui, args: &ServeArgs) -> CommandResult {
     let books = Arc::new(Books::open(&workspace, &writer)?);
     books.write(&workspace, ui)?;
     let meter = spent_before(&workspace.repo, &writer, &policy)?;
+    let kept = answered_before(&workspace.repo, &writer, &policy)?;
     let named = Named { variables: &[], env_files: &[], secrets: &[], store: !args.no_store };
     let known = known_values_and(Some(&workspace), &named, known)?;
     let at = carnet_guard::content_policy(&workspace.repo)?.redact_personal_at();
@@ -148,6 +154,7 @@ pub fn serve(ui: &Ui, args: &ServeArgs) -> CommandResult {
         lane,
         caller_key,
         meter,
+        kept,
         redact,
         hold,
         log,
@@ -376,25 +383,70 @@ fn path(name: &str) -> RepoPath {
 
 /// Reads what calls took, of the days that begin with `prefix`, in no order that says anything.
 pub fn receipts(repo: &Repo, refs: &str, prefix: &str) -> Result<Vec<Receipt>, CommandError> {
-    let damaged = |error: &(dyn std::error::Error + 'static)| {
-        CommandError::of(ExitCode::Incomplete, error).hint("Ask git what it thinks: `git fsck`.")
-    };
     let mut found = vec![];
     for (name, tip) in repo.list_refs(refs).map_err(|error| damaged(&error))? {
         if !name.rsplit('/').next().is_some_and(|day| day.starts_with(prefix)) {
             continue;
         }
         for commit in repo.first_parents(&tip) {
-            let tree = commit.map_err(|error| damaged(&error))?.tree;
-            let bytes = repo.read_path(&tree, &path(RECEIPTS_FILE), FILE_BYTES_MAX);
-            let bytes = bytes.map_err(|error| damaged(&error))?.unwrap_or_default();
-            let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-            for line in lines {
-                found.push(serde_json::from_slice(line).map_err(|error| damaged(&error))?);
-            }
+            found.extend(receipts_of(repo, &commit.map_err(|error| damaged(&error))?.tree)?);
         }
     }
     Ok(found)
+}
+
+fn damaged(error: &(dyn std::error::Error + 'static)) -> CommandError {
+    CommandError::of(ExitCode::Incomplete, error).hint("Ask git what it thinks: `git fsck`.")
+}
+
+fn receipts_of(repo: &Repo, tree: &GitOid) -> Result<Vec<Receipt>, CommandError> {
+    let bytes = repo.read_path(tree, &path(RECEIPTS_FILE), FILE_BYTES_MAX);
+    let bytes = bytes.map_err(|error| damaged(&error))?.unwrap_or_default();
+    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).map_err(|error| damaged(&error))).collect()
+}
+
+/// What this clone's gateways answered under the same version of the policy, newest of each, oldest first: as much as is kept.
+fn answered_before(
+    repo: &Repo,
+    writer: &str,
+    policy: &BrokerPolicy,
+) -> Result<Vec<(LaneName, Digest, Kept)>, CommandError> {
+    let mut kept = vec![];
+    if !policy.cost.enable_caching {
+        return Ok(kept);
+    }
+    let (mut known, mut n_bytes) = (HashSet::new(), 0);
+    let days = repo.list_refs(&format!("{REFS}{writer}/")).map_err(|error| damaged(&error))?;
+    let commits = days.iter().rev().flat_map(|(_, tip)| repo.first_parents(tip));
+    for commit in commits.take(COMMITS_MAX) {
+        let tree = commit.map_err(|error| damaged(&error))?.tree;
+        let record = repo.read_path(&tree, &path(EXCHANGES_FILE), FILE_BYTES_MAX);
+        let record = record.map_err(|error| damaged(&error))?.unwrap_or_default();
+        let record = ModelRecord::from_lines(&record).map_err(|error| damaged(&error))?;
+        for receipt in receipts_of(repo, &tree)?.into_iter().rev() {
+            let (Some(provider), Some(model)) = (&receipt.provider, &receipt.model) else {
+                continue;
+            };
+            let is_one = receipt.status == 200
+                && !receipt.cached
+                && receipt.policy_version == policy.version
+                && known.insert((receipt.lane.clone(), receipt.request_sha256));
+            let mut exchanges = record.exchanges().iter().rev();
+            let said = exchanges.find(|it| it.request.sha256 == receipt.request_sha256);
+            let Some(said) = said.filter(|_| is_one) else { continue };
+            let reply =
+                Kept { target: Target::new(provider, model), body: said.reply.body.to_bytes() };
+            n_bytes += reply.body.len();
+            if n_bytes > CACHE_BYTES_MAX {
+                kept.reverse();
+                return Ok(kept);
+            }
+            kept.push((receipt.lane.clone(), receipt.request_sha256, reply));
+        }
+    }
+    kept.reverse();
+    Ok(kept)
 }
 
 /// What this clone's calls took in the period, and its tasks of today at least.
