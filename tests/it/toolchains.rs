@@ -14,7 +14,7 @@ use crate::support::{Walk, Who, everyone, root};
 /// A program with a dependency, and a registry that the run itself serves; `make fetch` builds with it.
 const CRATE: &str = r#"mkdir -p src .cargo site/3/d site/crates dep-1.0.0/src
 printf '[package]\nname = "app"\nversion = "0.1.0"\nedition = "2021"\n[dependencies]\ndep = "1"\n' >Cargo.toml
-echo 'fn main() { println!("{}", dep::said()) }' >src/main.rs
+printf 'fn main() {\n    println!("{}", dep::said())\n}\n' >src/main.rs
 printf '[source.crates-io]\nreplace-with = "local"\n[source.local]\nregistry = "sparse+http://127.0.0.1:8123/"\n' >.cargo/config.toml
 printf '[package]\nname = "dep"\nversion = "1.0.0"\nedition = "2021"\n' >dep-1.0.0/Cargo.toml
 echo 'pub fn said() -> &'"'static"' str { "built" }' >dep-1.0.0/src/lib.rs
@@ -108,6 +108,16 @@ fn cargo_of_a_home_builds_and_finds_its_dependencies_again() {
         assert_eq!(found["foundOf"], first.as_str(), "{said}");
         // Nothing that is recorded tells where the home is.
         assert!(!said.to_string().contains(copy.path().to_str().unwrap()), "{said}");
+        // Programs that find others, and their libraries, by where they are.
+        for (program, argv) in [
+            ("cargo-clippy", &["cargo", "clippy"][..]),
+            ("cargo-fmt", &["cargo", "fmt", "--check"]),
+            ("rustc", &["rustc", "--version"]),
+        ] {
+            if sysroot.join("bin").join(program).is_file() {
+                walk.carnet(&[&["run", "--"], argv].concat()).expect_code(0);
+            }
+        }
         let home = "ls -A /toolchain/rust; ls /root /home 2>&1; touch /toolchain/rust/bin/x 2>&1";
         let seen = walk.carnet(&["sandbox", "--any-command", "--", "sh", "-c", home]);
         assert!(seen.stdout.starts_with("bin\nlib\n"), "{seen:?}");
@@ -128,6 +138,8 @@ fn cargo_is_found_where_rustup_keeps_it() {
     let walk = Walk::initialised("echo a >a", Who::Caller);
     let ran = walk.carnet(&["run", "--", "cargo", "--version"]).expect_code(0);
     assert!(ran.stdout.starts_with("cargo 1."), "{}", ran.stdout);
+    let ran = walk.carnet(&["run", "--", "rustc", "--version"]).expect_code(0);
+    assert!(ran.stdout.starts_with("rustc 1."), "{}", ran.stdout);
     walk.carnet(&["tools", "lock", "cargo"]).expect_code(0);
     let lock = fs::read_to_string(walk.repo.path().join("policy/tools.lock")).unwrap();
     assert!(lock.contains("/toolchain/rust/bin/cargo"), "{lock}");

@@ -71,6 +71,14 @@ impl Executable {
         self.sha256
     }
 
+    /// Says the same of a program that lies in a toolchain, and is executed by its path there.
+    pub(super) fn held_in_toolchain(&self) -> &'static str {
+        match self.held {
+            Held::Descriptor => "by its path in a toolchain; root alone can change it",
+            Held::Memory => "a copy in sealed memory, hashed there, in the place of its file",
+        }
+    }
+
     /// Says in words for a receipt how the bytes are kept from changing.
     pub fn held(&self) -> &'static str {
         match (self.held, self.start()) {
@@ -82,9 +90,9 @@ impl Executable {
         }
     }
 
-    /// Returns the bytes of a script that others than root could change.
-    pub(super) fn script_of_others(&self) -> io::Result<Option<Vec<u8>>> {
-        if self.is_elf || self.held == Held::Descriptor {
+    /// Returns the bytes that were hashed, of a program that others than root could change.
+    pub(super) fn bytes_of_others(&self) -> io::Result<Option<Vec<u8>>> {
+        if self.held == Held::Descriptor {
             return Ok(None);
         }
         let mut bytes = vec![];

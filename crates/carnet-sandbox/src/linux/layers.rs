@@ -142,7 +142,7 @@ impl Place {
     }
 }
 
-/// Returns the toolchains of a run, and where its program is a script in one that others than root can change, the bytes that
+/// Returns the toolchains of a run, and where its program is in one and others than root can change it, the bytes that
 /// were hashed in that file's place. Settings of theirs are empty.
 ///
 /// # Errors
@@ -158,11 +158,11 @@ pub(super) fn toolchains(spec: &SandboxSpec) -> io::Result<Vec<Place>> {
         }
         if let Some(executable) = &spec.executable
             && let Ok(below) = spec.tool.strip_prefix(&at)
-            && let Some(bytes) = executable.script_of_others()?
+            && let Some(bytes) = executable.bytes_of_others()?
         {
             // Behind links, all of them in the toolchain: no other file of the host is shown.
-            let script = fs::canonicalize(dir.join(below))?;
-            let below = script.strip_prefix(dir).map_err(|_| io::ErrorKind::NotFound)?;
+            let program = fs::canonicalize(dir.join(below))?;
+            let below = program.strip_prefix(dir).map_err(|_| io::ErrorKind::NotFound)?;
             let at = at.join(below).to_string_lossy().into_owned();
             places.push(Place::Instead { at, bytes });
         }

@@ -134,7 +134,9 @@ fn descriptors(spec: &SandboxSpec) -> String {
 fn executable(spec: &SandboxSpec) -> (EnforcementLevel, String) {
     match &spec.executable {
         Some(held) => {
-            (EnforcementLevel::Full, format!("{}, sha256 {}", held.held(), held.sha256()))
+            let is_in_toolchain = spec.tool.starts_with(TOOLCHAINS);
+            let how = if is_in_toolchain { held.held_in_toolchain() } else { held.held() };
+            (EnforcementLevel::Full, format!("{how}, sha256 {}", held.sha256()))
         }
         None => (EnforcementLevel::None, "by its path, whatever lay there".to_owned()),
     }

@@ -504,11 +504,10 @@ pub(super) fn wait_readable(watched: &[BorrowedFd<'_>], at_most: Duration) -> bo
 }
 
 fn start_of(spec: &SandboxSpec) -> Start {
-    match spec.executable.as_ref().map_or(Start::Path, Executable::start) {
-        // What was hashed lies in its file's place (`layers::toolchains`): there a script finds what lies beside it.
-        Start::OpenDescriptor if spec.tool.starts_with(TOOLCHAINS) => Start::Path,
-        start => start,
-    }
+    // Programs of a toolchain find what lies beside them by where they are: what was hashed lies in their file's place
+    // (`layers::toolchains`), or root alone could have changed it since.
+    let executable = spec.executable.as_ref().filter(|_| !spec.tool.starts_with(TOOLCHAINS));
+    executable.map_or(Start::Path, Executable::start)
 }
 
 /// Returns what the command is handed: its secrets in order, then itself, then its standard input.
