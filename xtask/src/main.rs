@@ -16,6 +16,7 @@ mod corpus;
 mod demo;
 mod drill;
 mod embedding;
+mod eval_index;
 mod licence;
 mod scanner;
 mod shell;
@@ -52,6 +53,9 @@ Chores of carnet. Usage: cargo xtask <verb>
   bench runs      what recording costs and survives, beside DataLad and DVC; --only append|parallel|clones|many|kill|peers
                   chooses (repeatable), --runs, --pushes, --many, --kills set sizes, --dir a scratch directory (100,000 runs like a
                   tmpfs), --carnet a binary that is built already
+  eval graph REPO…  precision and recall of resolved Python calls against jedi (from PyPI); --sites N, --carnet FILE
+  eval search REPO…  how well docstrings find their functions through carnet search, beside BM25, in Python sources without
+                  comments; --questions N, --carnet FILE
   eval scan FILE  score the scanner on labelled snippets (JSON lines, plain or .xz); --list names each miss
   show-guard [--suite FILE] [--history CLONE]… [--source DIR]… [--carnet FILE] [--measure FILE]
                   prints docs/guard.md: histories, SARIF held against its schema, a prompt there and back, bad input, peers, scores
@@ -90,6 +94,8 @@ fn main() -> ExitCode {
         ["bench", "access"] => bench::access(),
         ["bench", "quota", rest @ ..] => bench_quota::bench_quota(rest),
         ["bench", "runs", rest @ ..] => bench_runs::bench_runs(rest),
+        ["eval", "graph", args @ ..] => eval_index::eval_graph(args),
+        ["eval", "search", args @ ..] => eval_index::eval_search(args),
         ["eval", "scan", file, rest @ ..] => scanner::eval(file, rest),
         ["show-guard", args @ ..] => show_guard::show(args),
         ["eval", "licence", dir] => licence::eval(dir),

@@ -69,10 +69,12 @@ pub enum Evidence {
     Ambiguous,
     /// Resolved: the only definition of that name that C or C++ lets other files see.
     Linkage,
+    /// Resolved: a method called on `self`, `this` or `super`, which the nearest of the type's supertypes defines once.
+    Inherited,
 }
 
 impl Evidence {
-    pub(crate) const ALL: [Evidence; 9] = [
+    pub(crate) const ALL: [Evidence; 10] = [
         Evidence::SameScope,
         Evidence::SamePackage,
         Evidence::Import,
@@ -82,6 +84,7 @@ impl Evidence {
         Evidence::LocalName,
         Evidence::Ambiguous,
         Evidence::Linkage,
+        Evidence::Inherited,
     ];
 
     /// Returns its name in answers.
@@ -96,6 +99,7 @@ impl Evidence {
             Evidence::LocalName => "local-name",
             Evidence::Ambiguous => "ambiguous",
             Evidence::Linkage => "linkage",
+            Evidence::Inherited => "inherited",
         }
     }
 

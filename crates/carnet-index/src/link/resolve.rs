@@ -5,6 +5,7 @@
 //! is not found, or found twice, stays a candidate.
 
 mod c_family;
+mod inherit;
 mod java;
 
 use std::{
@@ -56,6 +57,8 @@ pub(crate) struct Resolver<'l> {
     /// Inline Rust modules with `use super::*`.
     super_globs: HashSet<(FileIdx, &'l str)>,
     containers: HashSet<(FileIdx, StringId)>,
+    /// By file and qualified name of a type: the names of what it is said to extend, in their order.
+    supertypes: HashMap<(FileIdx, StringId), Vec<StringId>>,
 }
 
 impl<'l> Resolver<'l> {
@@ -71,7 +74,12 @@ impl<'l> Resolver<'l> {
             imports: Vec::with_capacity(linker.files.len()),
             super_globs: HashSet::new(),
             containers: linker.symbols.iter().map(|row| (row.file, row.container)).collect(),
+            supertypes: HashMap::new(),
         };
+        for base in &linker.bases {
+            let supertypes = resolver.supertypes.entry((base.file, base.subtype)).or_default();
+            supertypes.push(base.supertype);
+        }
         for (file, row) in linker.files.iter().enumerate() {
             resolver.enter_imports(file as FileIdx, row.language, &row.imports);
         }
@@ -132,10 +140,24 @@ impl<'l> Resolver<'l> {
         let decision = match call.qualifier {
             QualifierRow::Bare => self.bare(call),
             QualifierRow::Own(owner) => self.own(call, owner),
+            QualifierRow::Path(text) | QualifierRow::Value(text) if self.is_super(call, text) => {
+                self.of_super(call)
+            }
             QualifierRow::Path(path) => self.path(call, path),
             QualifierRow::Value(_) => None,
         };
         decision.unwrap_or_else(|| unresolved(Evidence::NameOnly))
+    }
+
+    /// Tells whether `super()` in Python, or `super` in TypeScript and JavaScript, stands before the callee.
+    fn is_super(&self, call: &CallRow, text: StringId) -> bool {
+        match self.language(call.file) {
+            Language::Python => self.linker.strings.text(text) == "super()",
+            Language::TypeScript | Language::Tsx | Language::JavaScript => {
+                self.linker.strings.text(text) == "super"
+            }
+            _ => false,
+        }
     }
 
     /// `f()`: the scopes of the file outward, then imports, then the package.
@@ -220,6 +242,9 @@ impl<'l> Resolver<'l> {
         if self.is_c(call) {
             return self.own_of_c(call, owner);
         }
+        if !matches!(self.language(call.file), Language::Go | Language::Rust) {
+            return self.inherited(call, owner);
+        }
         let owner = self.linker.strings.text(owner);
         let held = match self.language(call.file) {
             Language::Go => self.in_go_package(self.modules.directory_of(call.file), &owner, call),
@@ -282,16 +307,22 @@ impl<'l> Resolver<'l> {
             (Language::Java, _) => self.member_of_java_import(call, import, rest),
             (Language::Python, Imported::Module) => {
                 let file = self.modules.python(call.file, &import.module)?;
-                self.in_file(file, rest, call.callee)
+                match rest {
+                    "" => self.exported(file, call.callee),
+                    rest => self.in_file(file, rest, call.callee),
+                }
             }
             (Language::Python, Imported::Name(name)) => {
                 let dot = if import.module.ends_with('.') { "" } else { "." };
                 let inner = format!("{}{dot}{name}", import.module);
                 if let Some(file) = self.modules.python(call.file, &inner) {
-                    return self.in_file(file, rest, call.callee);
+                    return match rest {
+                        "" => self.exported(file, call.callee),
+                        rest => self.in_file(file, rest, call.callee),
+                    };
                 }
                 let file = self.modules.python(call.file, &import.module)?;
-                self.in_file(file, &join(name, rest), call.callee)
+                self.member_of_exported(file, name, rest, call.callee)
             }
             (_, Imported::Module) => {
                 let file = self.modules.ecma(call.file, &import.module)?;
@@ -299,7 +330,7 @@ impl<'l> Resolver<'l> {
             }
             (_, Imported::Name(name)) if name != "default" => {
                 let file = self.modules.ecma(call.file, &import.module)?;
-                self.in_file(file, &join(name, rest), call.callee)
+                self.member_of_exported(file, name, rest, call.callee)
             }
             _ => None,
         }
@@ -312,7 +343,7 @@ impl<'l> Resolver<'l> {
             match self.language(call.file) {
                 Language::Python => {
                     let file = self.modules.python(call.file, &import.module)?;
-                    self.in_file(file, "", name_id)
+                    self.exported(file, name_id)
                 }
                 Language::Rust => {
                     let (crate_dir, container) = self.rust_import_place(call, import)?;
@@ -322,7 +353,7 @@ impl<'l> Resolver<'l> {
                 Language::Go | Language::C | Language::Cpp => None,
                 _ => {
                     let file = self.modules.ecma(call.file, &import.module)?;
-                    self.in_file(file, "", name_id)
+                    self.exported(file, name_id)
                 }
             }
         });

@@ -1,4 +1,4 @@
-use super::{path, snapshot_of};
+use super::{check_callers, path, snapshot_of};
 use crate::{Change, Reached, chain};
 
 fn reached_text(reached: &[Reached]) -> Vec<String> {
@@ -91,4 +91,77 @@ fn implementations_are_said_or_have_the_methods() {
     assert_eq!(found("Base"), ["a.py:2 One true", "b.py:2 Two true", "s.rs:3 S true"]);
     assert_eq!(found("Source"), ["p/p.go:3 File false"]);
     assert!(found("Nothing").is_empty());
+}
+
+#[test]
+fn methods_are_found_in_supertypes_across_files() {
+    let files = [
+        (
+            "base.py",
+            "class Base:\n    def low(self):\n        pass\n    def own(self):\n        pass\n",
+        ),
+        ("pkg/__init__.py", "from .deep import Deep as Handed\nfrom .star import *\n"),
+        (
+            "pkg/deep.py",
+            "from base import Base\n\nclass Deep(Base):\n    def own(self):\n        super().own()\n        self.low()\n",
+        ),
+        ("pkg/star.py", "def starred():\n    pass\n"),
+        (
+            "use.py",
+            "from pkg import Handed, starred\nimport pkg\n\nclass Use(Handed):\n    def run(self):\n        self.low()\n        self.own()\n        Handed.own(self)\n        starred()\n        pkg.starred()\n",
+        ),
+        (
+            "odd.py",
+            "from elsewhere import Odd\nfrom base import Base\n\nclass First(Odd, Base):\n    def run(self):\n        self.low()\n\nclass Second(Base, Odd):\n    def run(self):\n        self.low()\n        self.none()\n\nclass Loop(Loop):\n    def run(self):\n        self.low()\n",
+        ),
+    ];
+    check_callers(
+        &files,
+        "low",
+        &[
+            "odd.py:10 in Second.run inherited -> base.py:Base.low",
+            "pkg/deep.py:6 in Deep.own inherited -> base.py:Base.low",
+            "use.py:6 in Use.run inherited -> base.py:Base.low",
+            "odd.py:6 in First.run name-only",
+            "odd.py:15 in Loop.run name-only",
+        ],
+    );
+    check_callers(
+        &files,
+        "own",
+        &[
+            "pkg/deep.py:5 in Deep.own inherited -> base.py:Base.own",
+            "use.py:7 in Use.run inherited -> pkg/deep.py:Deep.own",
+            "use.py:8 in Use.run path -> pkg/deep.py:Deep.own",
+        ],
+    );
+    check_callers(
+        &files,
+        "starred",
+        &[
+            "use.py:9 in Use.run import -> pkg/star.py:starred",
+            "use.py:10 in Use.run path -> pkg/star.py:starred",
+        ],
+    );
+}
+
+#[test]
+fn barrels_hand_names_on_and_super_means_the_base() {
+    let files = [
+        ("src/a.ts", "export class A {\n  low(): void {}\n}\nexport function helper(): void {}\n"),
+        ("src/index.ts", "export { A as Base } from './a';\nexport * from './a';\n"),
+        (
+            "src/use.ts",
+            "import { Base, helper } from './index';\n\nclass Use extends Base {\n  run(): void {\n    this.low();\n    super.low();\n    helper();\n  }\n}\n",
+        ),
+    ];
+    check_callers(
+        &files,
+        "low",
+        &[
+            "src/use.ts:5 in Use.run inherited -> src/a.ts:A.low",
+            "src/use.ts:6 in Use.run inherited -> src/a.ts:A.low",
+        ],
+    );
+    check_callers(&files, "helper", &["src/use.ts:7 in Use.run import -> src/a.ts:helper"]);
 }
