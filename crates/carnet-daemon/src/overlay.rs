@@ -13,7 +13,7 @@ use carnet_index::{IndexError, RefreshRequest, Snapshot, SourceFile, is_source};
 use crate::{
     index_dir,
     published::open_in_turn,
-    work::{blobs, source_files},
+    work::{blobs, memory_bytes_max, source_files},
 };
 
 /// Most files that may differ.
@@ -100,7 +100,12 @@ pub fn overlay(
         return Ok(Some(Overlay { snapshot, paths: edited }));
     }
     let files = files.into_iter().map(|(path, blob)| SourceFile { path: path.clone(), blob });
-    let request = RefreshRequest { commit: *commit, tree: *tree, files: files.collect() };
+    let request = RefreshRequest {
+        commit: *commit,
+        tree: *tree,
+        files: files.collect(),
+        memory_bytes_max: Some(memory_bytes_max(repo)),
+    };
     let report = open_in_turn(repo)?.overlay(&key, &request, &blobs(repo), now)?;
     let snapshot = Snapshot::open(&report.snapshot_path)?;
     Ok(Some(Overlay { snapshot, paths: edited }))

@@ -110,6 +110,8 @@ pub struct Indexed {
     pub created_at: Timestamp,
     /// What it covers, with the numbers of files, symbols and calls.
     pub coverage: Coverage,
+    /// What the words leave out, since the ceiling of memory has no room for it.
+    pub left_out: Option<&'static str>,
 }
 
 /// Why the question could not be answered.
@@ -131,7 +133,7 @@ pub fn status(repo: &Repo, now: Timestamp) -> Result<Status, StatusError> {
     let paths = Paths::of(repo);
     let daemon = daemon_state(repo, &paths);
     let (indexed, snapshot_error) = match Snapshot::open_current(&paths.index_dir) {
-        Ok(snapshot) => (snapshot.map(|snapshot| Indexed::of(&snapshot)), None),
+        Ok(snapshot) => (snapshot.map(|it| Indexed::of(&it, &paths.index_dir)), None),
         Err(err) => (None, Some(err)),
     };
     let head = match repo.head()? {
@@ -147,11 +149,12 @@ pub fn status(repo: &Repo, now: Timestamp) -> Result<Status, StatusError> {
 }
 
 impl Indexed {
-    fn of(snapshot: &Snapshot) -> Indexed {
+    fn of(snapshot: &Snapshot, index_dir: &std::path::Path) -> Indexed {
         Indexed {
             commit: snapshot.commit(),
             created_at: snapshot.created_at(),
             coverage: snapshot.coverage(),
+            left_out: carnet_index::left_out(index_dir),
         }
     }
 }

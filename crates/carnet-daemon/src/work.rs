@@ -206,8 +206,10 @@ pub(crate) fn refresh(
     let files = files.map_err(|source| RefreshError::Tree { commit, source })?;
     let index = |source| RefreshError::Index { commit, source };
     let blobs = RepoBlobs::new(git_dir);
+    let memory_bytes_max = Some(memory_bytes_max(&repo));
+    let request = RefreshRequest { commit, tree, files, memory_bytes_max };
     let mut store = IndexStore::open(&paths.index_dir).map_err(index)?;
-    let report = store.refresh(&RefreshRequest { commit, tree, files }, &blobs, now);
+    let report = store.refresh(&request, &blobs, now);
     let report = report.map_err(index)?;
     let record = RefreshRecord {
         commit,
@@ -221,6 +223,15 @@ pub(crate) fn refresh(
         tracing::warn!(target: "carnet::daemon", "write the record of the refresh: {err}");
     }
     Ok((record, report))
+}
+
+/// What a refresh may take when git's configuration does not say otherwise, in MiB.
+const MEMORY_MIB: u64 = 600;
+
+/// Returns how much memory a refresh may take, in bytes.
+pub(crate) fn memory_bytes_max(repo: &Repo) -> u64 {
+    let configured = repo.config_get("carnet.memoryMiB").and_then(|text| text.parse().ok());
+    configured.unwrap_or(MEMORY_MIB).saturating_mul(1 << 20)
 }
 
 /// Returns the files of a commit or tree that an index is made of.

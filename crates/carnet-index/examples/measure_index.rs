@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("source: {} files, {n_lines} lines, {n_bytes} bytes", files.len());
 
     let commit = GitOid::from_bytes(&[7; 20])?;
-    let request = RefreshRequest { commit, tree: commit, files };
+    let request = RefreshRequest { commit, tree: commit, files, memory_bytes_max: None };
     let mut store = IndexStore::open(&index)?;
     for step in ["first refresh", "second refresh"] {
         let begun = Instant::now();

@@ -57,6 +57,6 @@ pub use travel::{
     MANIFEST_FORMAT, Manifest, PART_BYTES_MAX, PackedFile, Part, PartSink, PartSource, Unpacked,
 };
 pub use words::{
-    Citation, CitationError, Found, Hit, LineRange, QUERY_BYTES_MAX, QueryError, Scope,
-    SearchQuery, suspect_words,
+    Citation, CitationError, Extent, Found, Hit, LineRange, QUERY_BYTES_MAX, QueryError, Scope,
+    SearchQuery, left_out, suspect_words,
 };

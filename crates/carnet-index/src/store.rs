@@ -14,7 +14,7 @@ use crate::{
     link::Linker,
     manifest::ManifestKind,
     parsing::{Job, parse_all},
-    words::{WordStore, is_worth_reading},
+    words::{Extent, WordStore, is_worth_reading},
     write::{self, Becomes, SnapshotHead},
 };
 
@@ -49,6 +49,9 @@ pub struct RefreshRequest {
     pub tree: GitOid,
     /// Every file of the tree, in any order, in any language; of two with one path the first counts.
     pub files: Vec<SourceFile>,
+    /// How much memory a refresh may take, in bytes; where all does not fit, vectors are left out, then bodies. `None` for no
+    /// ceiling.
+    pub memory_bytes_max: Option<u64>,
 }
 
 /// A file that is not in the snapshot because its blob could not be read.
@@ -87,6 +90,8 @@ pub struct RefreshReport {
     pub content_digest: Digest,
     /// Why the words were moved aside and begun anew, where they were.
     pub words_begun_anew: Option<String>,
+    /// How much the words hold.
+    pub extent: Extent,
 }
 
 /// The one writer of an index. A second one in any process is refused as busy.
@@ -197,7 +202,9 @@ impl IndexStore {
         coverage.n_files = files.len() as u64;
         let supported = |path: &&&RepoPath| Language::of_path(path).is_some();
         coverage.n_files_supported = files.keys().filter(supported).count() as u64;
-        let (words, words_begun_anew) = self.update_words(&files, blobs)?;
+        let n_units = coverage.n_symbols + linker.texts.len() as u64;
+        let extent = Extent::that_fits(linker.memory_bytes(), n_units, request.memory_bytes_max);
+        let (words, words_begun_anew) = self.update_words(&files, blobs, extent)?;
         let head =
             SnapshotHead { commit: request.commit, tree: request.tree, created_at: now, coverage };
         let written = write::write_snapshot(&self.dir, &head, linker, becomes)?;
@@ -215,6 +222,7 @@ impl IndexStore {
             snapshot_bytes: written.n_bytes,
             content_digest: written.content_digest,
             words_begun_anew,
+            extent,
         })
     }
 
@@ -223,13 +231,14 @@ impl IndexStore {
         &self,
         files: &BTreeMap<&RepoPath, GitOid>,
         blobs: &dyn BlobSource,
+        extent: Extent,
     ) -> Result<(WordStore, Option<String>), IndexError> {
-        let (mut words, begun_anew) = WordStore::open(&self.dir)?;
+        let (mut words, begun_anew) = WordStore::open(&self.dir, extent)?;
         match words.update(files, &self.facts, blobs) {
             Ok(()) => Ok((words, begun_anew)),
             Err(error) if error.is_damaged_words() => {
                 drop(words);
-                let (mut words, begun_anew) = WordStore::begin_anew(&self.dir, &error)?;
+                let (mut words, begun_anew) = WordStore::begin_anew(&self.dir, extent, &error)?;
                 words.update(files, &self.facts, blobs)?;
                 Ok((words, begun_anew))
             }

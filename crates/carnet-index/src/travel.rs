@@ -23,7 +23,7 @@ use crate::{
     BlobError, FORMAT_NUMBER, IndexError, IndexStore, Snapshot, SourceFile,
     facts::{EncodedFact, FactKey, fact_key},
     format::Input,
-    words::{WordStore, version_text, words_dir},
+    words::{Extent, WordStore, version_text, words_dir},
     write,
 };
 
@@ -98,12 +98,16 @@ impl Manifest {
 
     /// Tells whether this version of carnet can read the index.
     pub fn is_readable(&self) -> bool {
-        self.format == MANIFEST_FORMAT && self.versions == versions()
+        self.format == MANIFEST_FORMAT && self.extent().is_some()
+    }
+
+    fn extent(&self) -> Option<Extent> {
+        Extent::ALL.into_iter().find(|extent| self.versions == versions(*extent))
     }
 }
 
-fn versions() -> String {
-    format!("{FORMAT_NUMBER}.{}", version_text().trim_end())
+fn versions(extent: Extent) -> String {
+    format!("{FORMAT_NUMBER}.{}", version_text(extent).trim_end())
 }
 
 impl IndexStore {
@@ -116,7 +120,8 @@ impl IndexStore {
         let Some(snapshot) = Snapshot::open_current(&self.dir)? else { return Ok(None) };
         snapshot.verify()?;
         // Words that do not have their checksums shall not travel.
-        let (words, begun_anew) = WordStore::open(&self.dir)?;
+        let extent = Extent::of_words(&self.dir).unwrap_or(Extent::Whole);
+        let (words, begun_anew) = WordStore::open(&self.dir, extent)?;
         drop(words);
         if let Some(why) = begun_anew {
             return Err(IndexError::damaged_words(&self.dir, &why));
@@ -134,7 +139,7 @@ impl IndexStore {
             commit: snapshot.commit(),
             tree: snapshot.tree(),
             content: snapshot.content_digest(),
-            versions: versions(),
+            versions: versions(extent),
             files,
         }))
     }
@@ -231,7 +236,8 @@ impl IndexStore {
         // There is no current snapshot, so nobody reads the words that may lie here.
         remove_dir(&words_dir(&self.dir))?;
         write::rename(&words, &words_dir(&self.dir))?;
-        let (opened, begun_anew) = WordStore::open(&self.dir)?;
+        let extent = manifest.extent().unwrap_or(Extent::Whole);
+        let (opened, begun_anew) = WordStore::open(&self.dir, extent)?;
         drop(opened);
         if let Some(why) = begun_anew {
             return Err(IndexError::Foreign(format!("its words: {why}")));

@@ -252,6 +252,16 @@ impl Linker {
         Ok(())
     }
 
+    /// Returns about how many bytes the rows take, with what is made of them on the way to a snapshot.
+    pub fn memory_bytes(&self) -> u64 {
+        // A shared text is kept twice; a symbol is in two tables of the resolver, a call in two lists of the writer.
+        let symbols = self.symbols.len() * (size_of::<SymbolRow>() + 200);
+        let calls = self.calls.len() * (size_of::<CallRow>() + 24);
+        let imports: usize = self.files.iter().map(|file| file.imports.len()).sum();
+        let texts = self.strings.all_bytes().len() * 2 + self.strings.all_ends().len() * 48;
+        (symbols + calls + imports * (size_of::<Import>() + 80) + texts) as u64
+    }
+
     /// Counts what is known so far; resolved calls only after [`Linker::resolve`].
     pub fn coverage(&self) -> Coverage {
         let with_problems = self.files.iter().filter(|file| file.n_problems > 0);

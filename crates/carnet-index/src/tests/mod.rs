@@ -52,7 +52,7 @@ fn commit_of(commit: u8, files: &[(&str, &str)]) -> (RefreshRequest, Memory) {
     });
     let files = files.collect();
     let commit = GitOid::from_bytes(&[commit; 20]).unwrap();
-    (RefreshRequest { commit, tree: commit, files }, memory)
+    (RefreshRequest { commit, tree: commit, files, memory_bytes_max: None }, memory)
 }
 
 fn refresh(store: &mut IndexStore, commit: u8, files: &[(&str, &str)]) -> RefreshReport {

@@ -360,3 +360,37 @@ fn a_blob_that_cannot_be_read_is_counted_and_tried_again() {
     let found = ask(dir.path(), &current(dir.path()), &memory, "guide", &everything());
     assert_eq!((found.hits.len(), found.n_files_missing), (1, 0));
 }
+
+#[test]
+fn a_low_ceiling_of_memory_leaves_out_vectors_then_bodies_and_never_symbols() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = "def parse_config(path):\n    \"\"\"Reads it.\"\"\"\n    return zebra(path)\n";
+    let (mut request, memory) = commit_of(1, &[("a.py", source), ("b.py", "parse_config(1)\n")]);
+    let mut refresh = |mib: Option<u64>| {
+        request.memory_bytes_max = mib.map(|mib| mib << 20);
+        let mut store = IndexStore::open(dir.path()).unwrap();
+        store.refresh(&request, &memory, carnet_core::Timestamp::from_millis(1)).unwrap()
+    };
+    let look = |text: &str| {
+        let (query, scope) = (SearchQuery::parse(text).unwrap(), Scope::new(&[], &[], &[], 10));
+        let snapshot = current(dir.path());
+        assert_eq!(snapshot.who_calls("parse_config").unwrap().candidates.len(), 1);
+        let found = snapshot.search(dir.path(), &query, &scope.unwrap(), &memory).unwrap();
+        (found.n_total > 0, found.left_out)
+    };
+    let digest = refresh(None).content_digest;
+    let vectors = || std::fs::metadata(dir.path().join("words/vectors")).unwrap().len();
+    let whole = vectors();
+    assert_eq!(look("zebra"), (true, None));
+    for (mib, left_out, has_bodies) in
+        [(150, Some("vectors"), true), (1, Some("vectors and bodies"), false), (600, None, true)]
+    {
+        let report = refresh(Some(mib));
+        assert_eq!(report.content_digest, digest, "{mib}");
+        assert!(report.words_begun_anew.unwrap().contains("memory"), "{mib}");
+        assert_eq!(look("parse_config"), (true, left_out), "{mib}");
+        assert_eq!(look("zebra").0, has_bodies, "{mib}");
+        assert_eq!(vectors() == whole, left_out.is_none(), "{mib}");
+        assert_eq!(refresh(Some(mib)).words_begun_anew, None);
+    }
+}

@@ -9,6 +9,7 @@
 
 mod citation;
 mod exact;
+mod extent;
 mod query;
 mod reader;
 mod rules;
@@ -29,6 +30,7 @@ use tantivy::schema::{
 };
 
 pub use citation::{Citation, CitationError};
+pub use extent::Extent;
 pub use query::{QUERY_BYTES_MAX, QueryError, SearchQuery};
 pub use scope::Scope;
 pub use search::{Found, Hit, LineRange};
@@ -131,10 +133,14 @@ pub(crate) fn suspicion(dir: &Path) -> PathBuf {
 
 /// Tells whether there are words beside a snapshot, of which no reader has said that they are damaged.
 pub(crate) fn are_there(dir: &Path) -> bool {
-    let version = std::fs::read_to_string(version_path(dir));
-    version.is_ok_and(|found| found == version_text())
+    Extent::of_words(dir).is_some()
         && words_dir(dir).join("meta.json").exists()
         && !suspicion(dir).exists()
+}
+
+/// Returns what the words in `dir` leave out, since the ceiling of memory has no room for it; `None` where nothing is.
+pub fn left_out(dir: &Path) -> Option<&'static str> {
+    Extent::of_words(dir)?.left_out()
 }
 
 /// Says that a search met damage in the words: the current snapshot then counts as damaged, and a refresh begins them anew.
@@ -153,8 +159,8 @@ pub(crate) fn documents(dir: &Path) -> Result<u64, crate::IndexError> {
 }
 
 /// What the words' own version file says.
-pub(crate) fn version_text() -> String {
-    format!("{WORDS_VERSION}.{EXTRACTOR_VERSION}.{MODEL_DIGEST}\n")
+pub(crate) fn version_text(extent: Extent) -> String {
+    format!("{WORDS_VERSION}.{EXTRACTOR_VERSION}.{MODEL_DIGEST}{}\n", extent.mark())
 }
 
 pub(crate) fn schema() -> (Schema, Fields) {

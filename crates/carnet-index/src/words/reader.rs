@@ -12,7 +12,7 @@ use tantivy::{
     postings::Postings as _, schema::IndexRecordOption,
 };
 
-use super::{BODY, Fields, schema, store::guarded, tokens, version_path, version_text, words_dir};
+use super::{BODY, Extent, Fields, schema, store::guarded, tokens, words_dir};
 use crate::IndexError;
 
 /// The words as they were at one moment; kept by whoever holds it, whatever the writer does.
@@ -36,8 +36,7 @@ pub(crate) struct Segment<'w> {
 impl Words {
     pub fn open(dir: &Path) -> Result<Words, IndexError> {
         let words = words_dir(dir);
-        let found = std::fs::read_to_string(version_path(dir)).unwrap_or_default();
-        if found != version_text() {
+        if Extent::of_words(dir).is_none() {
             return Err(IndexError::damaged_words(dir, "they are of another version"));
         }
         guarded(dir, || {

@@ -99,6 +99,8 @@ pub struct Found {
     pub n_files_left_out: u64,
     /// Files that an expression or a phrase may stand in and that were not looked at, past the bound on text read.
     pub n_files_not_looked_at: u64,
+    /// What the words leave out, since the ceiling of memory has no room for it.
+    pub left_out: Option<&'static str>,
 }
 
 /// A document that may answer.
@@ -192,6 +194,7 @@ fn search(
     let mut found = Found {
         n_files_missing: live.n_files_missing,
         n_files_left_out: live.n_files_left_out,
+        left_out: crate::left_out(dir),
         ..Found::default()
     };
     let mut matched = HashMap::new();

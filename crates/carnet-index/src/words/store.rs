@@ -15,7 +15,7 @@ use carnet_parse::{Language, Parsed, SymbolKind};
 use tantivy::{Index, IndexWriter, TantivyDocument, TantivyError, Term, directory::MmapDirectory};
 
 use super::{
-    Fields, LeftOut, UnitCode, file_key,
+    Extent, Fields, LeftOut, UnitCode, file_key,
     reader::Words,
     schema, suspicion, tokens,
     units::{Unit, is_worth_reading, units_of},
@@ -37,6 +37,7 @@ const DEAD_DOCUMENTS_MIN: u64 = 2_000;
 /// The one writer of words. Who holds the facts holds it.
 pub(crate) struct WordStore {
     dir: PathBuf,
+    extent: Extent,
     index: Index,
     writer: IndexWriter,
     fields: Fields,
@@ -46,20 +47,23 @@ pub(crate) struct WordStore {
 impl WordStore {
     /// Opens the words below `dir`. Those that are damaged or of another version are moved aside and begun anew; the second
     /// value then says why.
-    pub fn open(dir: &Path) -> Result<(WordStore, Option<String>), IndexError> {
-        let reason = match guarded(dir, || WordStore::open_whole(dir)) {
+    ///
+    /// - `extent`: how much they shall hold.
+    pub fn open(dir: &Path, extent: Extent) -> Result<(WordStore, Option<String>), IndexError> {
+        let reason = match guarded(dir, || WordStore::open_whole(dir, extent)) {
             Ok(store) => return Ok((store, None)),
             Err(error) => error,
         };
         if !reason.is_damaged_words() {
             return Err(reason);
         }
-        WordStore::begin_anew(dir, &reason)
+        WordStore::begin_anew(dir, extent, &reason)
     }
 
     /// Moves the words aside (one is kept, for a look) and begins empty ones.
     pub fn begin_anew(
         dir: &Path,
+        extent: Extent,
         reason: &IndexError,
     ) -> Result<(WordStore, Option<String>), IndexError> {
         let (words, aside) = (words_dir(dir), dir.join("words.damaged"));
@@ -73,10 +77,10 @@ impl WordStore {
                 .map_err(|error| IndexError::io("remove", &aside, error))?;
         }
         std::fs::rename(&words, &aside).map_err(|error| IndexError::io("rename", &words, error))?;
-        guarded(dir, || WordStore::open_whole(dir)).map(|store| (store, Some(text)))
+        guarded(dir, || WordStore::open_whole(dir, extent)).map(|store| (store, Some(text)))
     }
 
-    fn open_whole(dir: &Path) -> Result<WordStore, IndexError> {
+    fn open_whole(dir: &Path, extent: Extent) -> Result<WordStore, IndexError> {
         let words = words_dir(dir);
         let failed = |error| IndexError::words(dir, error);
         if suspicion(dir).exists() {
@@ -87,8 +91,13 @@ impl WordStore {
             }
         }
         match std::fs::read_to_string(version_path(dir)) {
-            Ok(found) if found != version_text() => {
-                return Err(IndexError::damaged_words(dir, "they are of another version"));
+            Ok(found) if found != version_text(extent) => {
+                let what = match Extent::of_words(dir) {
+                    Some(found) if found < extent => "the ceiling of memory has no room for all",
+                    Some(_) => "the ceiling of memory has room for more",
+                    None => "they are of another version",
+                };
+                return Err(IndexError::damaged_words(dir, what));
             }
             Ok(_) if !words.join("meta.json").exists() => {
                 return Err(IndexError::damaged_words(dir, "the list of their files is gone"));
@@ -117,7 +126,7 @@ impl WordStore {
             }
             _ => IndexError::io("open vectors in", &words, error),
         })?;
-        Ok(WordStore { dir: dir.to_owned(), index, writer, fields, vectors })
+        Ok(WordStore { dir: dir.to_owned(), extent, index, writer, fields, vectors })
     }
 
     /// Adds the documents of the files that have none yet, all or none.
@@ -133,7 +142,7 @@ impl WordStore {
         let version = version_path(&dir);
         match version.exists() {
             true => Ok(()),
-            false => std::fs::write(&version, version_text())
+            false => std::fs::write(&version, version_text(self.extent))
                 .map_err(|error| IndexError::io("write", &version, error)),
         }
     }
@@ -213,13 +222,15 @@ impl WordStore {
         document.add_u64(self.fields.start, u64::from(unit.start));
         document.add_u64(self.fields.end, u64::from(unit.end));
         let place = format!("{path} {}", unit.container);
-        let texts = [&unit.name, &place, &unit.signature, &unit.doc, &unit.body];
+        let no_body = String::new();
+        let body = if self.extent == Extent::NoBodies { &no_body } else { &unit.body };
+        let texts = [&unit.name, &place, &unit.signature, &unit.doc, body];
         for (field, text) in self.fields.texts.iter().zip(texts) {
             if !text.is_empty() {
                 document.add_text(*field, text);
             }
         }
-        if has_vector(unit.code) {
+        if self.extent == Extent::Whole && has_vector(unit.code) {
             let name = format!("{} {}", unit.container, unit.name);
             let texts = UnitTexts { body: &unit.body, name: &name, path, doc: &unit.doc };
             if let Some(vector) = embedded().unit(&texts) {

@@ -52,6 +52,10 @@ pub struct SearchArgs {
     json: bool,
 }
 
+/// What to type where the ceiling of memory leaves something out.
+pub(super) const RAISE: &str =
+    "the index would take more memory than git config carnet.memoryMiB allows (600 unless set)";
+
 /// `carnet search --json`.
 #[derive(Serialize)]
 pub(super) struct HitList {
@@ -67,6 +71,9 @@ pub(super) struct HitList {
     files_not_looked_at: u64,
     /// Words of the query past its bound.
     words_ignored: usize,
+    /// What is not searched, since the ceiling of memory has no room for it: `vectors`, `vectors and bodies`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     truncated: Option<Truncated>,
 }
@@ -176,6 +183,7 @@ pub(super) fn hit_list(asked: &Asked, text: &str, found: &Found) -> Result<HitLi
         files_missing: found.n_files_missing,
         files_not_looked_at: found.n_files_not_looked_at,
         words_ignored,
+        left_out: found.left_out,
         truncated: None,
     };
     answer.note_truncation(found.n_total);
@@ -257,6 +265,9 @@ fn print_hits(ui: &Ui, asked: &Asked, found: &Found, max_tokens: Option<usize>) 
             let files = super::report::count(n_files as usize, "file");
             let _ = writeln!(notes, "{files} {what}");
         }
+    }
+    if let Some(left_out) = found.left_out {
+        let _ = writeln!(notes, "searched without {left_out}: {RAISE}");
     }
     ui.err(&notes);
     ui.err(&asked.footer());

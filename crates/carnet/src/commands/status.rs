@@ -48,6 +48,8 @@ struct IndexReport {
     n_symbols: u64,
     n_calls: u64,
     n_calls_resolved: u64,
+    /// What the words leave out, since the ceiling of memory has no room for it.
+    left_out: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -108,6 +110,7 @@ fn report(status: &Status, n_runs: usize, flagged: &[GitOid]) -> StatusReport {
         n_symbols: indexed.coverage.n_symbols,
         n_calls: indexed.coverage.n_calls,
         n_calls_resolved: indexed.coverage.n_calls_resolved,
+        left_out: indexed.left_out,
     });
     let daemon = match &status.daemon {
         DaemonState::Running(daemon) => DaemonReport {
@@ -237,6 +240,9 @@ fn page(ui: &Ui, status: &Status, report: &StatusReport, stale: bool) -> String 
                 ),
             );
         }
+    }
+    if let Some(left_out) = status.indexed.as_ref().and_then(|it| it.left_out) {
+        row("", ui.yellow_out(&format!("without {left_out}: {}", super::search::RAISE)));
     }
     if !status.refreshes.is_empty() {
         row("history", history(&status.refreshes));
