@@ -121,6 +121,9 @@ def reciprocal(found, wanted):
     return 1 / (found.index(wanted) + 1) if wanted in found else 0.0
 
 
+STOP = set("a an and are as at be by can do for from has have if in into is it its not of on or that the this to was when which will with".split())
+
+
 def words(text):
     split = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", text)
     return [word.lower() for word in re.findall(r"[A-Za-z]+|[0-9]+", split)]
@@ -145,7 +148,7 @@ class Bm25:
     def best(self, text):
         scores = collections.defaultdict(float)
         for weight, postings in zip(self.WEIGHTS, self.postings):
-            for word in set(words(text)):
+            for word in set(words(text)) - STOP:
                 found = postings.get(word, ())
                 rarity = math.log(1 + (len(self.names) - len(found) + 0.5) / (len(found) + 0.5))
                 for idx, score in found:

@@ -9,6 +9,7 @@
 
 mod bench;
 mod bench_broker;
+mod bench_index;
 mod bench_quota;
 mod bench_runs;
 mod ci;
@@ -48,6 +49,8 @@ Chores of carnet. Usage: cargo xtask <verb>
   bench broker    what the model gateway adds to a call, and 500 streams through it at once: time, memory; --carnet FILE
   bench redact [DIR…] [--mb N] [--every BYTES]
                   speed of redaction with 1,000 known values in eight encodings, planted every so many bytes
+  bench index REPO…  cold index, disk, memory, queries and freshness after commits, beside ctags, rg, ast-grep and codegraph
+                  where they are on PATH; --carnet FILE
   bench policy    how long a decision takes in a lane of 500 rules, what loading a lane costs, a refusal of 2 MiB; --carnet FILE
   bench quota     how exactly limits hold for this user, and what a killed part leaves; --dir DIR, --carnet FILE
   bench runs      what recording costs and survives, beside DataLad and DVC; --only append|parallel|clones|many|kill|peers
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         ["bench", "scan", dirs @ ..] => scanner::bench(dirs),
         ["measure-one", program, args @ ..] => scanner::measure_one(program, args),
         ["bench", "redact", args @ ..] => scanner::bench_redact(args),
+        ["bench", "index", args @ ..] => bench_index::bench_index(args),
         ["bench", "policy"] => bench::policy(None),
         ["bench", "policy", "--carnet", carnet] => bench::policy(Some(carnet)),
         ["bench", "broker"] => bench_broker::bench_broker(None),

@@ -1,8 +1,5 @@
 //! `carnet daemon`, and starting it by itself.
 
-mod logs;
-mod unit;
-
 use std::{path::Path, time::Duration};
 
 use carnet_core::ExitCode;
@@ -13,6 +10,7 @@ use carnet_daemon::{
 use carnet_git::Repo;
 use serde::Serialize;
 
+use super::{daemon_logs, daemon_unit};
 use crate::{
     cli::{DaemonArgs, DaemonVerb},
     error::{CommandError, CommandResult},
@@ -84,8 +82,8 @@ pub fn daemon(ui: &Ui, args: &DaemonArgs) -> CommandResult {
             report(ui, args, repo)
         }
         DaemonVerb::Status => report(ui, args, repo),
-        DaemonVerb::Logs { lines, follow } => logs::logs(ui, repo, lines, follow),
-        DaemonVerb::Unit { system } => unit::unit(ui, repo, system),
+        DaemonVerb::Logs { lines, follow } => daemon_logs::logs(ui, repo, lines, follow),
+        DaemonVerb::Unit { system } => daemon_unit::unit(ui, repo, system),
     }
 }
 

@@ -14,6 +14,8 @@ pub mod cache;
 pub mod calibrate;
 pub mod cite;
 mod daemon;
+mod daemon_logs;
+mod daemon_unit;
 mod doctor;
 mod findings;
 pub mod gc;
