@@ -6,6 +6,7 @@
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
+    collections::HashSet,
     env,
     path::{Path, PathBuf},
 };
@@ -22,6 +23,8 @@ pub struct Repo {
     pub(crate) env_objects: Vec<gix::odb::Handle>,
     /// Loose objects written here and not yet flushed to the disk.
     pub(crate) unsynced: RefCell<Vec<crate::write::Unsynced>>,
+    /// Objects that this [`Repo`] flushed.
+    pub(crate) flushed: RefCell<HashSet<carnet_core::GitOid>>,
     pub(crate) packer: RefCell<crate::write::Packer>,
     pub(crate) names_go_with_files: OnceCell<bool>,
     /// Second names of what was written and is not yet named by a ref.
@@ -142,6 +145,7 @@ impl Repo {
             gix,
             env_objects,
             unsynced: RefCell::default(),
+            flushed: RefCell::default(),
             packer: RefCell::default(),
             names_go_with_files: OnceCell::new(),
             held: RefCell::default(),

@@ -25,13 +25,15 @@ pub(crate) const WINDOW_BITS: u8 = 15;
 const JOURNALED: [u64; 4] = [0xEF53, 0x5846_5342, 0x9123_683E, 0x0102_1994];
 /// Most files that are kept open until they are flushed; others are opened again.
 const OPEN_MAX: usize = 64;
+/// Most names of flushed objects that are remembered.
+const FLUSHED_MAX: usize = 10_000;
 /// An object this old was flushed by whoever wrote it, if ever.
 const YOUNG: Duration = Duration::from_secs(60);
 
 /// A loose object that is to be flushed before a ref may name it.
 pub(crate) struct Unsynced {
     id: GitOid,
-    /// Open on it, where it was written here.
+    /// Open on it, after it had its name.
     file: Option<File>,
 }
 
@@ -246,7 +248,11 @@ impl Repo {
                 .and_then(|dir| dir.sync_all())
                 .map_err(|source| WriteError::Sync { path, source })?;
         }
-        self.unsynced.borrow_mut().clear();
+        let mut flushed = self.flushed.borrow_mut();
+        if flushed.len() > FLUSHED_MAX {
+            flushed.clear();
+        }
+        flushed.extend(self.unsynced.borrow_mut().drain(..).map(|it| it.id));
         Ok(())
     }
 
@@ -265,10 +271,10 @@ impl Repo {
         let id = convert::from_gix(&gix_id);
         // What lies in a pack alone is written all the same: the pack may be thrown away before a ref names the object.
         let path = self.loose_path(&id);
-        if let Some(is_young) = found(&path) {
-            if is_young {
-                // Who writes it just now may not have flushed it yet.
-                self.remember(id, None);
+        if let Some(young) = found(&path) {
+            // Who writes it just now may not have flushed it yet.
+            if young.is_some() && !self.flushed.borrow().contains(&id) {
+                self.remember(id, young);
             }
         } else {
             let header = gix::objs::encode::loose_header(kind, bytes.len() as u64);
@@ -290,7 +296,7 @@ impl Repo {
         Ok(id)
     }
 
-    /// Notes that an object is to be flushed; `file` is open on it, where it was written here.
+    /// Notes that an object is to be flushed; `file` is open on it.
     pub(crate) fn remember(&self, id: GitOid, file: Option<File>) {
         let mut unsynced = self.unsynced.borrow_mut();
         let file = file.filter(|_| unsynced.len() < OPEN_MAX);
@@ -307,18 +313,21 @@ impl Repo {
     }
 }
 
-/// Finds a loose object, makes it young again, as git does, and tells whether it was written within [`YOUNG`].
-fn found(path: &Path) -> Option<bool> {
+/// Finds a loose object; returns it open where it was written within [`YOUNG`], else makes it young again, as git does.
+fn found(path: &Path) -> Option<Option<File>> {
     let file = File::open(path).ok()?;
     let meta = file.metadata().ok()?;
     if meta.len() == 0 {
         // What a power loss left of someone's object that was not flushed: git takes it for the object, and so would we.
-        return fs::remove_file(path).err().map(|_| true);
+        return fs::remove_file(path).err().map(|_| Some(file));
     }
     let now = SystemTime::now();
-    drop(file.set_modified(now));
     let age = meta.created().ok().map(|at| now.duration_since(at).unwrap_or_default());
-    Some(age.is_none_or(|age| age < YOUNG))
+    if age.is_none_or(|age| age < YOUNG) {
+        return Some(Some(file));
+    }
+    drop(file.set_modified(now));
+    Some(None)
 }
 
 /// Packs loose objects, one after the other: what a packer needs is made once.
