@@ -65,12 +65,15 @@ pub enum AuditError {
 }
 
 /// The line that this clone wrote last, as it remembers it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Mark {
     /// Its place.
     pub(super) n: u64,
     /// Its SHA-256.
     pub(super) line: Digest,
+    /// The commit that it ends: where that is the log's newest, its line need not be read again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) commit: Option<GitOid>,
 }
 
 impl Mark {
@@ -111,17 +114,14 @@ pub fn append_audit(
     let writer = key.public().writer();
     let prefix = format!("{AUDIT_REFS}{writer}/");
     for _ in 0..ATTEMPTS_MAX {
-        let mut days = repo.list_refs(&prefix)?;
         let today = format!("{prefix}{}", newest.day());
-        // A clock that went back does not reopen a day that another has followed.
-        let name = match days.last() {
-            Some((last, _)) if *last > today => last.clone(),
-            _ => today,
+        let (name, after, previous) = match still_there(repo, &today)? {
+            Some(mark) => (today, Some(mark), mark.commit),
+            None => place_of(repo, &prefix, today)?,
         };
-        let after = end_of(repo, &days)?;
-        let previous = days.pop_if(|(last, _)| *last == name).map(|(_, tip)| tip);
         let (spec, mark) = commit(repo, key, events, after, previous)?;
         let commit_id = repo.write_commit(&spec)?;
+        let mark = Mark { commit: Some(commit_id), ..mark };
         let subject = spec.message.lines().next().unwrap_or_default();
         match repo.update_ref(&name, &commit_id, previous.as_ref(), subject) {
             Ok(()) => return mark.keep(repo),
@@ -132,6 +132,29 @@ pub fn append_audit(
     Err(AuditError::Contended)
 }
 
+/// What this clone remembers, where that is what today's log ends with: nearly always, and then nothing else need be read.
+fn still_there(repo: &Repo, today: &str) -> Result<Option<Mark>, AuditError> {
+    let Some(mark) = Mark::read(repo) else { return Ok(None) };
+    let Some(commit) = mark.commit else { return Ok(None) };
+    let is_there = repo.read_ref(today)? == Some(commit) && repo.has_object(&commit);
+    Ok(is_there.then_some(mark))
+}
+
+/// Where the next line goes, by the whole log: the day, the line and the commit that it follows.
+type Place = (String, Option<Mark>, Option<GitOid>);
+
+fn place_of(repo: &Repo, prefix: &str, today: String) -> Result<Place, AuditError> {
+    let mut days = repo.list_refs(prefix)?;
+    // A clock that went back does not reopen a day that another has followed.
+    let name = match days.last() {
+        Some((last, _)) if *last > today => last.clone(),
+        _ => today,
+    };
+    let after = end_of(repo, &days)?;
+    let previous = days.pop_if(|(last, _)| *last == name).map(|(_, tip)| tip);
+    Ok((name, after, previous))
+}
+
 /// The line that the next one follows: the last of the log; or, where the log lacks the one that this clone remembers, that one.
 fn end_of(repo: &Repo, days: &[(String, GitOid)]) -> Result<Option<Mark>, AuditError> {
     let mark = Mark::read(repo);
@@ -139,7 +162,7 @@ fn end_of(repo: &Repo, days: &[(String, GitOid)]) -> Result<Option<Mark>, AuditE
     let damaged = |message| AuditError::Damaged { name: name.clone(), message };
     let batch = Batch::read(repo, *tip).map_err(damaged)?;
     let last = batch.last();
-    let last = Mark { n: last.entry.n, line: last.digest };
+    let last = Mark { n: last.entry.n, line: last.digest, commit: Some(*tip) };
     match mark {
         // Nearly always: what was read just now need not be read again.
         Some(mark)
@@ -182,7 +205,7 @@ fn commit(
             event: event.clone(),
         };
         line = serde_json::to_string(&entry).expect("because an entry has string keys");
-        after = Some(Mark { n: entry.n, line: Digest::of(line.as_bytes()) });
+        after = Some(Mark { n: entry.n, line: Digest::of(line.as_bytes()), commit: None });
         body += &line;
         body.push('\n');
     }

@@ -316,7 +316,7 @@ impl Verification<'_> {
                     self.add(Severity::Note, &subject, message);
                 }
                 last_at = Some(line.entry.event.at);
-                end = Some(Mark { n: line.entry.n, line: line.digest });
+                end = Some(Mark { n: line.entry.n, line: line.digest, commit: None });
                 leaves.push(Digest::of(&[&[0], line.text.as_bytes()].concat()));
             }
             commits.push(batch.commit_id);
@@ -372,7 +372,7 @@ impl Verification<'_> {
         let n_end = end.map_or(0, |end| end.n);
         let message = if n_end < mark.n {
             format!("it ends at entry {n_end}; this clone has written {}", mark.n)
-        } else if n_end == mark.n && end != Some(mark) {
+        } else if n_end == mark.n && end.map(|end| end.line) != Some(mark.line) {
             format!("entry {n_end} is not the one that this clone has written")
         } else {
             return;
