@@ -230,6 +230,28 @@ mod tests {
     }
 
     #[test]
+    fn each_says_why() {
+        let mut all = reads("ci", "db", 30, NOON - 30 * DAY_MS, DAY_MS);
+        all.extend(reads("eve", "db", 1, NOON, 1));
+        all.extend(reads("ci", "root", 11, NOON + 15 * HOUR_MS, 1));
+        all.extend(
+            (0..6).map(|idx| entry(AuditKind::TokenRefusal, "ci", "t", NOON + DAY_MS + idx)),
+        );
+        let found = review(&all, Timestamp::from_millis(NOON));
+        let why: Vec<_> = found.iter().map(|it| (it.unusual, it.why.as_str())).collect();
+        assert_eq!(
+            why,
+            [
+                (Unusual::NewActor, "nothing of eve stands in the log before"),
+                (Unusual::NewPair, "it never read `root` before"),
+                (Unusual::Hour, "none of its 30 entries before was between 3:00 and 4:00 UTC"),
+                (Unusual::Burst, "11 events in one hour; the busiest hour before had 1"),
+                (Unusual::Denials, "6 denials in one day; the worst day before had 0"),
+            ]
+        );
+    }
+
+    #[test]
     fn without_a_baseline_only_what_is_plainly_much_is_unusual() {
         let all = reads("ci", "db", 9, NOON, HOUR_MS);
         assert_eq!(review(&all, Timestamp::from_millis(0)), []);
