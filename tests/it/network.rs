@@ -39,6 +39,8 @@ fn the_graph_around_a_target_reaches_as_far_as_it_is_told() {
     assert_eq!(graph(&["lib/tool.py", "--depth", "1"]), all[1..]);
     let few = walk.json(&["graph", "low", "--nodes", "2", "--json"]);
     assert_eq!((few["nodes"].as_array().unwrap().len(), &few["n_left_out"]), (2, &2.into()));
+    let one = walk.json(&["who-calls", "mid", "--json"]);
+    assert_eq!(one["resolved"][0]["confidence"], 0.99);
     let text = walk.carnet(&["graph", "low", "--depth", "1"]).expect_code(0).stdout;
     assert_eq!(text, "lib/core.py:6  mid → low (2 times)  same-scope\n");
     walk.carnet(&["graph", "no_such_name"]).expect_code(3);

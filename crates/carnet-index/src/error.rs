@@ -68,6 +68,9 @@ pub enum IndexError {
     /// More of something than a snapshot can number.
     #[error("write a snapshot with more {0} than fit in 32 bits")]
     TooLarge(&'static str),
+    /// Facts could not be packed; a bug of ours.
+    #[error("pack facts")]
+    Pack(#[source] std::io::Error),
     /// The names could not be ordered into their map; a bug of ours.
     #[error("build the map of names")]
     Names(#[source] fst::Error),

@@ -14,8 +14,15 @@ use redb::{Database, DatabaseError, ReadableDatabase, TableDefinition};
 
 use crate::{IndexError, manifest::ManifestKind};
 
-/// Key: extractor version (big endian), language code, raw blob id. Value: half a SHA-256, then postcard.
-const FACTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("facts/1");
+/// Key: extractor version (big endian), language code, raw blob id. Value: half a SHA-256 of what follows, which is the length
+/// of the postcard (4 bytes, little endian) and the postcard, packed with zstd.
+const FACTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("facts/2");
+/// Facts of earlier versions, which were not packed.
+const UNPACKED_FACTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("facts/1");
+/// Most bytes that one fact may have unpacked.
+const FACT_BYTES_MAX: usize = 256 << 20;
+/// How hard facts are packed: more takes longer than it saves.
+const PACKING: i32 = 3;
 /// Bytes of the digest kept before a value: enough against damage, which is all it guards against.
 const CHECK_BYTES: usize = 16;
 /// Pages that redb keeps in memory, in bytes.
@@ -52,11 +59,19 @@ pub(crate) struct EncodedFact(Vec<u8>);
 
 impl EncodedFact {
     pub fn of_parsed(parsed: &Parsed) -> Result<EncodedFact, IndexError> {
-        postcard::to_stdvec(parsed).map(EncodedFact::seal).map_err(IndexError::Encode)
+        EncodedFact::of(parsed)
     }
 
     pub fn of_name(name: &Option<String>) -> Result<EncodedFact, IndexError> {
-        postcard::to_stdvec(name).map(EncodedFact::seal).map_err(IndexError::Encode)
+        EncodedFact::of(name)
+    }
+
+    fn of(value: &impl serde::Serialize) -> Result<EncodedFact, IndexError> {
+        let plain = postcard::to_stdvec(value).map_err(IndexError::Encode)?;
+        let mut payload = (plain.len() as u32).to_le_bytes().to_vec();
+        let packed = zstd::bulk::compress(&plain, PACKING).map_err(IndexError::Pack)?;
+        payload.extend_from_slice(&packed);
+        Ok(EncodedFact::seal(&payload))
     }
 
     /// Takes over a stored fact of another index; `None` unless it has its check, is about what its key says, and every
@@ -69,19 +84,19 @@ impl EncodedFact {
             && GitOid::from_bytes(rest.get(1..)?).is_ok();
         let is_sound = match rest[0] {
             code if Language::from_code(code).is_some() => {
-                postcard::from_bytes::<Parsed>(payload).is_ok_and(|parsed| is_sound(&parsed))
+                unpacked::<Parsed>(payload).is_some_and(|parsed| is_sound(&parsed))
             }
             code if ManifestKind::from_code(code).is_some() => {
-                postcard::from_bytes::<Option<String>>(payload).is_ok()
+                unpacked::<Option<String>>(payload).is_some()
             }
             _ => false,
         };
         (is_whole && is_ours && is_sound).then_some(EncodedFact(stored))
     }
 
-    fn seal(payload: Vec<u8>) -> EncodedFact {
-        let mut value = Digest::of(&payload).as_bytes()[..CHECK_BYTES].to_vec();
-        value.extend_from_slice(&payload);
+    fn seal(payload: &[u8]) -> EncodedFact {
+        let mut value = Digest::of(payload).as_bytes()[..CHECK_BYTES].to_vec();
+        value.extend_from_slice(payload);
         EncodedFact(value)
     }
 
@@ -93,6 +108,14 @@ impl EncodedFact {
     pub fn len(&self) -> usize {
         self.0.len()
     }
+}
+
+/// Returns what a payload holds; `None` when it holds nothing of the kind.
+fn unpacked<T: serde::de::DeserializeOwned>(payload: &[u8]) -> Option<T> {
+    let (n_bytes, packed) = payload.split_first_chunk::<4>()?;
+    let n_bytes = u32::from_le_bytes(*n_bytes) as usize;
+    let plain = (n_bytes <= FACT_BYTES_MAX).then(|| zstd::bulk::decompress(packed, n_bytes))?;
+    postcard::from_bytes(&plain.ok()?).ok()
 }
 
 /// Tells whether every position that facts name is one: an inner symbol follows its outer one, a region does not end before it
@@ -127,7 +150,10 @@ pub(crate) struct FactStore {
 impl FactStore {
     pub fn open(path: PathBuf) -> Result<FactStore, IndexError> {
         let database = match guarded(&path, || create(&path)) {
-            Ok(database) => Some(database),
+            Ok(mut database) => {
+                guarded(&path, || without_unpacked(&mut database))?;
+                Some(database)
+            }
             Err(IndexError::Facts { source, .. })
                 if matches!(*source, redb::Error::DatabaseAlreadyOpen) =>
             {
@@ -201,7 +227,7 @@ pub(crate) struct FactReader {
 impl FactReader {
     /// Returns a fact; `None` when it is absent or damaged.
     pub fn get<T: serde::de::DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, IndexError> {
-        self.with_payload(key, |payload| postcard::from_bytes(payload).ok()).map(Option::flatten)
+        self.with_payload(key, |payload| unpacked(payload)).map(Option::flatten)
     }
 
     /// Tells whether a fact is there and whole.
@@ -211,7 +237,7 @@ impl FactReader {
 
     /// Returns a fact as it is stored, its check before it; `None` when it is absent or damaged.
     pub fn stored(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
-        let sealed = |payload: &[u8]| EncodedFact::seal(payload.to_vec()).into_stored();
+        let sealed = |payload: &[u8]| EncodedFact::seal(payload).into_stored();
         self.with_payload(key, sealed)
     }
 
@@ -251,6 +277,19 @@ fn create(path: &Path) -> Result<Database, DatabaseError> {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
     builder.create(path)
+}
+
+/// Removes what an earlier version left: nothing reads it, and it is large.
+fn without_unpacked(database: &mut Database) -> Result<(), redb::Error> {
+    match database.begin_read()?.open_table(UNPACKED_FACTS) {
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
+        other => drop(other?),
+    }
+    let transaction = database.begin_write()?;
+    transaction.delete_table(UNPACKED_FACTS)?;
+    transaction.commit()?;
+    database.compact()?;
+    Ok(())
 }
 
 fn busy(path: &Path) -> IndexError {

@@ -158,3 +158,29 @@ fn a_failed_refresh_leaves_the_current_snapshot_as_it_was() {
     assert!(matches!(store.refresh(&request, &memory, now), Err(IndexError::Io { .. })));
     assert_eq!(ask(dir.path()).unwrap(), expected);
 }
+
+#[test]
+fn facts_of_an_earlier_version_go_and_those_of_now_are_packed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("facts.redb");
+    let old: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new("facts/1");
+    let database = redb::Database::create(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    for n in 0..500_u32 {
+        let value = vec![7_u8; 10_000];
+        let mut table = transaction.open_table(old).unwrap();
+        table.insert(&n.to_be_bytes()[..], value.as_slice()).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    let size = || std::fs::metadata(&path).unwrap().len();
+    assert!(size() > 5_000_000);
+    let doc = "same words again ".repeat(200);
+    let source = format!("def f():\n    '''{doc}'''\n");
+    refresh(&mut IndexStore::open(dir.path()).unwrap(), 1, &[("a.py", &source)]);
+    assert!(size() < 2_000_000, "{}", size());
+    let report = refresh(&mut IndexStore::open(dir.path()).unwrap(), 2, &[("b.py", &source)]);
+    assert_eq!((report.n_parsed, report.n_reused), (0, 1));
+    let snapshot = current(dir.path());
+    assert!(doc.starts_with(snapshot.where_defined("f").unwrap()[0].symbol.doc.trim()));
+}

@@ -71,6 +71,8 @@ struct CallLine {
     caller: Option<String>,
     callee: String,
     evidence: &'static str,
+    /// From 0 to 1.
+    confidence: f64,
     target: Option<String>,
     #[serde(skip_serializing_if = "is_false")]
     uncommitted: bool,
@@ -424,6 +426,7 @@ fn call_line(asked: &Asked, call: &CallSite) -> CallLine {
         caller: call.enclosing.as_ref().map(|place| place.qualified_name.clone()),
         callee: call.callee.clone(),
         evidence: call.evidence.name(),
+        confidence: call.evidence.confidence(),
         target: call.target.as_ref().map(|place| format!("{}:{}", place.path, place.line)),
         uncommitted: asked.is_uncommitted(&call.path),
     }

@@ -110,6 +110,8 @@ struct EdgeLine {
     /// `contains` or `calls`.
     kind: &'static str,
     evidence: Option<&'static str>,
+    /// From 0 to 1.
+    confidence: Option<f64>,
     n_calls: Option<u32>,
     line: Option<u32>,
 }
@@ -215,11 +217,13 @@ fn edge_lines(network: &Network) -> Vec<EdgeLine> {
         let (kind, evidence, n_calls, line) = match edge.link {
             Link::Contains => ("contains", None, None, None),
             Link::Calls { evidence, n_calls, line } => {
-                ("calls", Some(evidence.name()), Some(n_calls), Some(line))
+                ("calls", Some(evidence), Some(n_calls), Some(line))
             }
         };
         let (source, target) = (format!("n{}", edge.from), format!("n{}", edge.to));
-        EdgeLine { source, target, kind, evidence, n_calls, line }
+        let confidence = evidence.map(carnet_index::Evidence::confidence);
+        let evidence = evidence.map(carnet_index::Evidence::name);
+        EdgeLine { source, target, kind, evidence, confidence, n_calls, line }
     };
     network.edges.iter().map(line).collect()
 }
@@ -235,6 +239,7 @@ const GRAPHML_HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
   <key id="visibility" for="node" attr.name="visibility" attr.type="string"/>
   <key id="link" for="edge" attr.name="kind" attr.type="string"/>
   <key id="evidence" for="edge" attr.name="evidence" attr.type="string"/>
+  <key id="confidence" for="edge" attr.name="confidence" attr.type="double"/>
   <key id="n_calls" for="edge" attr.name="n_calls" attr.type="int"/>
   <key id="call_line" for="edge" attr.name="line" attr.type="int"/>
   <graph id="carnet" edgedefault="directed">
@@ -267,6 +272,7 @@ fn graphml(network: &Network) -> String {
         let _ = write!(text, r#"    <edge source="{}" target="{}">"#, edge.source, edge.target);
         data(&mut text, "link", Some(edge.kind));
         data(&mut text, "evidence", edge.evidence);
+        data(&mut text, "confidence", edge.confidence.map(|it| it.to_string()).as_deref());
         data(&mut text, "n_calls", number(edge.n_calls).as_deref());
         data(&mut text, "call_line", number(edge.line).as_deref());
         text += "</edge>\n";
@@ -325,7 +331,11 @@ fn cypher(network: &Network) -> String {
         edge_lines(network).into_iter().partition(|edge| edge.kind == "contains");
     for (edges, name, set) in [
         (contains, "CONTAINS", ""),
-        (calls, "CALLS", " {evidence: row.evidence, n_calls: row.n_calls, line: row.line}"),
+        (
+            calls,
+            "CALLS",
+            " {evidence: row.evidence, confidence: row.confidence, n_calls: row.n_calls, line: row.line}",
+        ),
     ] {
         for edges in edges.chunks(CYPHER_ROWS) {
             let rows: Vec<String> = edges.iter().map(cypher_edge).collect();
@@ -342,6 +352,7 @@ fn cypher(network: &Network) -> String {
 fn cypher_edge(edge: &EdgeLine) -> String {
     let mut row = format!("{{source:{},target:{}", quote(&edge.source), quote(&edge.target));
     let _ = edge.evidence.map(|it| write!(row, ",evidence:{}", quote(it)));
+    let _ = edge.confidence.map(|it| write!(row, ",confidence:{it}"));
     for (key, value) in [("n_calls", edge.n_calls), ("line", edge.line)] {
         let _ = value.map(|value| write!(row, ",{key}:{value}"));
     }
