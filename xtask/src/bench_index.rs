@@ -160,7 +160,9 @@ fn queries(
 ) -> Result<(), String> {
     let mut times = Vec::new();
     for name in names {
-        times.push(once_ms(|| ask(name).dir(clone).answer().map(drop))?);
+        times.push(once_ms(|| {
+            ask(name).dir(clone).env("CODEGRAPH_TELEMETRY", "0").answer().map(drop)
+        })?);
     }
     times.sort_by(f64::total_cmp);
     let p95 = times[(times.len() * 95).div_ceil(100) - 1];
@@ -184,7 +186,8 @@ fn names(carnet: &Path, clone: &Path) -> Result<Vec<String>, String> {
 fn measured(program: &Path, args: &[&str], dir: &Path) -> Result<(f64, f64), String> {
     let this = std::env::current_exe().map_err(|error| error.to_string())?;
     let answer = Cmd::new(this).arg("measure-one").arg(program).args(args);
-    let answer = answer.dir(dir).env("CARNET_DAEMON", "off").read()?;
+    let answer =
+        answer.dir(dir).env("CARNET_DAEMON", "off").env("CODEGRAPH_TELEMETRY", "0").read()?;
     let mut numbers = answer.split_whitespace().filter_map(|it| it.parse::<f64>().ok());
     let both = numbers.next().zip(numbers.next());
     both.map(|(cpu_s, kib)| (cpu_s, kib / 1024.0)).ok_or_else(|| format!("`{answer}`"))
