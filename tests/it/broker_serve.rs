@@ -650,7 +650,7 @@ fn a_model_of_anthropics_form_is_asked_and_read_in_it() {
 #[test]
 fn the_official_anthropic_client_is_answered() {
     let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let Some(venv) = python_venv(dir, "anthropic", &["anthropic"]) else { return };
+    let Some(venv) = python_venv(dir, "anthropic", &["anthropic==2.12.0"]) else { return };
     let program = r#"
 import sys, anthropic
 client = anthropic.Anthropic(base_url=sys.argv[1], api_key="none", max_retries=0)
@@ -714,7 +714,7 @@ fn a_request_with_a_secret_is_held_until_a_person_lets_it_out() {
 #[test]
 fn the_official_openai_client_is_answered() {
     let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let Some(venv) = python_venv(dir, "openai", &["openai"]) else { return };
+    let Some(venv) = python_venv(dir, "openai", &["openai==3.54.0"]) else { return };
     let (first, second) = (
         Model::start(vec![
             say("hello"),
