@@ -28,7 +28,8 @@ fn main() {
     let [first, count, total] = [first, count, total].map(|word| word.parse::<usize>().unwrap());
     let repo = Repo::discover(Path::new(dir)).unwrap();
     let index = index::open(&repo).unwrap();
-    let model = index.runs().last().expect("because one run was recorded beforehand");
+    // The newest: what was written by an earlier call is older.
+    let model = index.runs().next().expect("because one run was recorded beforehand");
     let commit = model.event().unwrap().commit;
     let model = ledger::read_passport(&repo, commit).unwrap().predicate;
     let mut policy_files = vec![];
