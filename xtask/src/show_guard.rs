@@ -115,12 +115,12 @@ fn history(carnet: &Path, scratch: &Path, clones: &[&str]) -> Result<(), String>
             "one",
         ])?;
         let next = scan()?;
-        let report = &cold.answer.stdout;
+        let report = &cold.answer.stdout.replace("\": ", "\":");
         if cold.answer.code > 1 {
             return Err(cold.answer.stderr);
         }
         let n_commits = git(&["rev-list", "--all", "--count"])?;
-        let n_denied = report.matches("\"decision\":\"deny\",\"description\"").count();
+        let n_denied = denied(report);
         let met = by_rule(report);
         println!(
             "| {} | {} | {}, {:.0} MB | {:.1} s, {:.1} s | {:.2} s, {:.2} s | {:.0} ms | {n_denied}, {} |",
@@ -158,6 +158,13 @@ fn name_of(clone: &str) -> String {
 fn number(report: &str, member: &str) -> u64 {
     let rest = report.split(&format!("\"{member}\":")).nth(1).unwrap_or_default();
     rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0)
+}
+
+/// Findings that stand and are refused; the verdict over all comes before them.
+fn denied(report: &str) -> usize {
+    let standing = report.split("\"suppressed\":").next().unwrap_or_default();
+    let findings = standing.split("\"findings\":").nth(1).unwrap_or_default();
+    findings.matches("\"decision\":\"deny\"").count()
 }
 
 fn by_rule(report: &str) -> BTreeMap<String, usize> {
