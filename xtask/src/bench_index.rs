@@ -87,8 +87,9 @@ fn one(carnet: &Path, dir: &str) -> Result<(), String> {
     let _ = fs::remove_dir_all(&clone);
     Cmd::new("git").args(&["clone", "-q"]).arg(dir).arg(&clone).run()?;
     let files = Cmd::new("git").args(&["ls-files", "-z"]).dir(&clone).read()?;
+    let files = files.trim_end_matches('\0');
     let text: u64 = files.split('\0').map(|path| bytes_of(&clone.join(path))).sum();
-    println!("\n{dir}: {} files, {:.2} MB", files.split('\0').count() - 1, mb(text));
+    println!("\n{dir}: {} files, {:.2} MB", files.split('\0').count(), mb(text));
     println!("  {:<44} {:>9} {:>9} {:>9}", "index", "CPU s", "peak MiB", "× text");
     let (cpu_s, peak_mib) = measured(carnet, &["daemon", "--once"], &clone)?;
     let disk = bytes_of(&clone.join(".git/carnet/index")) as f64 / text as f64;
@@ -112,7 +113,7 @@ fn one(carnet: &Path, dir: &str) -> Result<(), String> {
             queries(peer.program, &names, &clone, &ask)?;
         }
     }
-    commits(carnet, &clone, &files)
+    commits(carnet, &clone, files)
 }
 
 /// Ten files change in each commit; the daemon follows, and a question waits for it.
@@ -124,10 +125,13 @@ fn commits(carnet: &Path, clone: &Path, files: &str) -> Result<(), String> {
         let who = ["-c", "user.name=bench", "-c", "user.email=bench@example.com"];
         Cmd::new("git").args(&who).args(args).dir(clone).run()
     };
+    if sources.is_empty() {
+        return Err("there are no sources to change".to_owned());
+    }
     Cmd::new(carnet).args(&["daemon", "start"]).dir(clone).read()?;
     let mut waits = Vec::new();
     for n in 0..N_COMMITS {
-        for file in sources.iter().skip(n * 10).take(10) {
+        for file in sources.iter().cycle().skip(n * 10).take(10) {
             let path = clone.join(file);
             let mut text = fs::read(&path).map_err(|error| format!("{file}: {error}"))?;
             text.push(b'\n');

@@ -177,8 +177,9 @@ fn history(refreshes: &[RefreshRecord]) -> String {
     millis.sort_unstable();
     let Some(longest) = millis.last() else { return line };
     let median = millis[(millis.len() - 1) / 2];
-    let refreshes = count(millis.len(), "refresh");
-    format!("{line} {refreshes}, half of them within {median} ms, the longest {longest} ms")
+    let refreshes = if millis.len() == 1 { "refresh" } else { "refreshes" };
+    let n = millis.len();
+    format!("{line} {n} {refreshes}, half of them within {median} ms, the longest {longest} ms")
 }
 
 /// Bars shown of the history: a terminal has room for them and for what is said of them.
