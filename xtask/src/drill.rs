@@ -151,7 +151,9 @@ impl Drill {
     }
 
     fn git(&self, dir: &Path, args: &[&str]) -> Result<String, String> {
-        Ok(Cmd::new("git").args(args).dir(dir).read()?.trim_end().to_owned())
+        // Its hooks would start a daemon, which writes a receipt after the last backup.
+        let command = Cmd::new("git").args(args).dir(dir).env("CARNET_DAEMON", "off");
+        Ok(command.read()?.trim_end().to_owned())
     }
 
     fn refs(&self, dir: &Path) -> Result<String, String> {
