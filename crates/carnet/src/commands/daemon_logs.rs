@@ -52,7 +52,7 @@ fn read(path: &Path) -> std::io::Result<String> {
     }
 }
 
-/// How far a log was read; a log that was put aside meanwhile is another file.
+/// How far a log was read; a log that was put aside meanwhile is another file, and 0 stands for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Place {
     inode: u64,
@@ -74,7 +74,7 @@ impl Place {
         let mut text = String::new();
         if now.inode != self.inode {
             let aside = path.with_extension("1");
-            if Place::of(&aside)?.inode == self.inode {
+            if self.inode != 0 && Place::of(&aside)?.inode == self.inode {
                 text += &from(&aside, self.n_bytes)?;
             }
             self.n_bytes = 0;
