@@ -140,7 +140,7 @@ impl IndexStore {
 
     /// Writes a snapshot of a commit with uncommitted edits beside the others; the current one stays what it is.
     ///
-    /// - `request`: its files are those of the work tree. `key`: names the edits, for [`Snapshot::open_overlay`].
+    /// - `request`: its files are those of the work tree. `key`: names the edits, for [`Snapshot::open_overlay`](crate::Snapshot::open_overlay).
     ///
     /// # Errors
     ///
