@@ -1,132 +1,182 @@
-"""Compares the resolved calls of a graph (carnet graph export --format json) with what jedi says of the same sources.
+"""Compares a graph (carnet graph export --format json) and its definitions with what another program says of the same sources.
 
-Usage: eval_graph.py DIR GRAPH.json [SITES]
+Usage: eval_graph.py CARNET CLONE GRAPH.json TRUTH.jsonl NAMES [LIST]
 
-A call is an edge from the innermost function, class or file around it to the function or class that is called. Files are
-taken in a random order (always the same) until SITES calls were looked at; edges from other files are left out. Where jedi
-finds nothing, or something that is neither function nor class, nothing is held against anyone.
+An edge goes from the innermost function, method or class around a call, or from the file, to a function, method or class that the
+repository defines. Right is one that the truth knows from there; wrong, one where it knows only others of that name. Recall is of
+the edges of calls; an edge found among candidates is one whose call `carnet who-calls` lists as a candidate of the target's name.
+NAMES definitions are drawn at random (always the same) and asked of `carnet where-defined`. LIST writes out each miss.
 """
 
-import ast
+import bisect
 import json
-import pathlib
+import os
 import random
+import subprocess
 import sys
+from collections import Counter
 
-import jedi
-
-KINDS = ("function", "method", "class", "file")
+KINDS = ("function", "method", "class")
 
 
 def main():
-    top = pathlib.Path(sys.argv[1]).resolve()
-    graph = json.load(open(sys.argv[2]))
-    n_sites = int(sys.argv[3]) if len(sys.argv) > 3 else 3000
-    nodes = {node["id"]: node for node in graph["nodes"]}
-    outer = {edge["target"]: edge["source"] for edge in graph["edges"] if edge["kind"] == "contains"}
+    carnet, clone, graph_file, truth_file, n_names = sys.argv[1:6]
+    graph = Graph(json.load(open(graph_file)))
+    truth = Truth(graph, clone, (json.loads(line) for line in open(truth_file)))
+    ask = Asking(carnet, clone)
 
-    def caller(node):
-        while nodes[node]["kind"] not in KINDS:
-            node = outer[node]
-        return nodes[node]["path"], nodes[node]["line"] or 0
-
-    ours = {}
-    for edge in graph["edges"]:
-        if edge["kind"] == "calls":
-            target = nodes[edge["target"]]
-            ours[caller(edge["source"]), (target["path"], target["line"])] = (edge["evidence"], target["name"])
-
-    paths = sorted({node["path"] for node in graph["nodes"] if node["language"] == "python"})
-    random.Random(1).shuffle(paths)
-    project = jedi.Project(top)
-    truth, permitted, unknown, looked_at, n = set(), set(), set(), set(), 0
-    for path in paths:
-        if n >= n_sites:
-            break
-        source = (top / path).read_bytes()
-        try:
-            tree, script = ast.parse(source), jedi.Script(source.decode(), path=top / path, project=project)
-        except (SyntaxError, UnicodeDecodeError, ValueError):
-            continue
-        looked_at.add(path)
-        lines = source.decode().splitlines()
-        for function, line, is_decorator in calls(tree):
-            name, at, column = place(function)
-            if name is None:
-                continue
-            n += 1
-            column = len(lines[at - 1].encode()[:column].decode(errors="ignore"))
-            try:
-                found = script.goto(at, column, follow_imports=True)
-            except Exception:  # A bug of jedi's says nothing of ours.
-                found = []
-            known = [it for it in found if it.type in ("function", "class") and it.module_path]
-            if not known:
-                unknown.add(((path, line), name))
-            for it in known:
-                place_of = pathlib.Path(it.module_path).resolve()
-                inside = place_of.is_relative_to(top)
-                target = (str(place_of.relative_to(top)) if inside else str(place_of), it.line)
-                permitted.add(((path, line), target))
-                if inside and not is_decorator and len(known) == 1:
-                    truth.add(((path, line), target))
-
-    mine = {edge for edge in ours if edge[0][0] in looked_at}
-    by_evidence = {}
+    mine = {edge for edge in graph.calls if edge[0][0] in truth.files and edge[1] in graph.functions}
+    by_evidence, wrong_edges = {}, []
     for edge in mine:
-        evidence, name = ours[edge]
-        counts = by_evidence.setdefault(evidence, [0, 0, 0])
-        is_unknown = (edge[0], name.rsplit(".")[-1]) in unknown
-        counts[0 if edge in permitted else 2 if is_unknown else 1] += 1
-    defined = {(node["path"], node["line"]) for node in graph["nodes"] if node["kind"] in KINDS[:3]}
-    truth = {edge for edge in truth if edge[1] in defined}
-    right = sum(counts[0] for counts in by_evidence.values())
-    wrong = sum(counts[1] for counts in by_evidence.values())
-    found = len(truth & mine)
-    print(json.dumps({
-        "files": len(looked_at), "sites": n, "edges": len(mine), "right": right, "wrong": wrong,
-        "precision": round(right / max(right + wrong, 1), 4),
-        "truth": len(truth), "found": found, "recall": round(found / max(len(truth), 1), 4),
-        "by_evidence": {name: {"right": a, "wrong": b, "not judged": c} for name, (a, b, c) in sorted(by_evidence.items())},
+        evidence, name = graph.calls[edge]
+        counts = by_evidence.setdefault(evidence, Counter())
+        named = (edge[0], name)
+        if edge in truth.permitted:
+            counts["right"] += 1
+        elif named in truth.unknown or named not in truth.known:
+            counts["not judged"] += 1
+        else:
+            counts["wrong"] += 1
+            wrong_edges.append(edge)
+    right = sum(counts["right"] for counts in by_evidence.values())
+    wrong = sum(counts["wrong"] for counts in by_evidence.values())
+
+    missed = {edge: name for edge, name in truth.edges.items() if not any((a, b) in mine for a in edge[0] for b in edge[1])}
+    listed = {edge for edge, name in missed.items() if any(graph.caller(*call) in edge[0] for call in ask.candidates(name))}
+    n_truth, n_found = len(truth.edges), len(truth.edges) - len(missed)
+    names, missing = ask.where_defined(truth.definitions, int(n_names))
+    defined = {"where-defined": share(names - len(missing), names), "names": names}
+    print(json.dumps(defined if not truth.files else {
+        "files": len(truth.files), "edges": len(mine), "right": right, "wrong": wrong,
+        "precision": share(right, right + wrong),
+        "truth": n_truth, "found": n_found, "recall": share(n_found, n_truth),
+        "with candidates": share(n_found + len(listed), n_truth),
+        **defined,
+        "by evidence": {name: dict(counts) for name, counts in sorted(by_evidence.items())},
     }))
-    if len(sys.argv) > 4:
-        for edge in sorted(mine - permitted):
-            if (edge[0], ours[edge][1].rsplit(".")[-1]) not in unknown:
-                print("wrong", edge, ours[edge])
-        for edge in sorted(truth - mine):
-            print("missed", edge)
+    if len(sys.argv) > 6:
+        with open(sys.argv[6], "w") as out:
+            for edge in sorted(wrong_edges):
+                print("wrong", edge, graph.calls[edge], file=out)
+            for edge in sorted(missed):
+                print("missed" if edge not in listed else "candidate", edge, missed[edge], truth.at[edge], file=out)
+            for definition in sorted(missing):
+                print("undefined", definition, file=out)
 
 
-def calls(tree):
-    """Yields (called expression, line of the innermost definition around it or 0, whether it is a decorator)."""
-
-    def walk(node, line):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            for decorator in node.decorator_list:
-                if not isinstance(decorator, ast.Call):
-                    yield decorator, line, True
-                    yield decorator, node.lineno, True
-                else:
-                    yield decorator.func, node.lineno, True
-                yield from walk(decorator, line)
-            inner = [child for child in ast.iter_child_nodes(node) if child not in node.decorator_list]
-            for child in inner:
-                yield from walk(child, node.lineno)
-            return
-        if isinstance(node, ast.Call):
-            yield node.func, line, False
-        for child in ast.iter_child_nodes(node):
-            yield from walk(child, line)
-
-    yield from walk(tree, 0)
+def share(part, whole):
+    return round(part / whole, 4) if whole else None
 
 
-def place(function):
-    if isinstance(function, ast.Name):
-        return function.id, function.lineno, function.col_offset
-    if isinstance(function, ast.Attribute):
-        return function.attr, function.end_lineno, function.end_col_offset - len(function.attr.encode())
-    return None, 0, 0
+class Graph:
+    """Definitions and resolved calls: carnet's answer."""
+
+    def __init__(self, graph):
+        nodes = {node["id"]: node for node in graph["nodes"]}
+        outer = {edge["target"]: edge["source"] for edge in graph["edges"] if edge["kind"] == "contains"}
+        self.functions = {
+            (node["path"], node["line"]): node["name"].rsplit(".")[-1] for node in nodes.values() if node["kind"] in KINDS
+        }
+        self.spans = {}
+        for node in nodes.values():
+            if node["kind"] in KINDS:
+                self.spans.setdefault(node["path"], []).append((node["line"], node["end_line"]))
+        for spans in self.spans.values():
+            spans.sort()
+
+        def caller(node):
+            while nodes[node]["kind"] not in KINDS and nodes[node]["kind"] != "file":
+                node = outer[node]
+            return nodes[node]["path"], nodes[node]["line"] or 0
+
+        self.calls = {}
+        for edge in graph["edges"]:
+            if edge["kind"] == "calls":
+                target = nodes[edge["target"]]
+                name = target["name"].rsplit(".")[-1]
+                self.calls[caller(edge["source"]), (target["path"], target["line"])] = (edge["evidence"], name)
+
+    def caller(self, path, line):
+        """The innermost function, method or class around a line, or the file."""
+        spans = self.spans.get(path, [])
+        around = [start for start, end in spans[: bisect.bisect_right(spans, (line, 1 << 40))] if end >= line]
+        return path, around[-1] if around else 0
+
+    def next_below(self, path, line):
+        spans = self.spans.get(path, [])
+        at = bisect.bisect_right(spans, (line, 1 << 40))
+        return (path, spans[at][0]) if at < len(spans) else (path, 0)
+
+
+class Truth:
+    """What the other program says."""
+
+    def __init__(self, graph, clone, facts):
+        self.files, self.definitions = set(), set()
+        # By caller and name; by caller and target; calls by callers and targets that are as good, with their name.
+        self.known, self.unknown, self.permitted, self.edges, self.at = set(), set(), set(), {}, {}
+        lines = {}
+        for fact in facts:
+            if "_type" in fact:  # A line of ctags.
+                if fact["_type"] == "tag" and "__anon" not in fact["name"] and "nonymousFunction" not in fact["name"]:
+                    self.definitions.add((fact["name"], fact["path"], fact["line"]))
+                continue
+            if "file" in fact:
+                path = fact["file"]
+                self.files.add(path)
+                with open(os.path.join(clone, path), "rb") as source:
+                    lines[path] = source.read().split(b"\n")
+                continue
+            path, line = fact["at"]
+            if "definition" in fact:
+                self.definitions.add((fact["definition"], path, line))
+                continue
+            callers = [graph.caller(path, line)]
+            if path.endswith(".py") and lines[path][line - 1].lstrip().startswith(b"@"):
+                callers.append(graph.next_below(path, line))  # A decorator's call belongs to what it decorates, or around it.
+            name = fact.get("reference") or fact["unknown"]
+            if "unknown" in fact:
+                self.unknown.update((caller, name) for caller in callers)
+                continue
+            targets = tuple(sorted(tuple(target) for target in fact["targets"]))
+            self.known.update((caller, name) for caller in callers)
+            self.permitted.update((caller, target) for caller in callers for target in targets)
+            is_function = fact["kind"] == "function" or any(target in graph.functions for target in targets)
+            if fact["call"] and targets and is_function:
+                edge = (tuple(callers), targets)
+                named = [graph.functions[target] for target in targets if target in graph.functions]
+                self.edges.setdefault(edge, named[0] if named else name)
+                self.at.setdefault(edge, (path, line))
+
+
+class Asking:
+    """carnet's verbs."""
+
+    def __init__(self, carnet, clone):
+        self.carnet, self.clone, self.known = carnet, clone, {}
+
+    def read(self, *words):
+        env = {**os.environ, "CARNET_DAEMON": "off"}
+        answer = subprocess.run([self.carnet, words[0], "--json", "--", *words[1:]], cwd=self.clone, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        return json.loads(answer.stdout) if answer.stdout.strip() else {}
+
+    def candidates(self, name):
+        if name not in self.known:
+            found = self.read("who-calls", name).get("candidates", [])
+            self.known[name] = {(it["path"], it["line"]) for it in found}
+        return self.known[name]
+
+    def where_defined(self, definitions, n):
+        """Returns how many were asked for, and those that were not named."""
+        drawn = sorted(definitions)
+        random.Random(1).shuffle(drawn)
+        drawn = drawn[:n]
+        missing = []
+        for name, path, line in drawn:
+            found = self.read("where-defined", name).get("definitions", [])
+            if not any((it["path"], it["line"]) == (path, line) for it in found):
+                missing.append((name, path, line))
+        return len(drawn), missing
 
 
 main()

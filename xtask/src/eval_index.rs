@@ -1,7 +1,6 @@
-//! The index against others' answers: call edges against jedi, searches against what a docstring describes.
+//! Searches through the index against what a docstring describes.
 //!
-//! The comparing is done by two Python programs beside this file, in an environment of their own; carnet is asked through its
-//! verbs alone.
+//! The comparing is done by a Python program beside this file; carnet is asked through its verbs alone.
 
 use std::{
     fs,
@@ -12,25 +11,6 @@ use crate::{
     shell::{Cmd, repository_root},
     system,
 };
-
-/// Compares resolved calls with jedi's answers, in each repository.
-///
-/// - `args`: directories of git repositories with Python sources; `--carnet FILE`, `--sites N` (calls looked at in each).
-pub fn eval_graph(args: &[&str]) -> Result<(), String> {
-    let asked = Asked::read(args, "--sites")?;
-    let python = python()?;
-    for dir in &asked.dirs {
-        let clone = scratch("graph", dir)?;
-        Cmd::new("git").args(&["clone", "-q"]).arg(dir).arg(&clone).run()?;
-        let carnet = Cmd::new(&asked.carnet).args(&["graph", "export", "--format", "json"]);
-        let graph = carnet.dir(&clone).env("CARNET_DAEMON", "off").read()?;
-        let file = clone.with_extension("json");
-        fs::write(&file, graph).map_err(|error| format!("{}: {error}", file.display()))?;
-        let script = Cmd::new(&python).arg(repository_root().join("xtask/src/eval_graph.py"));
-        println!("{dir}\n  {}", script.arg(&clone).arg(file).arg(&asked.n).read()?.trim());
-    }
-    Ok(())
-}
 
 /// Measures how well descriptions find their functions through `carnet search`, in each repository.
 ///
@@ -47,14 +27,15 @@ pub fn eval_search(args: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
-struct Asked<'a> {
-    dirs: Vec<&'a str>,
-    carnet: PathBuf,
-    n: String,
+pub(crate) struct Asked<'a> {
+    pub dirs: Vec<&'a str>,
+    pub carnet: PathBuf,
+    /// How many of what is counted.
+    pub n: String,
 }
 
 impl<'a> Asked<'a> {
-    fn read(args: &[&'a str], count: &str) -> Result<Asked<'a>, String> {
+    pub fn read(args: &[&'a str], count: &str) -> Result<Asked<'a>, String> {
         let (mut dirs, mut carnet, mut n) = (Vec::new(), None, "");
         let mut args = args.iter();
         while let Some(arg) = args.next() {
@@ -75,7 +56,7 @@ impl<'a> Asked<'a> {
 }
 
 /// An empty place for what is made of a repository.
-fn scratch(purpose: &str, dir: &str) -> Result<PathBuf, String> {
+pub(crate) fn scratch(purpose: &str, dir: &str) -> Result<PathBuf, String> {
     let name = Path::new(dir).canonicalize().map_err(|error| format!("{dir}: {error}"))?;
     let name = name.display().to_string().replace('/', "_");
     let place = system::target_dir().join("eval-index").join(purpose).join(name);
@@ -83,16 +64,4 @@ fn scratch(purpose: &str, dir: &str) -> Result<PathBuf, String> {
     let parent = place.parent().unwrap_or(&place);
     fs::create_dir_all(parent).map_err(|error| format!("{}: {error}", parent.display()))?;
     Ok(place)
-}
-
-/// A Python with jedi, made once.
-fn python() -> Result<PathBuf, String> {
-    let venv = system::target_dir().join("eval-index/python");
-    let python = venv.join("bin/python");
-    if Cmd::new(&python).args(&["-c", "import jedi"]).answer().is_ok_and(|it| it.code == 0) {
-        return Ok(python);
-    }
-    Cmd::new("python3").args(&["-m", "venv"]).arg(&venv).run()?;
-    Cmd::new(venv.join("bin/pip")).args(&["install", "-q", "jedi==0.19.2"]).run()?;
-    Ok(python)
 }

@@ -17,6 +17,7 @@ mod corpus;
 mod demo;
 mod drill;
 mod embedding;
+mod eval_graph;
 mod eval_index;
 mod licence;
 mod scanner;
@@ -56,7 +57,9 @@ Chores of carnet. Usage: cargo xtask <verb>
   bench runs      what recording costs and survives, beside DataLad and DVC; --only append|parallel|clones|many|kill|peers
                   chooses (repeatable), --runs, --pushes, --many, --kills set sizes, --dir a scratch directory (100,000 runs like a
                   tmpfs), --carnet a binary that is built already
-  eval graph REPO…  precision and recall of resolved Python calls against jedi (from PyPI); --sites N, --carnet FILE
+  eval graph REPO…  precision and recall of call edges, and where names are defined, against jedi, scip-python, scip-typescript,
+                  go/types, rust-analyzer and ctags; --truth NAME chooses (repeatable), --list writes out each miss, --sites N
+                  (jedi's calls), --carnet FILE
   eval search REPO…  how well docstrings find their functions through carnet search, beside BM25, in Python sources without
                   comments; --questions N, --carnet FILE
   eval scan FILE  score the scanner on labelled snippets (JSON lines, plain or .xz); --list names each miss
@@ -98,7 +101,7 @@ fn main() -> ExitCode {
         ["bench", "access"] => bench::access(),
         ["bench", "quota", rest @ ..] => bench_quota::bench_quota(rest),
         ["bench", "runs", rest @ ..] => bench_runs::bench_runs(rest),
-        ["eval", "graph", args @ ..] => eval_index::eval_graph(args),
+        ["eval", "graph", args @ ..] => eval_graph::eval_graph(args),
         ["eval", "search", args @ ..] => eval_index::eval_search(args),
         ["eval", "scan", file, rest @ ..] => scanner::eval(file, rest),
         ["show-guard", args @ ..] => show_guard::show(args),
