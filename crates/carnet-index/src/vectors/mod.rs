@@ -4,7 +4,10 @@
 //! `cargo xtask train-embedding`; what it was made from, and how well it does, is in `data/README.md`.
 
 mod model;
-pub(crate) mod store;
+mod question;
+mod store;
 
+pub(crate) use model::MODEL_DIGEST;
 pub use model::{FIELD_WORDS_MAX, Field, Model, UnitTexts, words_of, write_model};
-pub(crate) use model::{MODEL_DIGEST, embedded};
+pub use question::Question;
+pub use store::{Near, VectorWriter, Vectors};

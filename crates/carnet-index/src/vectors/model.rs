@@ -96,6 +96,12 @@ impl Model {
         })
     }
 
+    /// Returns the model that carnet brings with it.
+    pub fn embedded() -> &'static Model {
+        static MODEL: OnceLock<Model> = OnceLock::new();
+        MODEL.get_or_init(|| Model::read(EMBEDDED).expect("because a test reads it"))
+    }
+
     /// Returns the length of its vectors.
     pub fn dimension(&self) -> usize {
         self.dimension
@@ -249,12 +255,6 @@ fn normalised(mut sum: Vec<f32>) -> Option<Vec<f32>> {
 
 const EMBEDDED: &[u8] = include_bytes!("../../data/embedding.bin");
 
-/// Returns the model that carnet brings with it.
-pub(crate) fn embedded() -> &'static Model {
-    static MODEL: OnceLock<Model> = OnceLock::new();
-    MODEL.get_or_init(|| Model::read(EMBEDDED).expect("because a test reads it"))
-}
-
 #[cfg(test)]
 mod tests {
     use carnet_core::Digest;
@@ -264,12 +264,12 @@ mod tests {
     #[test]
     fn the_embedded_model_is_the_one_that_is_named() {
         assert_eq!(Digest::of(EMBEDDED).to_string()[..16], *MODEL_DIGEST);
-        assert_eq!(embedded().dimension(), 256);
+        assert_eq!(Model::embedded().dimension(), 256);
     }
 
     #[test]
     fn what_is_near_in_meaning_is_near_in_direction() {
-        let model = embedded();
+        let model = Model::embedded();
         let unit = |name: &str, body: &str| {
             model.unit(&UnitTexts { body, name, path: "src/x.py", doc: "" }).unwrap()
         };

@@ -1,34 +1,36 @@
-//! The vectors of units, in one file that only grows: batches of records, each batch with its digest.
+//! The vectors of units, in one file that only grows: batches of records, each batch with its checksum.
 //!
 //! A record names its unit by the same two numbers as its document among the words, and it is written before that, so a unit
 //! that has words has its vector too. What a killed writer left unfinished at the end is cut off by the next one; what a
-//! reader finds damaged counts as damage of the words, beside which the file lies.
+//! reader finds damaged counts as damage of the words, beside which the file lies. A reader maps the file: it is appended to or
+//! replaced, never changed.
 
 use std::{
     collections::HashSet,
     fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
+    ops::Range,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
 
-use carnet_core::Digest;
+use tantivy::directory::{Directory as _, MmapDirectory, OwnedBytes, error::OpenReadError};
 
-use super::model::scale_of;
+use super::{model::scale_of, question::Question};
 use crate::format::Input;
 
 /// What the file begins with.
-const MAGIC: &[u8; 16] = b"carnet/vectors/1";
-/// Bytes of a batch before its records: how many bytes they are, the same with every bit turned, and their digest.
-const HEAD_BYTES: usize = 8 + 8 + 32;
+const MAGIC: &[u8; 16] = b"carnet/vectors/2";
 /// Bytes of a record before its numbers: file, unit, scale.
 const RECORD_HEAD_BYTES: usize = 8 + 8 + 4;
+/// How many times as many as are wanted are rescored: the rough order is not quite the exact one.
+const RESCORED: usize = 2;
 /// Name of the file beside the words.
 const NAME: &str = "vectors";
 
 /// The one writer.
 #[derive(Debug)]
-pub(crate) struct VectorWriter {
+pub struct VectorWriter {
     path: PathBuf,
     dimension: usize,
     waiting: Mutex<Vec<u8>>,
@@ -42,15 +44,14 @@ impl VectorWriter {
     /// [`io::ErrorKind::InvalidData`] where the file is damaged or none of ours.
     pub fn open(dir: &Path, dimension: usize) -> io::Result<VectorWriter> {
         let path = dir.join(NAME);
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        if bytes.is_empty() {
+        let mut file = OpenOptions::new().append(true).create(true).open(&path)?;
+        let n_bytes = file.metadata()?.len();
+        if n_bytes == 0 {
             file.write_all(MAGIC)?;
         } else {
-            let n_whole = MAGIC.len() + whole(&bytes)?.1;
-            if n_whole < bytes.len() {
-                file.set_len(n_whole as u64)?;
+            let n_whole = Vectors::open(dir, dimension)?.n_bytes() as u64;
+            if n_whole < n_bytes {
+                file.set_len(n_whole)?;
             }
         }
         Ok(VectorWriter { path, dimension, waiting: Mutex::new(Vec::new()) })
@@ -81,10 +82,11 @@ impl VectorWriter {
 
     /// Rewrites the file with the records of the files that are `live` alone; readers keep the old one.
     pub fn keep(&mut self, live: &HashSet<u64>) -> io::Result<()> {
-        let vectors = Vectors::read(&self.path, self.dimension)?;
+        let dir = self.path.parent().unwrap_or(Path::new(""));
+        let vectors = Vectors::open(dir, self.dimension)?;
         let mut records = Vec::new();
-        for record in vectors.raw().filter(|record| live.contains(&Record::new(record).file)) {
-            records.extend_from_slice(record);
+        for at in vectors.places().filter(|at| live.contains(&vectors.record(*at).file)) {
+            records.extend_from_slice(&vectors.bytes[at..at + vectors.record_bytes]);
         }
         let unfinished = self.path.with_extension("unfinished");
         let mut file = File::create(&unfinished)?;
@@ -95,37 +97,14 @@ impl VectorWriter {
     }
 }
 
+/// Returns a batch: how many bytes its records are, the same with every bit turned, their CRC-32, and the records.
 fn batch(records: &[u8]) -> Vec<u8> {
     let n_bytes = records.len() as u64;
     let mut batch = n_bytes.to_le_bytes().to_vec();
     batch.extend_from_slice(&(!n_bytes).to_le_bytes());
-    batch.extend_from_slice(Digest::of(records).as_bytes());
+    batch.extend_from_slice(&crc32fast::hash(records).to_le_bytes());
     batch.extend_from_slice(records);
     batch
-}
-
-/// Returns the records of all whole batches of a file, and how many bytes those batches are. What an unfinished batch left at
-/// the end is passed over.
-fn whole(file: &[u8]) -> io::Result<(Vec<&[u8]>, usize)> {
-    let damaged = || io::Error::from(io::ErrorKind::InvalidData);
-    let batches = file.strip_prefix(MAGIC).ok_or_else(damaged)?;
-    let mut input = Input(batches);
-    let (mut all, mut n_whole) = (Vec::new(), 0);
-    while let (Some(n_bytes), Some(turned)) = (input.u64(), input.u64()) {
-        if n_bytes != !turned {
-            return Err(damaged());
-        }
-        let Some(digest) = input.take(32) else { break };
-        let Some(records) = usize::try_from(n_bytes).ok().and_then(|n| input.take(n)) else {
-            break;
-        };
-        if Digest::of(records).as_bytes() != digest {
-            return Err(damaged());
-        }
-        n_whole += HEAD_BYTES + records.len();
-        all.push(records);
-    }
-    Ok((all, n_whole))
 }
 
 /// One unit's vector.
@@ -145,62 +124,131 @@ impl<'a> Record<'a> {
         let scale = f32::from_bits(input.u32().unwrap_or_default());
         Record { file, unit, scale, numbers: input.0 }
     }
+}
 
-    /// Returns the cosine of the angle to a vector of length 1.
-    pub fn cosine(&self, vector: &[f32]) -> f32 {
-        // Eight sums at once, so that the compiler keeps them side by side.
-        let mut sums = [0.0f32; 8];
-        let (ours, theirs) = (self.numbers.chunks_exact(8), vector.chunks_exact(8));
-        let rest = ours.remainder().iter().zip(theirs.remainder());
-        let rest: f32 = rest.map(|(a, b)| f32::from(*a as i8) * b).sum();
-        for (ours, theirs) in ours.zip(theirs) {
-            for lane in 0..8 {
-                sums[lane] += f32::from(ours[lane] as i8) * theirs[lane];
-            }
-        }
-        (sums.iter().sum::<f32>() + rest) * self.scale
-    }
+/// A unit near to a question.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Near {
+    /// The number of its file.
+    pub file: u64,
+    /// Its own number.
+    pub unit: u64,
+    /// The cosine of the angle between the two.
+    pub cosine: f32,
 }
 
 /// All vectors, as they were at one moment.
-pub(crate) struct Vectors {
-    bytes: Vec<u8>,
+pub struct Vectors {
+    bytes: OwnedBytes,
+    /// Where the records of each whole batch lie.
+    batches: Vec<Range<usize>>,
     record_bytes: usize,
 }
 
+impl std::fmt::Debug for Vectors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Vectors({})", self.len())
+    }
+}
+
 impl Vectors {
-    /// Reads the vectors in `dir` and checks them.
+    /// Maps the vectors in `dir` and checks them. What an unfinished batch left at the end is passed over.
     ///
     /// # Errors
     ///
     /// [`io::ErrorKind::InvalidData`] where the file is damaged or none of ours.
     pub fn open(dir: &Path, dimension: usize) -> io::Result<Vectors> {
-        Vectors::read(&dir.join(NAME), dimension)
-    }
-
-    fn read(path: &Path, dimension: usize) -> io::Result<Vectors> {
-        let bytes = fs::read(path)?;
+        let bytes = map(dir, NAME)?;
         let record_bytes = RECORD_HEAD_BYTES + dimension;
-        let (batches, _) = whole(&bytes)?;
-        match batches.iter().all(|records| records.len() % record_bytes == 0) {
-            true => Ok(Vectors { bytes: batches.concat(), record_bytes }),
-            false => Err(io::ErrorKind::InvalidData.into()),
+        let damaged = || io::Error::from(io::ErrorKind::InvalidData);
+        let mut input = Input(bytes.strip_prefix(MAGIC).ok_or_else(damaged)?);
+        let mut batches = Vec::new();
+        while let (Some(n_bytes), Some(turned)) = (input.u64(), input.u64()) {
+            if n_bytes != !turned {
+                return Err(damaged());
+            }
+            let Some(checksum) = input.u32() else { break };
+            let start = bytes.len() - input.0.len();
+            let Some(records) = usize::try_from(n_bytes).ok().and_then(|n| input.take(n)) else {
+                break;
+            };
+            if records.len() % record_bytes != 0 || crc32fast::hash(records) != checksum {
+                return Err(damaged());
+            }
+            batches.push(start..start + records.len());
         }
+        Ok(Vectors { bytes, batches, record_bytes })
     }
 
     /// Returns how many there are.
     pub fn len(&self) -> usize {
-        self.bytes.len() / self.record_bytes
+        self.batches.iter().map(|batch| batch.len() / self.record_bytes).sum()
     }
 
-    fn raw(&self) -> impl Iterator<Item = &[u8]> {
-        self.bytes.chunks_exact(self.record_bytes)
+    /// Tells whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
-    /// Returns all vectors, in the order they were written; one unit may come twice, with the same vector.
-    pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
-        self.raw().map(Record::new)
+    /// Returns how many bytes of the file are whole.
+    fn n_bytes(&self) -> usize {
+        self.batches.last().map_or(MAGIC.len(), |batch| batch.end)
     }
+
+    /// Returns where each record lies, in the order they were written; one unit may come twice, with the same vector.
+    fn places(&self) -> impl Iterator<Item = usize> {
+        self.batches.iter().flat_map(|batch| batch.clone().step_by(self.record_bytes))
+    }
+
+    fn record(&self, at: usize) -> Record<'_> {
+        Record::new(&self.bytes[at..at + self.record_bytes])
+    }
+
+    /// Returns the units that are wanted whose vectors are nearest to a question's, the nearest first.
+    ///
+    /// - `n`: how many at most. `is_wanted`: asked with the numbers of file and unit.
+    pub fn nearest(
+        &self,
+        question: &Question,
+        n: usize,
+        mut is_wanted: impl FnMut(u64, u64) -> bool,
+    ) -> Vec<Near> {
+        let wanted = self.places().map(|at| (at, self.record(at)));
+        let wanted = wanted.filter(|(_, it)| is_wanted(it.file, it.unit));
+        let roughly = wanted.map(|(at, it)| (question.rough_cosine(it.numbers, it.scale), at));
+        self.rescored(question, n, roughly.collect())
+    }
+
+    /// Returns the nearest of some places, of which about the cosine is known.
+    fn rescored(&self, question: &Question, n: usize, mut best: Vec<(f32, usize)>) -> Vec<Near> {
+        let n_rescored = n.saturating_mul(RESCORED);
+        if best.len() > n_rescored {
+            best.select_nth_unstable_by(n_rescored, |a, b| b.0.total_cmp(&a.0));
+            best.truncate(n_rescored);
+        }
+        let near = best.into_iter().map(|(_, at)| {
+            let it = self.record(at);
+            Near { file: it.file, unit: it.unit, cosine: question.cosine(it.numbers, it.scale) }
+        });
+        let mut near: Vec<Near> = near.collect();
+        near.sort_by(|a, b| {
+            b.cosine.total_cmp(&a.cosine).then_with(|| (a.file, a.unit).cmp(&(b.file, b.unit)))
+        });
+        near.dedup_by_key(|it| (it.file, it.unit));
+        near.truncate(n);
+        near
+    }
+}
+
+/// Maps a file of a directory.
+fn map(dir: &Path, name: &str) -> io::Result<OwnedBytes> {
+    let failed = |error: OpenReadError| match error {
+        OpenReadError::FileDoesNotExist(_) => io::ErrorKind::NotFound.into(),
+        OpenReadError::IoError { io_error, .. } => io::Error::new(io_error.kind(), io_error),
+        other => io::Error::new(io::ErrorKind::InvalidData, other),
+    };
+    let directory = MmapDirectory::open(dir).map_err(io::Error::other)?;
+    directory.open_read(Path::new(name)).map_err(failed)?.read_bytes()
 }
 
 #[cfg(test)]
@@ -208,7 +256,8 @@ mod tests {
     use super::*;
 
     fn files(dir: &Path) -> Vec<(u64, u64)> {
-        Vectors::open(dir, 3).unwrap().records().map(|it| (it.file, it.unit)).collect()
+        let vectors = Vectors::open(dir, 3).unwrap();
+        vectors.places().map(|at| vectors.record(at)).map(|it| (it.file, it.unit)).collect()
     }
 
     /// A directory with one record, its file and its writer.
@@ -233,9 +282,10 @@ mod tests {
         writer.commit().unwrap();
         assert_eq!(files(dir.path()), [(1, 7), (2, 8), (3, 9)]);
         let vectors = Vectors::open(dir.path(), 3).unwrap();
-        let cosines: Vec<f32> = vectors.records().map(|it| it.cosine(&[0.0, 1.0, 0.0])).collect();
-        for (cosine, expected) in cosines.iter().zip([0.0, 0.8, 0.0]) {
-            assert!((cosine - expected).abs() < 0.01, "{cosines:?}");
+        let near = vectors.nearest(&Question::new(vec![0.0, 1.0, 0.0]), 2, |file, _| file != 1);
+        assert_eq!(near.iter().map(|it| (it.file, it.unit)).collect::<Vec<_>>(), [(2, 8), (3, 9)]);
+        for (near, expected) in near.iter().zip([0.8, 0.0]) {
+            assert!((near.cosine - expected).abs() < 0.01, "{near:?}");
         }
     }
 
@@ -275,7 +325,7 @@ mod tests {
         let before = Vectors::open(dir.path(), 3).unwrap();
         writer.keep(&HashSet::from([3, 5])).unwrap();
         assert_eq!(files(dir.path()), [(3, 0), (5, 0)]);
-        assert_eq!(before.records().count(), 10);
+        assert_eq!(before.len(), 10);
         writer.add(11, 1, &[1.0, 0.0, 0.0]);
         writer.commit().unwrap();
         assert_eq!(files(dir.path()), [(3, 0), (5, 0), (11, 1)]);

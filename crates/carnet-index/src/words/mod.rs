@@ -38,7 +38,7 @@ pub(crate) use store::WordStore;
 pub(crate) use units::is_worth_reading;
 
 /// Grows whenever the same files would give other documents.
-const WORDS_VERSION: u32 = 2;
+const WORDS_VERSION: u32 = 3;
 
 /// Fields that hold words, in the order of [`Fields::texts`].
 pub(crate) const TEXT_FIELDS: [&str; 5] = ["name", "path", "signature", "doc", "body"];

@@ -18,13 +18,13 @@ use super::{
     rules::Rules,
     scope::{HITS_MAX, Scope, TEXT, language_of},
     snippet,
-    store::guarded,
+    store::{guarded, has_vector},
     tokens, words_dir,
 };
 use crate::{
     BlobSource, IndexError, Snapshot,
     snapshot::LiveFile,
-    vectors::{embedded, store::Vectors},
+    vectors::{Model, Question, Vectors},
 };
 
 /// Weight of each field, and how much its length counts (BM25's `b`).
@@ -177,16 +177,19 @@ fn search(
 ) -> Result<Found, IndexError> {
     let live = Live::new(snapshot, segments)?;
     let in_scope = files_in_scope(snapshot, &live, scope)?;
-    let is_wanted = |segment: usize, doc: u32| {
-        let kind = match UnitCode::decode(segments[segment].unit(doc)) {
+    let is_wanted_unit = |file: u32, unit: u64| {
+        let kind = match UnitCode::decode(unit) {
             Some(UnitCode::Symbol { kind, .. }) => {
                 SymbolKind::from_code(kind).map(SymbolKind::name)
             }
             Some(UnitCode::Text) => Some(TEXT),
             _ => None,
         };
-        let file = live.files_of_documents[segment][doc as usize];
         in_scope[file as usize] && kind.is_some_and(|kind| scope.holds_kind(kind))
+    };
+    let is_wanted = |segment: usize, doc: u32| {
+        let file = live.files_of_documents[segment][doc as usize];
+        is_wanted_unit(file, segments[segment].unit(doc))
     };
     let groups = Group::of_query(query);
     let mut scored = by_words(segments, &live, &groups)?;
@@ -209,7 +212,7 @@ fn search(
         it.points = it.word_points(query);
     }
     if is_question(query) {
-        scored = with_vectors(dir, segments, &live, query, scored, is_wanted)?;
+        scored = with_vectors(dir, segments, &live, query, scored, is_wanted_unit)?;
     }
     found.n_total = scored.len() as u64;
     let ranked = rank(snapshot, segments, &live, query, scored)?;
@@ -454,39 +457,27 @@ fn with_vectors(
     live: &Live,
     query: &SearchQuery,
     scored: Vec<Scored>,
-    is_wanted: impl Fn(usize, u32) -> bool,
+    is_wanted: impl Fn(u32, u64) -> bool,
 ) -> Result<Vec<Scored>, IndexError> {
-    let cosines = match embedded().question(&query.words.join(" ")) {
-        Some(question) => cosines_of(dir, live, &question)?,
-        None => return Ok(scored),
+    let Some(question) = Model::embedded().question(&query.words.join(" ")) else {
+        return Ok(scored);
     };
+    let near = nearest(dir, segments, live, &Question::new(question), is_wanted)?;
     let mut all: HashMap<(usize, u32), Scored> =
         scored.into_iter().map(|it| ((it.segment, it.doc), it)).collect();
     let word_window = Window::of(all.values().map(|it| it.points));
-    let mut with_vector = Vec::new();
-    for (segment, files) in live.files_of_documents.iter().enumerate() {
-        for (doc, file) in (0..).zip(files) {
-            if *file != NOT_LIVE
-                && let Some(cosine) = cosines.get(&(*file, segments[segment].unit(doc)))
-                && is_wanted(segment, doc)
-            {
-                with_vector.push((segment, doc, *cosine));
-            }
-        }
-    }
-    let vector_window = Window::of(with_vector.iter().map(|(.., cosine)| *cosine));
+    let vector_window = Window::of(near.iter().map(|(.., cosine)| *cosine));
     for it in all.values_mut() {
         it.points = word_window.place(it.points);
-    }
-    for (segment, doc, cosine) in with_vector {
-        let place = vector_window.place(cosine);
-        let known = all.get_mut(&(segment, doc));
-        if known.is_none() && place <= 0.0 {
-            continue;
+        let code = UnitCode::decode(segments[it.segment].unit(it.doc));
+        if code.is_some_and(has_vector) {
+            it.points *= 1.0 - VECTOR_SHARE;
         }
+    }
+    for (segment, doc, cosine) in near {
         let it = all.entry((segment, doc)).or_insert_with(|| Scored::new(segment, doc, live));
         it.cosine = cosine;
-        it.points = (1.0 - VECTOR_SHARE) * it.points + VECTOR_SHARE * place;
+        it.points += VECTOR_SHARE * vector_window.place(cosine);
     }
     Ok(all.into_values().collect())
 }
@@ -499,28 +490,43 @@ fn is_question(query: &SearchQuery) -> bool {
     query.exact.is_empty() && query.words.len() > 1 && !query.words.iter().all(is_name)
 }
 
-/// Returns the cosine of every live unit that has a vector, by the position of its file and its code.
-fn cosines_of(
+/// Returns the documents of the [`WINDOW`] wanted units nearest to a question, with the cosine of each.
+fn nearest(
     dir: &Path,
+    segments: &[Segment<'_>],
     live: &Live,
-    question: &[f32],
-) -> Result<HashMap<(u32, u64), f32>, IndexError> {
-    let vectors = Vectors::open(&words_dir(dir), question.len())
+    question: &Question,
+    is_wanted: impl Fn(u32, u64) -> bool,
+) -> Result<Vec<(usize, u32, f32)>, IndexError> {
+    let vectors = Vectors::open(&words_dir(dir), question.dimension())
         .map_err(|error| IndexError::damaged_words(dir, &format!("their vectors: {error}")))?;
-    let mut cosines = HashMap::with_capacity(vectors.len());
+    let file_of = |key: u64| live.rows.binary_search_by_key(&key, |row| row.0).ok();
     // Vectors of one file stand together.
     let mut last = None;
-    for record in vectors.records() {
+    let near = vectors.nearest(question, WINDOW, |key, unit| {
         let file = match last {
-            Some((key, file)) if key == record.file => file,
-            _ => live.rows.binary_search_by_key(&record.file, |row| row.0).ok(),
+            Some((last_key, file)) if last_key == key => file,
+            _ => file_of(key),
         };
-        last = Some((record.file, file));
-        if let Some(file) = file {
-            cosines.insert((file as u32, record.unit), record.cosine(question));
+        last = Some((key, file));
+        file.is_some_and(|file| is_wanted(file as u32, unit))
+    });
+    let mut cosines: HashMap<u32, Vec<(u64, f32)>> = HashMap::new();
+    for it in near {
+        let file = file_of(it.file).map(|file| cosines.entry(file as u32).or_default());
+        file.into_iter().for_each(|units| units.push((it.unit, it.cosine)));
+    }
+    let mut documents = Vec::new();
+    for (segment, files) in live.files_of_documents.iter().enumerate() {
+        for (doc, file) in (0..).zip(files) {
+            if let Some(units) = cosines.get(file) {
+                let unit = segments[segment].unit(doc);
+                let cosine = units.iter().find(|(it, _)| *it == unit);
+                documents.extend(cosine.map(|(_, cosine)| (segment, doc, *cosine)));
+            }
         }
     }
-    Ok(cosines)
+    Ok(documents)
 }
 
 /// The best of a list, brought to 0..1.

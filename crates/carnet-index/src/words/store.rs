@@ -24,7 +24,7 @@ use super::{
 use crate::{
     BlobSource, IndexError,
     facts::{FactStore, Subject, fact_key},
-    vectors::{UnitTexts, embedded, store::VectorWriter},
+    vectors::{Model, UnitTexts, VectorWriter},
 };
 
 /// Memory that the writer gathers documents in, in bytes.
@@ -119,7 +119,7 @@ impl WordStore {
             return Err(IndexError::damaged_words(dir, &what));
         }
         let writer = index.writer_with_num_threads(1, HEAP_BYTES).map_err(failed)?;
-        let vectors = VectorWriter::open(&words, embedded().dimension());
+        let vectors = VectorWriter::open(&words, Model::embedded().dimension());
         let vectors = vectors.map_err(|error| match error.kind() {
             std::io::ErrorKind::InvalidData => {
                 IndexError::damaged_words(dir, "their vectors are damaged")
@@ -233,7 +233,7 @@ impl WordStore {
         if self.extent == Extent::Whole && has_vector(unit.code) {
             let name = format!("{} {}", unit.container, unit.name);
             let texts = UnitTexts { body: &unit.body, name: &name, path, doc: &unit.doc };
-            if let Some(vector) = embedded().unit(&texts) {
+            if let Some(vector) = Model::embedded().unit(&texts) {
                 self.vectors.add(key, unit.code.encode(), &vector);
             }
         }
@@ -300,7 +300,7 @@ impl WordStore {
 }
 
 /// Constants and variables are found by their names.
-fn has_vector(code: UnitCode) -> bool {
+pub(super) fn has_vector(code: UnitCode) -> bool {
     match code {
         UnitCode::Text => true,
         UnitCode::Nothing(_) => false,
