@@ -18,7 +18,10 @@ pub fn root() -> PathBuf {
 pub fn carnet_path() -> &'static Path {
     static COPY: OnceLock<(Box<dyn std::any::Any + Send + Sync>, PathBuf)> = OnceLock::new();
     let (_, path) = COPY.get_or_init(|| {
-        let (dir, path) = readable_copy(Path::new(env!("CARGO_BIN_EXE_carnet")));
+        // `cargo xtask bench daemon` tests an optimised one.
+        let other = std::env::var_os("CARNET_TEST_BINARY").map(PathBuf::from);
+        let binary = other.unwrap_or_else(|| env!("CARGO_BIN_EXE_carnet").into());
+        let (dir, path) = readable_copy(&binary);
         (Box::new(dir), path)
     });
     path
@@ -141,6 +144,59 @@ impl Walk {
     pub fn assert_sound(&self) {
         self.git(&["fsck", "--full", "--strict", "--no-dangling"]).expect_code(0);
     }
+}
+
+/// A walk with its daemon, which is stopped when the test ends.
+pub struct Followed(pub Walk);
+
+impl Followed {
+    /// Runs carnet with its daemon.
+    pub fn carnet(&self, args: &[&str]) -> Ran {
+        self.runner(carnet_path()).args(args).run()
+    }
+
+    /// Runs a program that may start the daemon.
+    pub fn runner(&self, program: &Path) -> Runner {
+        self.0.runner(program).env("CARNET_DAEMON", "on")
+    }
+
+    /// Runs carnet with its daemon and reads its JSON.
+    pub fn json(&self, args: &[&str], code: i32) -> Value {
+        serde_json::from_str(&self.carnet(args).expect_code(code).stdout).unwrap()
+    }
+
+    /// Asks for the status until it is as wanted; the test ends when it is not within five minutes.
+    pub fn status_when(&self, is_wanted: impl Fn(&Value) -> bool) -> Value {
+        let began = std::time::Instant::now();
+        loop {
+            // Stale or not: the caller says what is waited for.
+            let status = self.0.json(&["status", "--json"]);
+            if is_wanted(&status) {
+                return status;
+            }
+            assert!(began.elapsed().as_secs() < 300, "{status:#}");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
+    /// Commits the whole work tree through the hook, which starts the daemon.
+    pub fn commit(&self) -> String {
+        self.0.git(&["add", "-A"]).expect_code(0);
+        let commit = self.runner(&which("git")).args(["commit", "-qm", "next"]);
+        commit.run().expect_code(0);
+        self.0.ask(&["rev-parse", "HEAD"])
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.carnet(&["daemon", "stop"]);
+    }
+}
+
+/// A number that a variable sets, where a test is run at another size.
+pub fn size(variable: &str, default: usize) -> usize {
+    std::env::var(variable).ok().map_or(default, |text| text.parse().unwrap())
 }
 
 /// The path of a program.

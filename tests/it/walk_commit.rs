@@ -2,10 +2,9 @@
 
 use std::{fs, path::Path, process::Command};
 
-use carnet_testkit::{Ran, TestRepo};
-use serde_json::Value;
+use carnet_testkit::TestRepo;
 
-use crate::support::{Walk, everyone};
+use crate::support::{Followed, Walk, Who, everyone};
 
 const SOURCES: &str = "\
 printf 'def greet(name):\\n    return name\\n\\ndef main():\\n    greet(1)\\n' >app.py
@@ -14,105 +13,76 @@ printf 'fn greet_rs() {}\\nfn main() { greet_rs(); }\\n' >app.rs
 printf 'package app\\n\\nfunc GreetGo() {}\\n\\nfunc Main() { GreetGo() }\\n' >app.go
 ";
 
-/// A walk whose daemon is stopped when the test ends.
-struct Indexed(Walk);
-
-impl Indexed {
-    fn new(who: crate::support::Who) -> Indexed {
-        Indexed(Walk::initialised(SOURCES, who))
-    }
-
-    /// Runs carnet with its daemon.
-    fn carnet(&self, args: &[&str]) -> Ran {
-        self.0.runner(crate::support::carnet_path()).env("CARNET_DAEMON", "on").args(args).run()
-    }
-
-    fn json(&self, args: &[&str], code: i32) -> Value {
-        serde_json::from_str(&self.carnet(args).expect_code(code).stdout).unwrap()
-    }
-
-    /// Commits the whole work tree through the hook, which starts the daemon.
-    fn commit(&self) -> String {
-        self.0.git(&["add", "-A"]).expect_code(0);
-        let git = crate::support::which("git");
-        let commit = self.0.runner(&git).env("CARNET_DAEMON", "on").args(["commit", "-qm", "next"]);
-        commit.run().expect_code(0);
-        self.0.ask(&["rev-parse", "HEAD"])
-    }
-}
-
-impl Drop for Indexed {
-    fn drop(&mut self) {
-        self.carnet(&["daemon", "stop"]);
-    }
+fn indexed(who: Who) -> Followed {
+    Followed(Walk::initialised(SOURCES, who))
 }
 
 #[test]
 fn the_daemon_starts_by_itself_and_the_index_follows_each_commit() {
     for who in everyone() {
-        let indexed = Indexed::new(*who);
+        let walk = indexed(*who);
         for (name, path, line) in [
             ("greet", "app.py", 1),
             ("greetTs", "app.ts", 1),
             ("greet_rs", "app.rs", 1),
             ("GreetGo", "app.go", 3),
         ] {
-            let answer = indexed.json(&["where-defined", name, "--json"], 0);
+            let answer = walk.json(&["where-defined", name, "--json"], 0);
             assert_eq!(answer["definitions"][0]["path"], path);
             assert_eq!(answer["definitions"][0]["line"], line);
-            let callers = indexed.json(&["who-calls", name, "--json"], 0);
+            let callers = walk.json(&["who-calls", name, "--json"], 0);
             assert_eq!(callers["resolved"].as_array().unwrap().len(), 1, "{callers}");
         }
-        indexed.0.write("more.py", "def added_later():\n    pass\n");
-        let commit = indexed.commit();
-        let answer = indexed.json(&["where-defined", "added_later", "--json"], 0);
+        walk.0.write("more.py", "def added_later():\n    pass\n");
+        let commit = walk.commit();
+        let answer = walk.json(&["where-defined", "added_later", "--json"], 0);
         assert_eq!(answer["index"]["commit"], commit.as_str());
         assert_eq!(answer["index"]["behind_commits"], 0);
-        let status = indexed.json(&["status", "--json"], 0);
+        let status = walk.json(&["status", "--json"], 0);
         assert_eq!(status["daemon"]["running"], true);
         assert_eq!(status["index"]["n_files_indexed"], 5);
         let refreshes = status["refreshes"].as_array().unwrap();
         assert_eq!(refreshes.last().unwrap()["commit"], commit.as_str());
         assert_eq!(refreshes.last().unwrap()["n_parsed"], 1);
         assert!(status["sizes"]["vectors"].as_u64().unwrap() > 0, "{status}");
-        let page = indexed.carnet(&["status"]).expect_code(0).stdout;
+        let page = walk.carnet(&["status"]).expect_code(0).stdout;
         assert!(page.contains('█') && page.contains("MiB on the disk"), "{page}");
-        let logs = indexed.carnet(&["daemon", "logs", "-n", "500"]).expect_code(0).stdout;
+        let logs = walk.carnet(&["daemon", "logs", "-n", "500"]).expect_code(0).stdout;
         assert!(logs.contains(&format!("index at {commit} after")), "{logs}");
-        let last = indexed.carnet(&["daemon", "logs", "-n", "1"]).expect_code(0).stdout;
+        let last = walk.carnet(&["daemon", "logs", "-n", "1"]).expect_code(0).stdout;
         assert!(logs.ends_with(&last) && last.lines().count() == 1, "{last}");
     }
 }
 
 #[test]
 fn a_name_that_is_not_there_is_said_and_a_stale_answer_says_so() {
-    let indexed = Indexed::new(everyone()[0]);
-    indexed.carnet(&["where-defined", "no_such_name"]).expect_code(3);
-    indexed.carnet(&["who-calls", "no_such_name"]).expect_code(3);
-    let ran = indexed.carnet(&["who-calls", "Main"]).expect_code(0);
+    let walk = indexed(everyone()[0]);
+    walk.carnet(&["where-defined", "no_such_name"]).expect_code(3);
+    walk.carnet(&["who-calls", "no_such_name"]).expect_code(3);
+    let ran = walk.carnet(&["who-calls", "Main"]).expect_code(0);
     assert!(ran.stderr.contains("no call of it"), "{}", ran.stderr);
-    indexed.carnet(&["daemon", "stop"]).expect_code(0);
-    indexed.0.write("more.py", "def added_later():\n    pass\n");
-    indexed.0.git(&["add", "-A"]).expect_code(0);
-    indexed.0.git(&["commit", "-qm", "without a daemon"]).expect_code(0);
-    let ran = indexed.carnet(&["where-defined", "--no-wait", "greet"]).expect_code(4);
+    walk.carnet(&["daemon", "stop"]).expect_code(0);
+    walk.0.write("more.py", "def added_later():\n    pass\n");
+    walk.0.git(&["add", "-A"]).expect_code(0);
+    walk.0.git(&["commit", "-qm", "without a daemon"]).expect_code(0);
+    let ran = walk.carnet(&["where-defined", "--no-wait", "greet"]).expect_code(4);
     assert!(ran.stderr.contains("behind HEAD by 1 commit"), "{}", ran.stderr);
-    indexed.carnet(&["where-defined", "added_later"]).expect_code(0);
+    walk.carnet(&["where-defined", "added_later"]).expect_code(0);
 }
 
 #[test]
 fn a_second_daemon_is_refused_and_a_killed_one_is_replaced() {
-    let indexed = Indexed::new(everyone()[0]);
-    indexed.carnet(&["daemon", "start"]).expect_code(0);
-    let ran = indexed.carnet(&["daemon", "run"]).expect_code(1);
-    let pid = indexed.json(&["daemon", "status", "--json"], 0)["pid"].as_u64().unwrap().to_string();
+    let walk = indexed(everyone()[0]);
+    walk.carnet(&["daemon", "start"]).expect_code(0);
+    let ran = walk.carnet(&["daemon", "run"]).expect_code(1);
+    let pid = walk.json(&["daemon", "status", "--json"], 0)["pid"].as_u64().unwrap().to_string();
     assert!(ran.stderr.contains(&pid) && ran.stderr.contains("hint:"), "{}", ran.stderr);
     let kill = crate::support::which("kill");
-    indexed.0.runner(&kill).args(["-9", &pid]).run().expect_code(0);
-    indexed.0.write("more.py", "def added_later():\n    pass\n");
-    indexed.commit();
-    indexed.carnet(&["where-defined", "added_later"]).expect_code(0);
-    let now = indexed.json(&["daemon", "status", "--json"], 0)["pid"].as_u64().unwrap().to_string();
+    walk.0.runner(&kill).args(["-9", &pid]).run().expect_code(0);
+    walk.0.write("more.py", "def added_later():\n    pass\n");
+    walk.commit();
+    walk.carnet(&["where-defined", "added_later"]).expect_code(0);
+    let now = walk.json(&["daemon", "status", "--json"], 0)["pid"].as_u64().unwrap().to_string();
     assert_ne!(now, pid);
 }
 

@@ -9,6 +9,8 @@
 
 mod bench;
 mod bench_broker;
+mod bench_daemon;
+mod bench_daemon_plot;
 mod bench_index;
 mod bench_quota;
 mod bench_runs;
@@ -52,6 +54,9 @@ Chores of carnet. Usage: cargo xtask <verb>
                   speed of redaction with 1,000 known values in eight encodings, planted every so many bytes
   bench index REPO…  cold index, disk, memory, queries and freshness after commits, beside ctags, rg, ast-grep and codegraph
                   where they are on PATH; --carnet FILE
+  bench daemon [REPO]  storms (30,000 files, 100 commits, gc), 50 clients for a minute, and an hour of work in a clone of REPO, drawn in
+                  docs/freshness.svg; --only storms|clients|hour (repeatable), --minutes N, --seconds N, --seed N, --carnet FILE,
+                  --svg FILE
   bench policy    how long a decision takes in a lane of 500 rules, what loading a lane costs, a refusal of 2 MiB; --carnet FILE
   bench quota     how exactly limits hold for this user, and what a killed part leaves; --dir DIR, --carnet FILE
   bench runs      what recording costs and survives, beside DataLad and DVC; --only append|parallel|clones|many|kill|peers
@@ -94,6 +99,7 @@ fn main() -> ExitCode {
         ["measure-one", program, args @ ..] => scanner::measure_one(program, args),
         ["bench", "redact", args @ ..] => scanner::bench_redact(args),
         ["bench", "index", args @ ..] => bench_index::bench_index(args),
+        ["bench", "daemon", args @ ..] => bench_daemon::bench_daemon(args),
         ["bench", "policy"] => bench::policy(None),
         ["bench", "policy", "--carnet", carnet] => bench::policy(Some(carnet)),
         ["bench", "broker"] => bench_broker::bench_broker(None),

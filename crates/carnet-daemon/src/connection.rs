@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Most connections served at once.
-pub(crate) const CONNECTIONS_MAX: usize = 64;
+pub(crate) const CONNECTIONS_MAX: usize = 256;
 /// How long a request may take to arrive, and an answer to be taken.
 const LINE_TIME: Duration = Duration::from_secs(30);
 /// How long to wait before accepting again when the system is out of descriptors.

@@ -85,6 +85,9 @@ pub fn overlay(
             }
             _ => None,
         };
+        if blob.is_some() && files.get(path) == blob.as_ref() {
+            continue; // Staged otherwise, or touched alone.
+        }
         key.field(path.as_bytes()).field(blob.as_ref().map_or(&[][..], GitOid::as_bytes));
         match blob {
             Some(blob) => drop(files.insert(path, blob)),

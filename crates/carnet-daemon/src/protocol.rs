@@ -30,7 +30,7 @@
 //! - `stop`: the daemon removes its socket and gives up its lock before it ends the connection.
 //!
 //! Bounds: a line has at most [`LINE_BYTES_MAX`] bytes; a request must arrive within 30 seconds; at most
-//! 64 connections are served at once, more are refused; a wait lasts at most ten minutes.
+//! 256 connections are served at once, more are refused; a wait lasts at most ten minutes.
 
 use carnet_core::{GitOid, Timestamp};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};

@@ -1,6 +1,6 @@
 //! How fresh the index is, with a daemon or without one.
 
-use carnet_core::{GitOid, Timestamp};
+use carnet_core::{Digest, GitOid, Timestamp};
 use carnet_git::{Head, HeadError, Repo};
 use carnet_index::{Coverage, IndexError, Snapshot};
 
@@ -106,6 +106,8 @@ pub enum DaemonState {
 pub struct Indexed {
     /// Its commit.
     pub commit: GitOid,
+    /// Digest of all that it says, apart from when it was made.
+    pub content: Digest,
     /// When it was made: the last update.
     pub created_at: Timestamp,
     /// What it covers, with the numbers of files, symbols and calls.
@@ -152,6 +154,7 @@ impl Indexed {
     fn of(snapshot: &Snapshot, index_dir: &std::path::Path) -> Indexed {
         Indexed {
             commit: snapshot.commit(),
+            content: snapshot.content_digest(),
             created_at: snapshot.created_at(),
             coverage: snapshot.coverage(),
             left_out: carnet_index::left_out(index_dir),

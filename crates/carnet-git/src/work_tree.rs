@@ -12,7 +12,9 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{EntryMode, ObjectError, OpenError, ProgramError, Repo, TreeSpec, WriteError};
+use crate::{
+    EntryMode, Head, HeadError, ObjectError, OpenError, ProgramError, Repo, TreeSpec, WriteError,
+};
 
 /// Largest file of a work tree that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 256 << 20;
@@ -44,6 +46,9 @@ pub enum WorkTreeError {
         /// The file.
         path: RepoPath,
     },
+    /// HEAD could not be read.
+    #[error(transparent)]
+    Head(#[from] HeadError),
     /// The commit's tree could not be read.
     #[error("read the commit's tree")]
     Object(#[from] ObjectError),
@@ -64,23 +69,36 @@ pub enum WorkFile {
 }
 
 impl Repo {
-    /// Returns the paths at which the work tree differs from a commit, sorted: changed, deleted, added, and untracked ones
-    /// that git does not ignore. Nested repositories are left out.
+    /// Returns the paths at which the work tree or the index may differ from a commit, sorted: changed, deleted, added, and
+    /// untracked ones that git does not ignore. Nested repositories are left out.
     ///
     /// # Errors
     ///
     /// [`WorkTreeError`] when there is no work tree or git does not answer.
     pub fn uncommitted_paths(&self, commit_id: &GitOid) -> Result<Vec<RepoPath>, WorkTreeError> {
         self.require_work_tree()?;
-        let commit = commit_id.to_string();
-        let diff = ["-c", "core.fsmonitor=false", "diff", "--name-only", "-z", "--no-renames"];
-        let rest = ["--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty", &commit, "--"];
-        let changed = self.run_git(&[&diff[..], &rest].concat(), None)?;
-        let others = ["ls-files", "-z", "--others", "--exclude-standard", "--full-name", ":/"];
-        let untracked = self.run_git(&others, None)?;
+        // Not `git diff`: it takes the lock of the index and writes it, whatever GIT_OPTIONAL_LOCKS says.
+        let status = ["-c", "core.fsmonitor=false", "status", "--porcelain", "-z", "--no-renames"];
+        let rest = ["--untracked-files=all", "--ignore-submodules=dirty"];
+        let listed = self.run_git(&[&status[..], &rest].concat(), None)?;
+        // Two letters and a space stand before each path.
+        let listed = listed.split(|byte| *byte == 0).filter_map(|entry| entry.get(3..));
+        let mut listed: Vec<&[u8]> = listed.collect();
+        let head = match self.head()? {
+            Head::Commit { commit_id, .. } => Some(commit_id),
+            Head::Unborn { .. } => None,
+        };
+        let between = match head.filter(|head| head != commit_id) {
+            Some(head) => {
+                let (from, to) = (commit_id.to_string(), head.to_string());
+                let diff = ["diff-tree", "-r", "-z", "--name-only", "--no-renames", &from, &to];
+                self.run_git(&diff, None)?
+            }
+            None => Vec::new(),
+        };
+        listed.extend(between.split(|byte| *byte == 0));
         let mut paths = vec![];
-        let listed = changed.split(|byte| *byte == 0).chain(untracked.split(|byte| *byte == 0));
-        for path in listed.filter(|path| !path.is_empty() && !path.ends_with(b"/")) {
+        for path in listed.into_iter().filter(|path| !path.is_empty() && !path.ends_with(b"/")) {
             let named = || WorkTreeError::Path(String::from_utf8_lossy(path).into_owned());
             paths.push(RepoPath::new(path).map_err(|_| named())?);
         }

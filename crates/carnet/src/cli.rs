@@ -587,6 +587,9 @@ pub struct FreshArgs {
     /// Answer from the index as it is, without waiting for it to reach HEAD.
     #[arg(long)]
     pub no_wait: bool,
+    /// Answer for HEAD or not at all: wait until the index is there, two minutes at most, then exit with 4.
+    #[arg(long, conflicts_with = "no_wait")]
+    pub wait_fresh: bool,
     /// Answer for the work tree, uncommitted edits and new source files included, each marked as such.
     #[arg(long, conflicts_with = "no_wait")]
     pub dirty: bool,

@@ -74,8 +74,12 @@ struct CallLine {
     /// From 0 to 1.
     confidence: f64,
     target: Option<String>,
+    /// Whether the place of the call is not committed.
     #[serde(skip_serializing_if = "is_false")]
     uncommitted: bool,
+    /// Whether the place of the target is not.
+    #[serde(skip_serializing_if = "is_false")]
+    target_uncommitted: bool,
 }
 
 /// `carnet who-calls --depth N --json` and `carnet impact-set --json`.
@@ -121,6 +125,8 @@ struct ImplementationLine {
     /// `said`, or `method-set` where a Go type has the methods.
     evidence: &'static str,
     definition: Option<DefinitionLine>,
+    #[serde(skip_serializing_if = "is_false")]
+    uncommitted: bool,
 }
 
 /// `carnet outline --json`.
@@ -344,7 +350,7 @@ pub fn implementations(ui: &Ui, args: &QueryArgs) -> CommandResult {
         ui.json(&implementation_list(&asked, &args.name, &found));
         return asked.ending(is_known, &args.name);
     }
-    ui.out(&list(found.iter().map(|it| implementation_row(ui, it))));
+    ui.out(&list(found.iter().map(|it| implementation_row(ui, &asked, it))));
     if is_known && found.is_empty() {
         ui.err("no type of the index extends or implements it\n");
     }
@@ -361,7 +367,7 @@ pub fn outline(ui: &Ui, args: &OutlineArgs) -> CommandResult {
         return asked.ending(true, &args.file);
     }
     for definition in &definitions {
-        ui.out(&outline_row(ui, definition));
+        ui.out(&outline_row(ui, &asked, definition));
     }
     ui.err(&asked.footer());
     asked.ending(true, &args.file)
@@ -429,6 +435,7 @@ fn call_line(asked: &Asked, call: &CallSite) -> CallLine {
         confidence: call.evidence.confidence(),
         target: call.target.as_ref().map(|place| format!("{}:{}", place.path, place.line)),
         uncommitted: asked.is_uncommitted(&call.path),
+        target_uncommitted: call.target.as_ref().is_some_and(|it| asked.is_uncommitted(&it.path)),
     }
 }
 
@@ -440,10 +447,9 @@ fn call_row(ui: &Ui, asked: &Asked, call: &CallSite, is_outgoing: bool) -> Strin
         (true, Some(receiver)) => format!("{receiver} . {}", call.callee),
         (true, None) => call.callee.clone(),
     };
-    let target = call
-        .target
-        .as_ref()
-        .map_or(String::new(), |place| format!(" → {}:{}", place.path, place.line));
+    let target = call.target.as_ref().map_or(String::new(), |it| {
+        format!(" → {}:{}{}", it.path, it.line, asked.mark(ui, &it.path))
+    });
     let (evidence, mark) = (ui.dim_out(call.evidence.name()), asked.mark(ui, &call.path));
     format!("  {}  {about}{target}  {evidence}{mark}\n", ui.bold_out(&place))
 }
@@ -456,6 +462,7 @@ fn implementation_line(asked: &Asked, found: &Implementation) -> ImplementationL
         subtype: found.subtype.clone(),
         evidence: evidence(found),
         definition: found.definition.as_ref().map(|it| definition_line(asked, it)),
+        uncommitted: asked.is_uncommitted(&found.path),
     }
 }
 
@@ -463,13 +470,14 @@ fn evidence(found: &Implementation) -> &'static str {
     if found.is_said { "said" } else { "method-set" }
 }
 
-fn implementation_row(ui: &Ui, found: &Implementation) -> String {
+fn implementation_row(ui: &Ui, asked: &Asked, found: &Implementation) -> String {
     let place = format!("{}:{}:{}", found.path, found.line, found.column);
-    format!("{}  {}  {}\n", ui.bold_out(&place), found.subtype, ui.dim_out(evidence(found)))
+    let (evidence, mark) = (ui.dim_out(evidence(found)), asked.mark(ui, &found.path));
+    format!("{}  {}  {evidence}{mark}\n", ui.bold_out(&place), found.subtype)
 }
 
 /// One definition, indented by the scopes around it.
-fn outline_row(ui: &Ui, definition: &Definition) -> String {
+fn outline_row(ui: &Ui, asked: &Asked, definition: &Definition) -> String {
     let symbol = &definition.symbol;
     let depth = match symbol.container.as_str() {
         "" => 0,
@@ -480,9 +488,10 @@ fn outline_row(ui: &Ui, definition: &Definition) -> String {
     let doc = if doc.is_empty() { String::new() } else { format!("  {}", ui.dim_out(doc)) };
     let indent = "  ".repeat(depth);
     format!(
-        "{}  {indent}{} {}{doc}\n",
+        "{}  {indent}{} {}{doc}{}\n",
         ui.bold_out(&line),
         symbol.kind.name(),
-        symbol.signature.trim()
+        symbol.signature.trim(),
+        asked.mark(ui, &definition.path)
     )
 }

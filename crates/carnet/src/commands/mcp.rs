@@ -47,7 +47,7 @@ const LISTS: [&str; 6] =
 
 const INSTRUCTIONS: &str = "Questions about the code of this git repository, answered from an index that follows each commit. \
 Every answer names the commit it is bound to. `resolved` calls are known to mean the definition; `candidates` only share the name. \
-Uncommitted edits are not seen. Ask search_code for what you cannot name, and pack for what a question needs in one answer.";
+Uncommitted edits are seen with `dirty`, and what comes from them is marked `uncommitted`. Ask search_code for what you cannot name, and pack for what a question needs in one answer.";
 
 /// A tool: its name, what it is for, and its own arguments as (name, type, what it is).
 type ToolSpec = (&'static str, &'static str, &'static [(&'static str, &'static str, &'static str)]);
@@ -204,6 +204,10 @@ fn tool((name, description, arguments): &ToolSpec) -> Tool {
         ((*name).to_owned(), json!({ "type": kind, "description": about }))
     };
     let mut properties: JsonObject = arguments.iter().map(property).collect();
+    if *name != "status" {
+        let about = "answer for the work tree, uncommitted edits included (default false)";
+        properties.insert("dirty".to_owned(), json!({ "type": "boolean", "description": about }));
+    }
     let about =
         format!("tokens to cut the answer to (default {TOKENS_DEFAULT}, at most {TOKENS_MAX})");
     properties.insert("max_tokens".to_owned(), json!({ "type": "integer", "description": about }));
@@ -229,6 +233,7 @@ fn tool((name, description, arguments): &ToolSpec) -> Tool {
 /// What the answers of the tools that search look like.
 fn output_schema(tool: &str) -> Option<Value> {
     let (text, number) = (json!({ "type": "string" }), json!({ "type": "integer" }));
+    let truth = json!({ "type": "boolean" });
     let maybe = json!({ "type": ["string", "null"] });
     let list = |item: Value, required: Value| json!({ "type": "array", "items": { "type": "object", "properties": item, "required": required } });
     let (member, items) = match tool {
@@ -240,6 +245,7 @@ fn output_schema(tool: &str) -> Option<Value> {
                     "symbol": maybe, "signature": maybe, "language": text, "score": { "type": "number" },
                     "parts": { "type": "object", "additionalProperties": { "type": "number" } },
                     "snippet": { "type": "object", "properties": { "start_line": number, "text": text } },
+                    "uncommitted": truth,
                 }),
                 json!(["citation", "path", "start_line", "end_line", "kind", "score", "snippet"]),
             ),
@@ -250,7 +256,7 @@ fn output_schema(tool: &str) -> Option<Value> {
                 json!({
                     "citation": text, "role": { "enum": ["hit", "callee", "caller"] }, "depth": number,
                     "kind": text, "symbol": maybe, "language": text, "signature": text, "doc": text,
-                    "start_line": number, "text": text,
+                    "start_line": number, "text": text, "uncommitted": truth,
                 }),
                 json!(["citation", "role", "depth", "kind"]),
             ),
@@ -279,13 +285,18 @@ struct Arguments(JsonObject);
 
 impl Arguments {
     fn check(given: JsonObject, known: &[(&str, &str, &str)]) -> Result<Arguments, String> {
-        let common = [("max_tokens", "integer", ""), ("cursor", "integer", "")];
+        let common =
+            [("max_tokens", "integer", ""), ("cursor", "integer", ""), ("dirty", "boolean", "")];
         for (name, value) in &given {
             let spec = known.iter().chain(&common).find(|spec| spec.0 == name);
             let Some((_, kind, _)) = spec else {
                 return Err(format!("there is no argument `{name}`"));
             };
-            let fits = if *kind == "string" { value.is_string() } else { value.is_u64() };
+            let fits = match *kind {
+                "string" => value.is_string(),
+                "boolean" => value.is_boolean(),
+                _ => value.is_u64(),
+            };
             if !fits {
                 return Err(format!("`{name}` must be of type {kind}"));
             }
@@ -304,6 +315,11 @@ impl Arguments {
 
     fn optional(&self, name: &str) -> Option<String> {
         Some(self.text(name).to_owned()).filter(|text| !text.is_empty())
+    }
+
+    fn fresh(&self) -> FreshArgs {
+        let dirty = self.0.get("dirty").and_then(Value::as_bool).unwrap_or(false);
+        FreshArgs { dirty, ..FreshArgs::default() }
     }
 
     fn scope(&self) -> ScopeArgs {
@@ -326,7 +342,7 @@ fn answer(ui: &Ui, tool: &str, given: &Arguments) -> Result<Value, CommandError>
         "search_code" => search_code(ui, given)?,
         // It is cut to its own budget.
         "pack" => return packed(ui, given),
-        _ => ask(&Asked::open(ui, FreshArgs::default())?, tool, given)?,
+        _ => ask(&Asked::open(ui, given.fresh())?, tool, given)?,
     };
     Ok(cut(
         value,
@@ -341,7 +357,7 @@ fn search_code(ui: &Ui, given: &Arguments) -> Result<Value, CommandError> {
     let kinds: Vec<String> = given.optional("kind").into_iter().collect();
     let scope =
         search::scope(&given.scope(), &kinds, usize::try_from(limit).unwrap_or(usize::MAX))?;
-    let (asked, found) = search::find(ui, FreshArgs::default(), query, &scope)?;
+    let (asked, found) = search::find(ui, given.fresh(), query, &scope)?;
     search::hit_list(&asked, query, &found).map(|answer| to_value(&answer))
 }
 
@@ -352,7 +368,7 @@ fn packed(ui: &Ui, given: &Arguments) -> Result<Value, CommandError> {
         budget: usize::try_from(budget).unwrap_or(pack::BUDGET_MAX),
         depth: given.depth(1),
         scope: &given.scope(),
-        fresh: FreshArgs::default(),
+        fresh: given.fresh(),
     };
     let (_, pack) = pack::packed(ui, &wanted, &|pack| {
         search::tokens(serde_json::to_string(pack).map_or(usize::MAX, |text| text.len()))

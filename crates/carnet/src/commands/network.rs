@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{
     graph::indexed_path,
     picture,
-    query::{Asked, IndexLine},
+    query::{Asked, IndexLine, is_false},
 };
 use crate::{cli::FreshArgs, error::CommandResult, ui::Ui};
 
@@ -100,6 +100,8 @@ struct NodeLine {
     line: Option<u32>,
     end_line: Option<u32>,
     visibility: Option<&'static str>,
+    #[serde(skip_serializing_if = "is_false")]
+    uncommitted: bool,
 }
 
 /// An edge, as every form has it.
@@ -129,8 +131,8 @@ fn export(ui: &Ui, args: &ExportArgs) -> CommandResult {
     let network = asked.snapshot.network()?;
     match args.format {
         GraphFormat::Json => ui.json(&report(&asked, &network)),
-        GraphFormat::Graphml => ui.out(&graphml(&network)),
-        GraphFormat::Cypher => ui.out(&cypher(&network)),
+        GraphFormat::Graphml => ui.out(&graphml(&asked, &network)),
+        GraphFormat::Cypher => ui.out(&cypher(&asked, &network)),
     }
     ui.err(&asked.footer());
     Ok(if asked.is_level() { ExitCode::Done } else { ExitCode::Incomplete })
@@ -151,9 +153,10 @@ fn around(ui: &Ui, args: &AroundArgs) -> CommandResult {
         ui.json(&report(&asked, &network));
     } else if args.svg {
         let commit = asked.snapshot.commit().short();
-        ui.out(&picture::svg(&network, &format!("{target} at commit {commit}")));
+        let title = format!("{target} at commit {commit}");
+        ui.out(&picture::svg(&network, &title, &|path| asked.is_uncommitted(path)));
     } else {
-        ui.out(&calls_list(ui, &network));
+        ui.out(&calls_list(ui, &asked, &network));
     }
     if network.n_left_out > 0 {
         let left_out = network.n_left_out;
@@ -164,15 +167,16 @@ fn around(ui: &Ui, args: &AroundArgs) -> CommandResult {
 }
 
 /// One line for each pair of which the one calls the other.
-fn calls_list(ui: &Ui, network: &Network) -> String {
+fn calls_list(ui: &Ui, asked: &Asked, network: &Network) -> String {
     let mut text = String::new();
     for edge in &network.edges {
         let Link::Calls { evidence, n_calls, line } = edge.link else { continue };
         let (from, to) = (&network.nodes[edge.from], &network.nodes[edge.to]);
         let place = ui.bold_out(&format!("{}:{line}", from.path));
         let times = if n_calls > 1 { format!(" ({n_calls} times)") } else { String::new() };
-        let evidence = ui.dim_out(evidence.name());
-        let _ = writeln!(text, "{place}  {} → {}{times}  {evidence}", label(from), label(to));
+        let (evidence, mark) = (ui.dim_out(evidence.name()), asked.mark(ui, &from.path));
+        let (from, to) = (label(from), label(to));
+        let _ = writeln!(text, "{place}  {from} → {to}{times}  {evidence}{mark}");
     }
     text
 }
@@ -189,13 +193,13 @@ fn report(asked: &Asked, network: &Network) -> GraphReport {
     GraphReport {
         format: "carnet/graph/1",
         index: asked.line(),
-        nodes: node_lines(network),
+        nodes: node_lines(asked, network),
         edges: edge_lines(network),
         n_left_out: network.n_left_out,
     }
 }
 
-fn node_lines(network: &Network) -> Vec<NodeLine> {
+fn node_lines(asked: &Asked, network: &Network) -> Vec<NodeLine> {
     let line = |(idx, node): (usize, &Node)| {
         let definition = node.definition.as_ref();
         NodeLine {
@@ -207,6 +211,7 @@ fn node_lines(network: &Network) -> Vec<NodeLine> {
             line: definition.map(|it| it.line),
             end_line: definition.map(|it| it.end_line),
             visibility: definition.map(|it| it.visibility.name()),
+            uncommitted: asked.is_uncommitted(&node.path),
         }
     };
     network.nodes.iter().enumerate().map(line).collect()
@@ -237,6 +242,7 @@ const GRAPHML_HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
   <key id="line" for="node" attr.name="line" attr.type="int"/>
   <key id="end_line" for="node" attr.name="end_line" attr.type="int"/>
   <key id="visibility" for="node" attr.name="visibility" attr.type="string"/>
+  <key id="uncommitted" for="node" attr.name="uncommitted" attr.type="boolean"/>
   <key id="link" for="edge" attr.name="kind" attr.type="string"/>
   <key id="evidence" for="edge" attr.name="evidence" attr.type="string"/>
   <key id="confidence" for="edge" attr.name="confidence" attr.type="double"/>
@@ -245,7 +251,7 @@ const GRAPHML_HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
   <graph id="carnet" edgedefault="directed">
 "#;
 
-fn graphml(network: &Network) -> String {
+fn graphml(asked: &Asked, network: &Network) -> String {
     let mut text = GRAPHML_HEAD.to_owned();
     let data = |text: &mut String, key: &str, value: Option<&str>| {
         if let Some(value) = value {
@@ -253,7 +259,7 @@ fn graphml(network: &Network) -> String {
         }
     };
     let number = |number: Option<u32>| number.map(|it| it.to_string());
-    for node in node_lines(network) {
+    for node in node_lines(asked, network) {
         let _ = write!(text, r#"    <node id="{}">"#, node.id);
         for (key, value) in [
             ("kind", node.kind),
@@ -266,6 +272,7 @@ fn graphml(network: &Network) -> String {
         data(&mut text, "line", number(node.line).as_deref());
         data(&mut text, "end_line", number(node.end_line).as_deref());
         data(&mut text, "visibility", node.visibility);
+        data(&mut text, "uncommitted", node.uncommitted.then_some("true"));
         text += "</node>\n";
     }
     for edge in edge_lines(network) {
@@ -303,12 +310,12 @@ pub(super) fn escape_xml(text: &str) -> String {
 const CYPHER_ROWS: usize = 500;
 
 /// Statements that make the graph: nodes `Code` with their properties, relations `CONTAINS` and `CALLS`.
-fn cypher(network: &Network) -> String {
+fn cypher(asked: &Asked, network: &Network) -> String {
     let mut text =
         "CREATE CONSTRAINT carnet_code IF NOT EXISTS FOR (n:Code) REQUIRE n.id IS UNIQUE;\n"
             .to_owned();
     let mut rows = Vec::new();
-    for node in node_lines(network) {
+    for node in node_lines(asked, network) {
         let mut row = format!(
             "{{id:{},kind:{},name:{},path:{},language:{}",
             quote(&node.id),
@@ -321,6 +328,9 @@ fn cypher(network: &Network) -> String {
             let _ = value.map(|value| write!(row, ",{key}:{value}"));
         }
         let _ = node.visibility.map(|it| write!(row, ",visibility:{}", quote(it)));
+        if node.uncommitted {
+            row += ",uncommitted:true";
+        }
         rows.push(row + "}");
     }
     for rows in rows.chunks(CYPHER_ROWS) {

@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{
-    query::{Asked, IndexLine},
+    query::{Asked, IndexLine, is_false},
     search::{ScopeArgs, Truncated, ending, find, pretty_tokens, scope, tokens},
 };
 use crate::{
@@ -84,6 +84,8 @@ struct Item {
     start_line: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
+    #[serde(skip_serializing_if = "is_false")]
+    uncommitted: bool,
 }
 
 /// How much of something is packed.
@@ -150,13 +152,14 @@ pub(super) fn packed(
         items: vec![],
         truncated: None,
     };
-    fill(&mut pack, &found, &neighbours, measure);
+    fill(&mut pack, &asked, &found, &neighbours, measure);
     Ok((asked, pack))
 }
 
 /// Fills a pack: lines of hits, neighbours, summaries of further hits, citations.
 fn fill(
     pack: &mut Pack,
+    asked: &Asked,
     found: &Found,
     neighbours: &[Neighbour],
     measure: &dyn Fn(&Pack) -> usize,
@@ -168,14 +171,14 @@ fn fill(
     let share = |pack: &Pack, hundredths: usize| pack.budget * hundredths / 100;
     for (at, hit) in found.hits.iter().enumerate() {
         let limit = share(pack, LINES_SHARE);
-        is_packed[at] = try_add(pack, hit_item(hit, Form::Lines), limit, measure);
+        is_packed[at] = try_add(pack, hit_item(asked, hit, Form::Lines), limit, measure);
         if !is_packed[at] {
             break;
         }
     }
     for neighbour in neighbours {
         let limit = share(pack, NEIGHBOURS_SHARE);
-        if !try_add(pack, neighbour_item(neighbour), limit, measure) {
+        if !try_add(pack, neighbour_item(asked, neighbour), limit, measure) {
             break;
         }
     }
@@ -185,7 +188,7 @@ fn fill(
             let is_turn = form != Form::Lines || at == 0;
             if is_turn && !is_packed[at] {
                 let limit = share(pack, 100);
-                is_packed[at] = try_add(pack, hit_item(hit, form), limit, measure);
+                is_packed[at] = try_add(pack, hit_item(asked, hit, form), limit, measure);
             }
         }
     }
@@ -224,7 +227,7 @@ fn neighbours(asked: &Asked, found: &Found, depth: u32) -> Result<Vec<Neighbour>
     Ok(neighbours)
 }
 
-fn hit_item(hit: &Hit, form: Form) -> Item {
+fn hit_item(asked: &Asked, hit: &Hit, form: Form) -> Item {
     let with_text =
         |text: &dyn Fn() -> Option<String>| if form == Form::Citation { None } else { text() };
     let signature = || hit.symbol.as_ref().map(|it| it.signature.trim().to_owned());
@@ -243,10 +246,11 @@ fn hit_item(hit: &Hit, form: Form) -> Item {
         doc: with_text(&doc).filter(|_| !is_whole || hit.snippet_start != hit.lines.start),
         start_line: is_whole.then_some(hit.snippet_start),
         text: is_whole.then(|| hit.snippet.join("\n")),
+        uncommitted: asked.is_uncommitted(&hit.path),
     }
 }
 
-fn neighbour_item(neighbour: &Neighbour) -> Item {
+fn neighbour_item(asked: &Asked, neighbour: &Neighbour) -> Item {
     let Definition { path, language, blob_id, symbol } = &neighbour.definition;
     let lines = LineRange { start: symbol.region.start_line, end: symbol.region.end_line };
     Item {
@@ -260,6 +264,7 @@ fn neighbour_item(neighbour: &Neighbour) -> Item {
         doc: symbol.doc.lines().next().map(str::to_owned),
         start_line: None,
         text: None,
+        uncommitted: asked.is_uncommitted(path),
     }
 }
 
@@ -272,7 +277,8 @@ fn text_of(pack: &Pack) -> String {
             depth => format!(" ({}, depth {depth})", item.role),
         };
         let name = item.symbol.as_deref().map_or(String::new(), |name| format!(" `{name}`"));
-        let _ = writeln!(text, "### {}{name}{role} — {}", item.kind, item.citation);
+        let mark = if item.uncommitted { " (uncommitted)" } else { "" };
+        let _ = writeln!(text, "### {}{name}{role} — {}{mark}", item.kind, item.citation);
         if let Some(signature) = &item.signature {
             let _ = writeln!(text, "`{signature}`");
         }

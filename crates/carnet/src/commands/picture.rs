@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
+use carnet_core::RepoPath;
 use carnet_index::{Link, Network, Node};
 
 use super::network::{escape_xml, label};
@@ -22,7 +23,7 @@ const ROUNDS: usize = 6;
 
 const STYLE: &str = "text{font:12px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;fill:#1f2328}\
 .p{font-size:10px;fill:#59636e}.t{font-size:13px;font-weight:600}\
-rect{fill:#f6f8fa;stroke:#8c959f}.s rect{fill:#ddf4ff;stroke:#0969da}.f rect{stroke-dasharray:4 3}\
+rect{fill:#f6f8fa;stroke:#8c959f}.s rect{fill:#ddf4ff;stroke:#0969da}.f rect{stroke-dasharray:4 3}.u rect{stroke:#bf8700;stroke-width:2}\
 path{fill:none;stroke:#8c959f}marker path{fill:#8c959f;stroke:none}\
 @media(prefers-color-scheme:dark){svg{background:#0d1117}text{fill:#e6edf3}.p{fill:#9198a1}rect{fill:#161b22}.s rect{fill:#0c2d6b}}";
 
@@ -34,7 +35,13 @@ struct Spot {
 }
 
 /// Returns a picture of the nodes that a call joins, and of those in the middle.
-pub(super) fn svg(network: &Network, title: &str) -> String {
+///
+/// - `is_uncommitted`: tells of which files the work tree is shown, not the commit; their boxes have another border.
+pub(super) fn svg(
+    network: &Network,
+    title: &str,
+    is_uncommitted: &dyn Fn(&RepoPath) -> bool,
+) -> String {
     let calls: Vec<(usize, usize, String)> = network.edges.iter().filter_map(call).collect();
     let is_drawn = |idx: usize| {
         let node = &network.nodes[idx];
@@ -58,7 +65,7 @@ pub(super) fn svg(network: &Network, title: &str) -> String {
         let _ = writeln!(text, "{}", line(spots[from], spots[to], about));
     }
     for idx in drawn {
-        let _ = writeln!(text, "{}", node_box(&network.nodes[idx], spots[&idx]));
+        let _ = writeln!(text, "{}", node_box(&network.nodes[idx], spots[&idx], is_uncommitted));
     }
     text + "</svg>\n"
 }
@@ -130,7 +137,7 @@ fn line(from: Spot, to: Spot, about: &str) -> String {
     )
 }
 
-fn node_box(node: &Node, spot: Spot) -> String {
+fn node_box(node: &Node, spot: Spot, is_uncommitted: &dyn Fn(&RepoPath) -> bool) -> String {
     let Spot { x, y, width } = spot;
     let class = match (node.layer, &node.definition) {
         (0, _) => " class=\"s\"",
@@ -138,8 +145,12 @@ fn node_box(node: &Node, spot: Spot) -> String {
         _ => "",
     };
     let (name, place) = (cut(&label(node)), cut(&place(node)));
+    let (class, mark) = match is_uncommitted(&node.path) {
+        true => (" class=\"u\"", "uncommitted "),
+        false => (class, ""),
+    };
     format!(
-        "<g{class}><title>{}</title><rect x=\"{x:.0}\" y=\"{y:.0}\" width=\"{width:.0}\" height=\"{BOX_HEIGHT}\" rx=\"6\"/>\
+        "<g{class}><title>{mark}{}</title><rect x=\"{x:.0}\" y=\"{y:.0}\" width=\"{width:.0}\" height=\"{BOX_HEIGHT}\" rx=\"6\"/>\
          <text x=\"{:.0}\" y=\"{:.0}\">{}</text><text class=\"p\" x=\"{:.0}\" y=\"{:.0}\">{}</text></g>",
         escape_xml(&format!("{} ({})", label(node), self::place(node))),
         x + 10.0,

@@ -1,6 +1,6 @@
 //! Questions to the snapshot, with commit and freshness; `carnet where-defined` is the first of them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use carnet_core::{ExitCode, GitOid, RepoPath};
 use carnet_daemon::{Client, ClientError, Freshness, OverlayError, Waited};
@@ -114,7 +114,7 @@ pub(super) struct Asked {
 impl Asked {
     /// Opens what a question is about: with uncommitted edits when that is asked for, or configured.
     pub fn open(ui: &Ui, fresh: FreshArgs) -> Result<Asked, CommandError> {
-        let mut asked = Asked::committed(ui, fresh.no_wait)?;
+        let mut asked = Asked::committed(ui, fresh)?;
         let is_wanted = fresh.dirty
             || (asked.repo.work_tree().is_some()
                 && asked.repo.config_get(OVERLAY).is_some_and(|it| it == "true"));
@@ -129,24 +129,32 @@ impl Asked {
         Ok(asked)
     }
 
-    /// Opens the snapshot of the commit.
-    pub fn committed(ui: &Ui, no_wait: bool) -> Result<Asked, CommandError> {
+    /// Opens the snapshot of the commit: of the one that HEAD names when the answer is given, where HEAD moves meanwhile.
+    pub fn committed(ui: &Ui, fresh: FreshArgs) -> Result<Asked, CommandError> {
         let workspace = Workspace::discover()?;
         let repo = &workspace.repo;
-        let head = match repo.head()? {
-            Head::Commit { commit_id, .. } => commit_id,
-            Head::Unborn { branch } => return Err(unborn(&branch)),
-        };
-        if !no_wait {
-            bring_to(ui, repo, &head)?;
+        let mut head = head_of(repo)?;
+        let began = Instant::now();
+        loop {
+            let was_reached = !fresh.no_wait && bring_to(ui, repo, &head)?;
+            let snapshot =
+                Snapshot::open_current(&carnet_daemon::index_dir(repo))?.ok_or_else(|| {
+                    CommandError::new(ExitCode::Incomplete, "this repository is not indexed yet")
+                        .hint("Ask again without `--no-wait`, or type `carnet daemon --once`.")
+                })?;
+            let before = std::mem::replace(&mut head, head_of(repo)?);
+            // Another worktree, or another commit, may have taken the index further than to where this one waited for it.
+            let may_come = !fresh.no_wait && (was_reached || before != head);
+            if snapshot.commit() != head && may_come && began.elapsed() < FRESH_WITHIN {
+                continue;
+            }
+            let freshness = carnet_daemon::freshness(repo, &snapshot.commit(), &head, now());
+            if fresh.wait_fresh && !freshness.is_level() {
+                return Err(not_there(&head, &freshness));
+            }
+            let repo = workspace.repo;
+            return Ok(Asked { snapshot, repo, head, freshness, uncommitted: Vec::new() });
         }
-        let snapshot =
-            Snapshot::open_current(&carnet_daemon::index_dir(repo))?.ok_or_else(|| {
-                CommandError::new(ExitCode::Incomplete, "this repository is not indexed yet")
-                    .hint("Ask again without `--no-wait`, or type `carnet daemon --once`.")
-            })?;
-        let freshness = carnet_daemon::freshness(repo, &snapshot.commit(), &head, now());
-        Ok(Asked { snapshot, repo: workspace.repo, head, freshness, uncommitted: Vec::new() })
     }
 
     pub fn line(&self) -> IndexLine {
@@ -218,11 +226,27 @@ pub fn describe(freshness: &Freshness) -> String {
     }
 }
 
-/// Makes the index follow to `head`: through the daemon, or here when no daemon is wanted or none will start.
-fn bring_to(ui: &Ui, repo: &Repo, head: &GitOid) -> Result<(), CommandError> {
+fn head_of(repo: &Repo) -> Result<GitOid, CommandError> {
+    match repo.head()? {
+        Head::Commit { commit_id, .. } => Ok(commit_id),
+        Head::Unborn { branch } => Err(unborn(&branch)),
+    }
+}
+
+fn not_there(head: &GitOid, freshness: &Freshness) -> CommandError {
+    let message =
+        format!("the index is not at HEAD `{}`: it is {}", head.short(), describe(freshness));
+    CommandError::new(ExitCode::Incomplete, message).hint(
+        "See what keeps it: `carnet status`; or take the older answer, without `--wait-fresh`.",
+    )
+}
+
+/// Makes the index follow to `head`: through the daemon, or here when no daemon is wanted or none will start. Tells whether
+/// it came there, or to the HEAD that overtook it.
+fn bring_to(ui: &Ui, repo: &Repo, head: &GitOid) -> Result<bool, CommandError> {
     let current = Snapshot::open_current(&carnet_daemon::index_dir(repo));
     if matches!(&current, Ok(Some(snapshot)) if snapshot.commit() == *head) {
-        return Ok(());
+        return Ok(true);
     }
     if daemon::is_wanted() {
         // A daemon that dies meanwhile is replaced; one that cannot live is not tried for ever.
@@ -236,16 +260,16 @@ fn bring_to(ui: &Ui, repo: &Repo, head: &GitOid) -> Result<(), CommandError> {
         }
     }
     carnet_daemon::refresh_once(repo, now())?;
-    Ok(())
+    Ok(true)
 }
 
-fn wait_fresh(ui: &Ui, mut client: Client, head: &GitOid) -> Result<(), ClientError> {
+fn wait_fresh(ui: &Ui, mut client: Client, head: &GitOid) -> Result<bool, ClientError> {
     if matches!(client.wait_fresh(head, QUIET_FOR)?, Waited::Fresh { .. }) {
-        return Ok(());
+        return Ok(true);
     }
     ui.err(&format!("carnet: indexing commit {} …\n", head.short()));
     match client.wait_fresh(head, FRESH_WITHIN)? {
-        Waited::Fresh { .. } => {}
+        Waited::Fresh { .. } => return Ok(true),
         Waited::Late { .. } => {
             ui.err("carnet: the index is still being made; this answer is older\n")
         }
@@ -253,7 +277,7 @@ fn wait_fresh(ui: &Ui, mut client: Client, head: &GitOid) -> Result<(), ClientEr
             ui.err(&format!("carnet: the index could not be refreshed: {error}\n"));
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 pub(super) fn list(rows: impl ExactSizeIterator<Item = String>) -> String {

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{query::Asked, report::count, sync::remote};
 use crate::{
+    cli::FreshArgs,
     error::{CommandError, CommandResult},
     ui::Ui,
     workspace::{Workspace, now},
@@ -120,7 +121,7 @@ fn publish(ui: &Ui, args: &PublishArgs) -> CommandResult {
         true => None,
         false => Some(remote(&workspace, args.remote.as_deref())?),
     };
-    let asked = Asked::committed(ui, false)?;
+    let asked = Asked::committed(ui, FreshArgs::default())?;
     if !asked.is_level() {
         return Err(CommandError::new(ExitCode::Incomplete, "the index is not at HEAD")
             .hint("See why: `carnet status`."));

@@ -41,6 +41,8 @@ pub(super) struct StatusReport {
 #[derive(Serialize)]
 struct IndexReport {
     commit: String,
+    /// Digest of all that the snapshot says; the same for a rebuild from nothing.
+    content: String,
     last_update: String,
     n_files: u64,
     n_files_supported: u64,
@@ -103,6 +105,7 @@ pub(super) fn look() -> Result<(Status, StatusReport), CommandError> {
 fn report(status: &Status, n_runs: usize, flagged: &[GitOid]) -> StatusReport {
     let index = status.indexed.as_ref().map(|indexed| IndexReport {
         commit: indexed.commit.to_string(),
+        content: indexed.content.to_string(),
         last_update: indexed.created_at.to_string(),
         n_files: indexed.coverage.n_files,
         n_files_supported: indexed.coverage.n_files_supported,
