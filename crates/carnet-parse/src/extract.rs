@@ -10,6 +10,7 @@ use crate::{
     limits::{
         MACRO_BODIES_MAX, MACRO_DEPTH_MAX, PARSER_REPORTS_BASE, PROBLEMS_MAX, SOURCE_BYTES_MAX,
     },
+    mend::mended,
     python, rust,
     walk::Walk,
 };
@@ -39,6 +40,7 @@ pub fn parse(language: Language, source: &[u8]) -> Parsed {
     let Some(tree) = parse_bounded(&mut parser, source, source.len()) else {
         return only_problem(ProblemKind::TooHard, whole);
     };
+    let tree = mended(&mut parser, language, source, tree);
     let mut walk = Walk::new(language, source);
     if let Some(at) = std::str::from_utf8(source).err().map(|error| error.valid_up_to()) {
         let region = Region { start: at, end: at + 1, ..line_column(source, at) };
@@ -143,7 +145,7 @@ fn note_problem(walk: &mut Walk<'_>, node: Node<'_>) {
     }
 }
 
-/// Reads the bodies of well-known macros again, as expressions, at their own place in the source.
+/// Reads the bodies of macros again, as expressions or items, at their own place in the source.
 fn read_macro_bodies(walk: &mut Walk<'_>, parser: &mut Parser) {
     let mut n_read = 0;
     while let Some(body) = walk.macro_bodies.pop() {
@@ -158,9 +160,24 @@ fn read_macro_bodies(walk: &mut Walk<'_>, parser: &mut Parser) {
             continue;
         }
         let Some(tree) = parse_bounded(parser, walk.source, n_bytes) else { continue };
+        if !body.is_known && !is_understood(&tree) {
+            continue;
+        }
         walk.begin_macro_body(body);
         visit(walk, &tree);
     }
+}
+
+/// Tells whether all of a macro's body was understood; an expression misses its semicolon.
+fn is_understood(tree: &Tree) -> bool {
+    let root = tree.root_node();
+    let (Some(statement), 1) = (root.child(0), root.child_count()) else {
+        return !root.has_error();
+    };
+    let mut cursor = statement.walk();
+    let mut wrong = statement.children(&mut cursor).filter(|child| child.has_error());
+    let is_semicolon = |child: Node<'_>| child.is_missing() && child.kind() == ";";
+    !statement.is_error() && wrong.all(is_semicolon)
 }
 
 pub(crate) fn push_problem(parsed: &mut Parsed, kind: ProblemKind, region: Region) {

@@ -30,6 +30,7 @@ mod c;
 mod ecma;
 mod go;
 mod java;
+mod mend;
 mod python;
 mod rust;
 mod rust_macros;
@@ -46,4 +47,4 @@ pub use parsed::{
 };
 
 /// Version of what is extracted: grows whenever the same source would give another [`Parsed`].
-pub const EXTRACTOR_VERSION: u32 = 3;
+pub const EXTRACTOR_VERSION: u32 = 4;

@@ -55,6 +55,8 @@ struct PendingCall {
 pub(crate) struct MacroBody {
     pub ranges: Vec<Range>,
     pub region: Region,
+    /// Whether it holds expressions for sure; else it is read only where all of it can be.
+    pub is_known: bool,
     pub here: Here,
     pub depth: u32,
 }
@@ -131,6 +133,9 @@ impl<'s> Walk<'s> {
             })
             .collect();
         parsed.calls.sort_by_key(|call| (call.region.start, call.region.end));
+        if self.is_macro_body {
+            in_source_order(&mut parsed);
+        }
         parsed
     }
 
@@ -167,10 +172,10 @@ impl<'s> Walk<'s> {
     }
 
     /// Queues a macro's body.
-    pub fn queue_macro_body(&mut self, ranges: Vec<Range>, region: Region) {
+    pub fn queue_macro_body(&mut self, ranges: Vec<Range>, region: Region, is_known: bool) {
         if self.macro_bodies.len() < MACRO_BODIES_MAX {
             let (here, depth) = (self.here.clone(), self.macro_depth + 1);
-            self.macro_bodies.push(MacroBody { ranges, region, here, depth });
+            self.macro_bodies.push(MacroBody { ranges, region, is_known, here, depth });
         }
     }
 
@@ -226,7 +231,7 @@ impl<'s> Walk<'s> {
         signature_end: Option<usize>,
     ) -> Option<u32> {
         let name = self.text(name_node);
-        if name.is_empty() || self.is_macro_body {
+        if name.is_empty() {
             return None;
         }
         if self.parsed.symbols.len() >= SYMBOLS_MAX {
@@ -262,7 +267,7 @@ impl<'s> Walk<'s> {
     /// Notes that `subtype`, which `symbol_idx` defines, extends or implements the type named by `supertype`.
     pub fn base(&mut self, subtype: String, symbol: Option<u32>, supertype: Node<'_>) {
         let name = self.text(supertype);
-        if name.is_empty() || subtype.is_empty() || self.is_macro_body {
+        if name.is_empty() || subtype.is_empty() {
             return;
         }
         if self.parsed.bases.len() >= BASES_MAX {
@@ -440,6 +445,28 @@ impl<'s> Walk<'s> {
         let import = Import { module, imported, alias, container, is_reexport, is_local, region };
         self.parsed.imports.push(import);
     }
+}
+
+/// Puts back into the order of the source what was read after the rest.
+fn in_source_order(parsed: &mut Parsed) {
+    let mut order: Vec<usize> = (0..parsed.symbols.len()).collect();
+    order.sort_by_key(|idx| {
+        let region = &parsed.symbols[*idx].region;
+        (region.start, std::cmp::Reverse(region.end), *idx)
+    });
+    let mut places = vec![0; order.len()];
+    for (place, idx) in order.iter().enumerate() {
+        places[*idx] = place as u32;
+    }
+    let place = |idx: &mut Option<u32>| *idx = idx.map(|idx| places[idx as usize]);
+    parsed.symbols.iter_mut().for_each(|symbol| place(&mut symbol.parent));
+    parsed.calls.iter_mut().for_each(|call| place(&mut call.enclosing));
+    parsed.bases.iter_mut().for_each(|base| place(&mut base.symbol));
+    let mut symbols: Vec<Option<Symbol>> =
+        std::mem::take(&mut parsed.symbols).into_iter().map(Some).collect();
+    parsed.symbols = order.into_iter().filter_map(|idx| symbols[idx].take()).collect();
+    parsed.imports.sort_by_key(|import| import.region.start);
+    parsed.bases.sort_by_key(|base| base.region.start);
 }
 
 /// Cuts `text` to at most `bytes_max` bytes at a character.

@@ -134,3 +134,27 @@ const { f, g: h } = require("./s");
         ],
     );
 }
+
+#[test]
+fn call_signatures_without_semicolons_and_exported_types_are_understood() {
+    check(
+        TypeScript,
+        r#"
+export type * from './types'
+interface Handler<A> {
+          ^^^^^^^ def interface Handler
+  // one
+  <B extends A>(
+    x: B
+  ): Handler<B>
+
+  // two
+  <C>(
+    ...x: [A, C]
+  ): Handler<C>
+}
+type After = number
+     ^^^^^ def type After
+"#,
+    );
+}

@@ -166,3 +166,44 @@ use log;
         ],
     );
 }
+
+#[test]
+fn bodies_that_read_as_items_or_expressions_are_read_and_others_are_not() {
+    check(
+        Rust,
+        r#"
+cfg_rt! {
+^^^^^^ call cfg_rt macro
+    use crate::task;
+    pub fn spawn() { task::begin(); }
+           ^^^^^ def function spawn
+                           ^^^^^ call begin path task from spawn
+    impl Handle { fn enter(&self) { self.leave() } }
+                     ^^^^^ def method Handle.enter
+                                         ^^^^^ call leave own Handle from Handle.enter
+}
+fn after() {
+   ^^^^^ def function after
+    same!(one(), |x| two(x));
+    ^^^^ call same macro from after
+          ^^^ call one from after
+                     ^^^ call two from after
+    quote! { #x three(); }
+    ^^^^^ call quote macro from after
+    strange!(x => four());
+    ^^^^^^^ call strange macro from after
+    select! { x = five() => six(x) }
+    ^^^^^^ call select macro from after
+                  ^^^^ call five from after
+                            ^^^ call six from after
+}
+mod inner {
+    ^^^^^ def module inner
+    cfg_fs! { fn open() {} }
+    ^^^^^^ call cfg_fs macro from inner
+                 ^^^^ def function inner.open in inner
+}
+"#,
+    );
+    check_imports(Rust, "a! { use b::c; }\nuse d::e;\n", &["b name c", "d name e"]);
+}
