@@ -1,26 +1,34 @@
 //! The snapshot's file format; docs/format/snapshot.md says it in prose.
 //!
-//! A header with its own digest, the sections, and for each section the digests of its blocks. The header
-//! holds the digest of each list of block digests, so that opening costs one small read and every byte is
-//! still verified before it answers.
+//! A header with its own digest, the sections in packed blocks, and for each section the list of its blocks: length and
+//! digest of each. The header holds the digest of each list, so that opening costs one small read and every byte is still
+//! verified before it answers.
 
 use carnet_core::{Digest, Digester, GitOid, Timestamp};
 
-use crate::Coverage;
+use crate::{
+    Coverage,
+    blocks::{
+        Column::{self, Bytes, Number, Rising},
+        row_bytes,
+    },
+};
 
 /// Number of the snapshot format that this version writes and reads.
-pub const FORMAT_NUMBER: u32 = 3;
+pub const FORMAT_NUMBER: u32 = 4;
 
 pub(crate) const MAGIC: [u8; 8] = *b"carnetix";
-/// Bytes that one digest covers.
-pub(crate) const BLOCK_BYTES: u64 = 16 << 10;
+/// Most bytes of a block before it is packed.
+const BLOCK_BYTES_MAX: u64 = 32 << 10;
+/// Bytes of one entry in the list of a section's blocks: the length of the packed block, its digest.
+pub(crate) const BLOCK_ENTRY_BYTES: u64 = 4 + DIGEST_BYTES;
 pub(crate) const DIGEST_BYTES: u64 = 32;
 /// Most sections a header may list.
 const SECTIONS_MAX: u32 = 64;
 /// Bytes of the header before the section table.
 const FIXED_BYTES: usize = 8 + 4 + 4 + 8 + 4 + 4 + 33 + 33 + 7 * 8;
 /// Bytes of one entry of the section table.
-const ENTRY_BYTES: usize = 4 + 4 + 8 + 8 + 8 + 32;
+const ENTRY_BYTES: usize = 4 + 4 + 8 * 5 + 32;
 /// A header is never longer.
 pub(crate) const HEADER_BYTES_MAX: usize =
     FIXED_BYTES + ENTRY_BYTES * SECTIONS_MAX as usize + DIGEST_BYTES as usize;
@@ -37,15 +45,14 @@ pub(crate) enum SectionKind {
     Names = 6,
     Definitions = 7,
     Calls = 8,
-    OutgoingEnds = 9,
-    Outgoing = 10,
-    Bases = 11,
-    TextFiles = 12,
-    Live = 13,
+    CallsOfNames = 9,
+    Bases = 10,
+    TextFiles = 11,
+    Live = 12,
 }
 
 impl SectionKind {
-    pub const ALL: [SectionKind; 13] = [
+    pub const ALL: [SectionKind; 12] = [
         SectionKind::TextEnds,
         SectionKind::TextBytes,
         SectionKind::Files,
@@ -54,12 +61,74 @@ impl SectionKind {
         SectionKind::Names,
         SectionKind::Definitions,
         SectionKind::Calls,
-        SectionKind::OutgoingEnds,
-        SectionKind::Outgoing,
+        SectionKind::CallsOfNames,
         SectionKind::Bases,
         SectionKind::TextFiles,
         SectionKind::Live,
     ];
+
+    /// Returns the columns of its rows; none where it has no rows.
+    pub fn columns(self) -> &'static [Column] {
+        match self {
+            SectionKind::TextBytes | SectionKind::NameMap => &[],
+            SectionKind::TextEnds | SectionKind::Definitions | SectionKind::CallsOfNames => {
+                &[Rising]
+            }
+            SectionKind::Files => {
+                &[Rising, Bytes(1), Bytes(33), Rising, Number, Number, Rising, Number]
+            }
+            SectionKind::Symbols => &[
+                // File, texts and the symbol around.
+                Rising,
+                Rising,
+                Rising,
+                Rising,
+                Rising,
+                Rising,
+                Bytes(2),
+                // The whole, then the name in it.
+                Rising,
+                Number,
+                Rising,
+                Number,
+                Number,
+                Number,
+                Number,
+                Number,
+                Number,
+                Number,
+                Number,
+                Number,
+            ],
+            SectionKind::Names => &[Rising, Number, Rising, Number],
+            SectionKind::Calls => &[
+                Rising,
+                Rising,
+                Rising,
+                Number,
+                Bytes(2),
+                Rising,
+                Number,
+                Rising,
+                Number,
+                Number,
+                Number,
+            ],
+            SectionKind::Bases => &[Rising, Rising, Rising, Rising, Rising, Number, Bytes(1)],
+            SectionKind::TextFiles => &[Rising, Bytes(33)],
+            SectionKind::Live => &[Bytes(8), Number],
+        }
+    }
+
+    /// Returns how many bytes one of its rows has; 1 where it has no rows.
+    pub fn row_bytes(self) -> u64 {
+        row_bytes(self.columns()).max(1) as u64
+    }
+
+    /// Returns how many bytes its blocks have before they are packed, but for the last: whole rows.
+    pub fn block_bytes(self) -> u64 {
+        BLOCK_BYTES_MAX - BLOCK_BYTES_MAX % self.row_bytes()
+    }
 }
 
 /// Set in an entry whose section a reader must know to answer rightly.
@@ -71,16 +140,20 @@ pub(crate) struct SectionEntry {
     pub kind: u32,
     pub flags: u32,
     pub offset: u64,
+    /// How many bytes it has, and how many of them are in one block.
     pub n_bytes: u64,
-    /// Where the digests of its blocks stand.
-    pub digests_offset: u64,
-    /// Digest of those digests.
+    pub block_bytes: u64,
+    /// How many bytes its packed blocks have.
+    pub n_packed: u64,
+    /// Where the list of its blocks stands.
+    pub blocks_offset: u64,
+    /// Digest of that list.
     pub digest: Digest,
 }
 
 impl SectionEntry {
     pub fn n_blocks(&self) -> u64 {
-        self.n_bytes.div_ceil(BLOCK_BYTES)
+        self.n_bytes.div_ceil(self.block_bytes.max(1))
     }
 }
 
@@ -123,9 +196,10 @@ impl Header {
         for section in &self.sections {
             out.extend_from_slice(&section.kind.to_le_bytes());
             out.extend_from_slice(&section.flags.to_le_bytes());
-            out.extend_from_slice(&section.offset.to_le_bytes());
-            out.extend_from_slice(&section.n_bytes.to_le_bytes());
-            out.extend_from_slice(&section.digests_offset.to_le_bytes());
+            let places = [section.offset, section.n_bytes, section.block_bytes];
+            for number in places.into_iter().chain([section.n_packed, section.blocks_offset]) {
+                out.extend_from_slice(&number.to_le_bytes());
+            }
             out.extend_from_slice(section.digest.as_bytes());
         }
         let digest = Digest::of(&out);
@@ -176,7 +250,9 @@ impl Header {
                 flags: input.u32()?,
                 offset: input.u64()?,
                 n_bytes: input.u64()?,
-                digests_offset: input.u64()?,
+                block_bytes: input.u64()?,
+                n_packed: input.u64()?,
+                blocks_offset: input.u64()?,
                 digest: Digest::from_bytes(input.take(32)?.try_into().ok()?),
             });
         }
@@ -190,26 +266,30 @@ impl Header {
         })
     }
 
-    /// Checks that sections and digests follow each other without a gap to the end of the file.
+    /// Checks that sections and lists of blocks follow each other without a gap to the end of the file.
     fn check_places(&self, header_bytes: u64, file_bytes: u64) -> Result<(), HeaderError> {
         let damaged = HeaderError::Damaged;
         let mut end = header_bytes;
         for section in &self.sections {
-            let is_known = SectionKind::ALL.iter().any(|kind| *kind as u32 == section.kind);
-            if section.flags & FLAG_REQUIRED != 0 && !is_known {
+            let known = SectionKind::ALL.into_iter().find(|kind| *kind as u32 == section.kind);
+            if section.flags & FLAG_REQUIRED != 0 && known.is_none() {
                 return Err(damaged("it has a section that this version must know and does not"));
+            }
+            if known.is_some_and(|kind| kind.block_bytes() != section.block_bytes) {
+                return Err(damaged("the blocks of a section have another length"));
             }
             if section.offset != end {
                 return Err(damaged("its sections overlap or leave a gap"));
             }
-            end = end.checked_add(section.n_bytes).ok_or(damaged("a section is too long"))?;
+            end = end.checked_add(section.n_packed).ok_or(damaged("a section is too long"))?;
         }
         for section in &self.sections {
-            if section.digests_offset != end {
-                return Err(damaged("its digests overlap or leave a gap"));
+            if section.blocks_offset != end {
+                return Err(damaged("its lists of blocks overlap or leave a gap"));
             }
-            end = end
-                .checked_add(section.n_blocks() * DIGEST_BYTES)
+            let n_list = section.n_blocks().checked_mul(BLOCK_ENTRY_BYTES);
+            end = n_list
+                .and_then(|n_list| end.checked_add(n_list))
                 .ok_or(damaged("a section is too long"))?;
         }
         match end == file_bytes {

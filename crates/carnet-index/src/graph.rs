@@ -8,17 +8,15 @@ use carnet_core::Region;
 
 use crate::{
     CallSite, Callers, Change, Hit, Implementation, IndexError, Neighbour, Reached, Snapshot,
-    format::{Input, SectionKind},
-    snapshot::Query,
-    write::{BASE_ROW_BYTES, NONE, OUTGOING_ROW_BYTES, StoredCall},
+    format::SectionKind,
+    name::Query,
+    rows::{BaseRow, CallRow, NONE},
 };
 
 /// Most definitions that one walk reaches.
 const REACHED_MAX: usize = 20_000;
 /// Most neighbours of one definition.
 const NEIGHBOURS_MAX: usize = 200;
-/// Longest record of one call, in bytes: eleven numbers of at most five.
-const CALL_BYTES_MAX: u64 = 55;
 
 /// Where a resolved call of one definition stands.
 #[derive(Clone, Copy)]
@@ -26,17 +24,6 @@ pub(crate) struct Incoming {
     pub file: u32,
     pub enclosing: Option<u32>,
     line: u32,
-}
-
-/// A supertype's row, its texts not read yet.
-struct BaseRow {
-    supertype: u32,
-    subtype: u32,
-    symbol: u32,
-    file: u32,
-    line: u32,
-    column: u32,
-    is_said: bool,
 }
 
 /// Resolved calls by the definition that they mean.
@@ -111,7 +98,7 @@ impl Snapshot {
     ///
     /// [`IndexError::Corrupt`] when what was touched does not hold.
     pub fn implementations(&self, name: &str) -> Result<Vec<Implementation>, IndexError> {
-        let n_rows = self.sections.n_rows(SectionKind::Bases, BASE_ROW_BYTES)?;
+        let n_rows = self.sections.n_rows(SectionKind::Bases)?;
         let (mut low, mut high) = (0, n_rows);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -130,20 +117,7 @@ impl Snapshot {
     }
 
     fn base_row(&self, idx: u32) -> Result<BaseRow, IndexError> {
-        let row = self.sections.row(SectionKind::Bases, idx, BASE_ROW_BYTES)?;
-        let mut input = Input(&row);
-        let mut read = || {
-            Some(BaseRow {
-                supertype: input.u32()?,
-                subtype: input.u32()?,
-                symbol: input.u32()?,
-                file: input.u32()?,
-                line: input.u32()?,
-                column: input.u32()?,
-                is_said: input.u8()? != 0,
-            })
-        };
-        read().ok_or_else(|| self.sections.corrupt("a supertype's row is malformed"))
+        self.sections.row(SectionKind::Bases, idx)
     }
 
     fn implementation(&self, row: &BaseRow) -> Result<Implementation, IndexError> {
@@ -207,11 +181,11 @@ impl Snapshot {
     pub(crate) fn incoming(&self, name: u32) -> Result<ByTarget, IndexError> {
         let mut by_target = ByTarget::new();
         let Some(row) = self.name_row(&self.text(name)?)? else { return Ok(by_target) };
-        for call in self.stored_calls(&row)? {
-            if let Some(target) = call.target.checked_sub(1) {
-                let enclosing = call.enclosing.checked_sub(1);
+        for call in self.calls_of_name(&row)? {
+            if call.target != NONE {
+                let enclosing = (call.enclosing != NONE).then_some(call.enclosing);
                 let incoming = Incoming { file: call.file, enclosing, line: call.line };
-                by_target.entry(target).or_default().push(incoming);
+                by_target.entry(call.target).or_default().push(incoming);
             }
         }
         Ok(by_target)
@@ -253,8 +227,8 @@ impl Snapshot {
             let mut found = vec![];
             for inner in self.nested(idx)? {
                 let calls = self.outgoing_calls(inner)?;
-                let targets = calls.iter().filter_map(|(call, _)| call.target.checked_sub(1));
-                found.extend(targets.map(|target| (target, false)));
+                let targets = calls.iter().map(|call| call.target);
+                found.extend(targets.filter(|it| *it != NONE).map(|target| (target, false)));
             }
             let incoming = self.incoming(self.symbol(idx)?.name)?;
             let callers = incoming.get(&idx).into_iter().flatten();
@@ -272,8 +246,8 @@ impl Snapshot {
 
     fn outgoing(&self, idx: u32, calls: &mut Callers) -> Result<(), IndexError> {
         let file = self.file(self.symbol(idx)?.file)?;
-        for (call, name) in self.outgoing_calls(idx)? {
-            let site = self.call_site(&call, &file, &name)?;
+        for call in self.outgoing_calls(idx)? {
+            let site = self.call_site(&call, &file, &self.text(call.name)?)?;
             match site.target.is_some() {
                 true => calls.resolved.push(site),
                 false => calls.candidates.push(site),
@@ -282,27 +256,35 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Returns the calls made right in a definition, or at the top of a file (past all symbols, by its position), each with the
-    /// name that it is listed under.
-    pub(crate) fn outgoing_calls(&self, idx: u32) -> Result<Vec<(StoredCall, String)>, IndexError> {
-        let end_of = |idx: u32| {
-            let row = self.sections.row(SectionKind::OutgoingEnds, idx, 4)?;
-            Input(&row).u32().ok_or_else(|| self.sections.corrupt("a symbol's calls have no end"))
+    /// Returns the calls made right in a definition, or at the top of a file (past all symbols, by its position).
+    pub(crate) fn outgoing_calls(&self, maker: u32) -> Result<Vec<CallRow>, IndexError> {
+        let n_symbols = self.sections.n_rows(SectionKind::Symbols)?;
+        let (file, bytes, enclosing) = match maker.checked_sub(n_symbols) {
+            Some(file) => (file, 0..usize::MAX, NONE),
+            None => {
+                let symbol = self.symbol(maker)?;
+                (symbol.file, symbol.region.start..symbol.region.end, maker)
+            }
         };
-        let (start, end) = (idx.checked_sub(1).map_or(Ok(0), end_of)?, end_of(idx)?);
+        let file = self.file(file)?.row;
+        let end = file.first_call.checked_add(file.n_calls);
+        let end = end.ok_or_else(|| self.sections.corrupt("a file has too many calls"))?;
+        let call = |idx| self.sections.row::<CallRow>(SectionKind::Calls, idx);
+        let (mut first, mut high) = (file.first_call, end);
+        while first < high {
+            let middle = first + (high - first) / 2;
+            let is_before = (call(middle)?.start as usize) < bytes.start;
+            if is_before { first = middle + 1 } else { high = middle }
+        }
         let mut calls = vec![];
-        for at in start..end {
-            let row = self.sections.row(SectionKind::Outgoing, at, OUTGOING_ROW_BYTES)?;
-            let mut input = Input(&row);
-            let malformed = || self.sections.corrupt("a call's place is malformed");
-            let offset = u64::from(input.u32().ok_or_else(malformed)?);
-            let name = self.text(input.u32().ok_or_else(malformed)?)?;
-            let n_bytes = self.sections.n_bytes(SectionKind::Calls).saturating_sub(offset);
-            let bytes =
-                self.sections.read(SectionKind::Calls, offset, n_bytes.min(CALL_BYTES_MAX))?;
-            let (call, _) = postcard::take_from_bytes::<StoredCall>(&bytes)
-                .map_err(|_| self.sections.corrupt("a call is malformed"))?;
-            calls.push((call, name));
+        for idx in first..end {
+            let call = call(idx)?;
+            if call.start as usize >= bytes.end {
+                break;
+            }
+            if call.enclosing == enclosing {
+                calls.push(call);
+            }
         }
         Ok(calls)
     }

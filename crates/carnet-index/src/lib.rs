@@ -28,10 +28,16 @@ mod store;
 mod link;
 mod words;
 
+mod blocks;
 mod format;
-mod graph;
-mod network;
+mod rows;
+mod section_writer;
 mod sections;
+
+mod graph;
+mod name;
+mod network;
+mod pointer;
 mod snapshot;
 mod travel;
 mod write;

@@ -8,10 +8,8 @@ use carnet_core::RepoPath;
 use carnet_parse::{Language, SymbolKind, Visibility};
 
 use crate::{
-    Evidence, IndexError, Snapshot,
-    format::SectionKind,
-    snapshot::Query,
-    write::{FILE_ROW_BYTES, NONE, SYMBOL_ROW_BYTES},
+    Evidence, IndexError, Snapshot, format::SectionKind, name::Query, rows::NONE,
+    snapshot::CodeFile,
 };
 
 /// Nodes and edges.
@@ -196,12 +194,9 @@ impl Snapshot {
                 }
             }
             let mut calls: BTreeMap<usize, Link> = BTreeMap::new();
-            for (call, _) in self.outgoing_calls(*maker)? {
-                let target = call.target.checked_sub(1);
-                let Some(to) = target.and_then(|target| positions.get(&target)) else { continue };
-                let evidence = Evidence::from_code(call.evidence)
-                    .ok_or_else(|| self.sections.corrupt("a call is malformed"))?;
-                let first = Link::Calls { evidence, n_calls: 0, line: call.line };
+            for call in self.outgoing_calls(*maker)? {
+                let Some(to) = positions.get(&call.target) else { continue };
+                let first = Link::Calls { evidence: call.evidence, n_calls: 0, line: call.line };
                 if let Link::Calls { n_calls, .. } = calls.entry(*to).or_insert(first) {
                     *n_calls += 1;
                 }
@@ -219,9 +214,9 @@ impl Snapshot {
         n_symbols: u32,
         layer: i32,
     ) -> Result<Node, IndexError> {
-        let file = self.file(file)?;
+        let CodeFile { path, row } = self.file(file)?;
+        let language = row.language;
         if maker >= n_symbols {
-            let (path, language) = (file.path, file.language);
             return Ok(Node { path, language, definition: None, layer });
         }
         let found = self.definition(self.symbol(maker)?)?;
@@ -237,8 +232,8 @@ impl Snapshot {
     }
 
     fn n_makers(&self) -> Result<(u32, u32), IndexError> {
-        let n_symbols = self.sections.n_rows(SectionKind::Symbols, SYMBOL_ROW_BYTES)?;
-        let n_files = self.sections.n_rows(SectionKind::Files, FILE_ROW_BYTES)?;
+        let n_symbols = self.sections.n_rows(SectionKind::Symbols)?;
+        let n_files = self.sections.n_rows(SectionKind::Files)?;
         match n_symbols.checked_add(n_files) {
             Some(_) => Ok((n_symbols, n_files)),
             None => Err(self.sections.corrupt("it has too many symbols")),
@@ -247,7 +242,7 @@ impl Snapshot {
 
     fn callees(&self, maker: Maker) -> Result<Vec<Maker>, IndexError> {
         let calls = self.outgoing_calls(maker)?;
-        Ok(calls.iter().filter_map(|(call, _)| call.target.checked_sub(1)).collect())
+        Ok(calls.iter().map(|call| call.target).filter(|target| *target != NONE).collect())
     }
 
     fn callers(&self, maker: Maker) -> Result<Vec<Maker>, IndexError> {

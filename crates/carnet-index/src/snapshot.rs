@@ -3,23 +3,21 @@
 use std::{io::ErrorKind, path::Path, sync::OnceLock};
 
 use carnet_core::{Digest, GitOid, Region, RepoPath, Timestamp};
-use carnet_parse::{CallForm, Language, Symbol, SymbolKind, Visibility};
+use carnet_parse::{Language, Symbol, SymbolKind};
 
 use crate::{
-    CallSite, Callers, Coverage, Definition, Evidence, IndexError, Place,
-    format::{Input, SectionKind},
+    CallSite, Callers, Coverage, Definition, IndexError, Place,
+    format::SectionKind,
+    name::Query,
+    pointer,
+    rows::{CallRow, FileRow, LiveRow, NONE, NameRow, SymbolRow, TextFileRow},
     sections::Sections,
     words,
-    write::{
-        FILE_ROW_BYTES, LIVE_ROW_BYTES, NAME_ROW_BYTES, NONE, SYMBOL_ROW_BYTES, StoredCall,
-        TEXT_FILE_ROW_BYTES, current_path, overlay_path, snapshots_dir,
-    },
+    write::{overlay_path, snapshots_dir},
 };
 
 /// How often the pointer is read again when its snapshot was replaced in between.
 const OPEN_TRIES: usize = 8;
-/// Longest content of the pointer file, in bytes.
-const POINTER_BYTES_MAX: u64 = 256;
 
 /// The code index as of one commit: immutable, and kept by whoever holds it, whatever the writer does.
 ///
@@ -35,13 +33,10 @@ impl std::fmt::Debug for Snapshot {
     }
 }
 
-/// A file's row.
-pub(crate) struct FileRow {
+/// A file of code.
+pub(crate) struct CodeFile {
     pub path: RepoPath,
-    pub language: Language,
-    blob_id: GitOid,
-    first_symbol: u32,
-    n_symbols: u32,
+    pub row: FileRow,
 }
 
 /// A file that words may know.
@@ -60,29 +55,6 @@ impl LiveFile {
     }
 }
 
-/// A symbol's row, its texts not read yet.
-pub(crate) struct SymbolRow {
-    pub file: u32,
-    pub name: u32,
-    container: u32,
-    signature: u32,
-    doc: u32,
-    pub parent: u32,
-    kind: SymbolKind,
-    visibility: Visibility,
-    name_region: Region,
-    pub region: Region,
-}
-
-/// A name's row.
-pub(crate) struct NameRow {
-    first_definition: u32,
-    n_definitions: u32,
-    calls_start: u64,
-    n_call_bytes: u32,
-    n_calls: u32,
-}
-
 impl Snapshot {
     /// Opens the snapshot that is current in `dir`; `None` when there is none yet.
     ///
@@ -91,13 +63,13 @@ impl Snapshot {
     /// [`IndexError::Corrupt`] and [`IndexError::Format`] when a refresh would heal it
     /// ([`IndexError::is_healed_by_rebuild`]); [`IndexError::Io`] when the disk refuses.
     pub fn open_current(dir: &Path) -> Result<Option<Snapshot>, IndexError> {
-        let pointer = current_path(dir);
+        let pointer = pointer::current_path(dir);
         if pointer.exists() && !words::are_there(dir) {
             let what = "the words beside it are missing or damaged".to_owned();
             return Err(IndexError::Corrupt { path: pointer, what });
         }
         for _ in 0..OPEN_TRIES {
-            let Some(name) = read_pointer(&pointer)? else { return Ok(None) };
+            let Some(name) = pointer::read(&pointer)? else { return Ok(None) };
             match Snapshot::open(&snapshots_dir(dir).join(&name)) {
                 // Replaced and removed since the pointer was read: read it again.
                 Err(IndexError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
@@ -201,18 +173,17 @@ impl Snapshot {
             false => self.symbols_named(&query)?.into_iter().map(|(idx, _)| idx).collect(),
         };
         let mut last_file = None;
-        for stored in self.stored_calls(&row)? {
-            let is_other = stored.target != 0
-                && !query.container.is_empty()
-                && !meant.contains(&(stored.target - 1));
+        for call in self.calls_of_name(&row)? {
+            let is_other =
+                call.target != NONE && !query.container.is_empty() && !meant.contains(&call.target);
             if is_other {
                 continue;
             }
-            if last_file.as_ref().is_none_or(|(file_idx, _)| *file_idx != stored.file) {
-                last_file = Some((stored.file, self.file(stored.file)?));
+            if last_file.as_ref().is_none_or(|(file_idx, _)| *file_idx != call.file) {
+                last_file = Some((call.file, self.file(call.file)?));
             }
             let Some((_, file)) = &last_file else { continue };
-            let site = self.call_site(&stored, file, query.name)?;
+            let site = self.call_site(&call, file, query.name)?;
             match site.target.is_some() {
                 true => callers.resolved.push(site),
                 false => callers.candidates.push(site),
@@ -246,18 +217,18 @@ impl Snapshot {
         &self,
         path: &RepoPath,
     ) -> Result<Option<std::ops::Range<u32>>, IndexError> {
-        let (mut low, mut high) = (0, self.sections.n_rows(SectionKind::Files, FILE_ROW_BYTES)?);
+        let (mut low, mut high) = (0, self.sections.n_rows(SectionKind::Files)?);
         while low < high {
             let middle = low + (high - low) / 2;
-            let file = self.file(middle)?;
-            match file.path.cmp(path) {
+            let CodeFile { path: found, row } = self.file(middle)?;
+            match found.cmp(path) {
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
                 std::cmp::Ordering::Equal => {
-                    let end = file.first_symbol.checked_add(file.n_symbols);
+                    let end = row.first_symbol.checked_add(row.n_symbols);
                     let end =
                         end.ok_or_else(|| self.sections.corrupt("a file has too many symbols"))?;
-                    return Ok(Some(file.first_symbol..end));
+                    return Ok(Some(row.first_symbol..end));
                 }
             }
         }
@@ -269,15 +240,13 @@ impl Snapshot {
         query: &Query<'_>,
     ) -> Result<Vec<(u32, SymbolRow)>, IndexError> {
         let Some(row) = self.name_row(query.name)? else { return Ok(Vec::new()) };
-        let start = u64::from(row.first_definition) * 4;
-        let bytes = self.sections.read(
+        let definitions: Vec<u32> = self.sections.rows(
             SectionKind::Definitions,
-            start,
-            u64::from(row.n_definitions) * 4,
+            row.first_definition,
+            row.n_definitions,
         )?;
         let mut symbols = Vec::new();
-        let mut input = Input(&bytes);
-        while let Some(idx) = input.u32() {
+        for idx in definitions {
             let symbol = self.symbol(idx)?;
             if query.container.is_empty() || query.fits(&self.text(symbol.container)?) {
                 symbols.push((idx, symbol));
@@ -286,36 +255,17 @@ impl Snapshot {
         Ok(symbols)
     }
 
-    /// Returns the calls that are listed under a name.
-    pub(crate) fn stored_calls(&self, row: &NameRow) -> Result<Vec<StoredCall>, IndexError> {
-        let n_bytes = u64::from(row.n_call_bytes);
-        let bytes = self.sections.read(SectionKind::Calls, row.calls_start, n_bytes)?;
-        let mut rest = bytes.as_slice();
-        let mut calls = Vec::new();
-        for _ in 0..row.n_calls {
-            let (call, after) = postcard::take_from_bytes(rest)
-                .map_err(|_| self.sections.corrupt("a call is malformed"))?;
-            calls.push(call);
-            rest = after;
-        }
-        Ok(calls)
+    /// Returns the calls that are listed under a name, by file and place.
+    pub(crate) fn calls_of_name(&self, row: &NameRow) -> Result<Vec<CallRow>, IndexError> {
+        let calls: Vec<u32> =
+            self.sections.rows(SectionKind::CallsOfNames, row.first_call, row.n_calls)?;
+        calls.into_iter().map(|idx| self.sections.row(SectionKind::Calls, idx)).collect()
     }
 
     pub(crate) fn name_row(&self, name: &str) -> Result<Option<NameRow>, IndexError> {
         let Some(idx) = self.names()?.get(name.as_bytes()) else { return Ok(None) };
         let idx = u32::try_from(idx).map_err(|_| self.sections.corrupt("a name has no row"))?;
-        let bytes = self.sections.row(SectionKind::Names, idx, NAME_ROW_BYTES)?;
-        let mut input = Input(&bytes);
-        let mut read = || {
-            Some(NameRow {
-                first_definition: input.u32()?,
-                n_definitions: input.u32()?,
-                calls_start: input.u64()?,
-                n_call_bytes: input.u32()?,
-                n_calls: input.u32()?,
-            })
-        };
-        read().map(Some).ok_or_else(|| self.sections.corrupt("a name's row is malformed"))
+        self.sections.row(SectionKind::Names, idx).map(Some)
     }
 
     /// Returns the map of names, read once.
@@ -335,7 +285,7 @@ impl Snapshot {
         let parent =
             match row.parent {
                 NONE => None,
-                parent => Some(parent.checked_sub(file.first_symbol).ok_or_else(|| {
+                parent => Some(parent.checked_sub(file.row.first_symbol).ok_or_else(|| {
                     self.sections.corrupt("a symbol lies in another file's symbol")
                 })?),
             };
@@ -350,40 +300,40 @@ impl Snapshot {
             visibility: row.visibility,
             doc: self.text(row.doc)?,
         };
-        Ok(Definition { path: file.path, language: file.language, blob_id: file.blob_id, symbol })
+        let FileRow { language, blob_id, .. } = file.row;
+        Ok(Definition { path: file.path, language, blob_id, symbol })
     }
 
     pub(crate) fn call_site(
         &self,
-        stored: &StoredCall,
-        file: &FileRow,
+        call: &CallRow,
+        file: &CodeFile,
         name: &str,
     ) -> Result<CallSite, IndexError> {
         let malformed = || self.sections.corrupt("a call is malformed");
-        let evidence = Evidence::from_code(stored.evidence).ok_or_else(malformed)?;
-        let place = |plus_one: u32| plus_one.checked_sub(1).map(|idx| self.place(idx)).transpose();
-        let text = |plus_one: u32| plus_one.checked_sub(1).map(|id| self.text(id)).transpose();
-        let target = place(stored.target)?;
-        if target.is_some() != evidence.is_resolved() {
+        let place = |idx: u32| (idx != NONE).then(|| self.place(idx)).transpose();
+        let text = |id: u32| (id != NONE).then(|| self.text(id)).transpose();
+        let target = place(call.target)?;
+        if target.is_some() != call.evidence.is_resolved() {
             return Err(malformed());
         }
-        let end = stored.start.checked_add(stored.n_bytes).ok_or_else(malformed)?;
+        let end = call.start.checked_add(call.n_bytes).ok_or_else(malformed)?;
         Ok(CallSite {
             path: file.path.clone(),
-            blob_id: file.blob_id,
+            blob_id: file.row.blob_id,
             region: Region {
-                start: stored.start as usize,
+                start: call.start as usize,
                 end: end as usize,
-                start_line: stored.line,
-                start_column: stored.column,
-                end_line: stored.line,
-                end_column: stored.column.checked_add(stored.n_bytes).ok_or_else(malformed)?,
+                start_line: call.line,
+                start_column: call.column,
+                end_line: call.line,
+                end_column: call.column.checked_add(call.n_bytes).ok_or_else(malformed)?,
             },
-            callee: text(stored.callee)?.unwrap_or_else(|| name.to_owned()),
-            receiver: text(stored.receiver)?,
-            form: form_from_code(stored.form).ok_or_else(malformed)?,
-            enclosing: place(stored.enclosing)?,
-            evidence,
+            callee: text(call.callee)?.unwrap_or_else(|| name.to_owned()),
+            receiver: text(call.receiver)?,
+            form: call.form,
+            enclosing: place(call.enclosing)?,
+            evidence: call.evidence,
             target,
         })
     }
@@ -399,35 +349,16 @@ impl Snapshot {
         Ok(Place { path, kind: row.kind, qualified_name, line: row.name_region.start_line })
     }
 
-    pub(crate) fn file(&self, idx: u32) -> Result<FileRow, IndexError> {
-        let bytes = self.sections.row(SectionKind::Files, idx, FILE_ROW_BYTES)?;
-        let mut input = Input(&bytes);
-        let malformed = || self.sections.corrupt("a file's row is malformed");
-        let path = input.u32().ok_or_else(malformed)?;
-        let path = RepoPath::new(self.text_bytes(path)?).map_err(|_| malformed())?;
-        let read = || {
-            Some(FileRow {
-                path,
-                language: Language::from_code(input.u8()?)?,
-                blob_id: input.oid()?,
-                first_symbol: input.u32()?,
-                n_symbols: input.u32()?,
-            })
-        };
-        read().ok_or_else(malformed)
+    pub(crate) fn file(&self, idx: u32) -> Result<CodeFile, IndexError> {
+        let row: FileRow = self.sections.row(SectionKind::Files, idx)?;
+        Ok(CodeFile { path: self.path_text(row.path)?, row })
     }
 
     /// Returns the keys of all files that words may know, sorted, each with the row that [`Snapshot::live_file`] takes.
     pub(crate) fn live_rows(&self) -> Result<Vec<(u64, u32)>, IndexError> {
-        let n_bytes = self.sections.n_bytes(SectionKind::Live);
-        let bytes = self.sections.read(SectionKind::Live, 0, n_bytes)?;
-        self.sections.n_rows(SectionKind::Live, LIVE_ROW_BYTES)?;
-        let mut input = Input(&bytes);
-        let mut rows = Vec::with_capacity(bytes.len() / LIVE_ROW_BYTES as usize);
-        while let Some(key) = input.u64() {
-            let row = input.u32().ok_or_else(|| self.sections.corrupt("a key has no file"))?;
-            rows.push((key, row));
-        }
+        let n_rows = self.sections.n_rows(SectionKind::Live)?;
+        let rows: Vec<LiveRow> = self.sections.rows(SectionKind::Live, 0, n_rows)?;
+        let rows: Vec<(u64, u32)> = rows.into_iter().map(|it| (it.key, it.row)).collect();
         match rows.is_sorted() {
             true => Ok(rows),
             false => Err(self.sections.corrupt("the keys of files are out of order")),
@@ -436,8 +367,8 @@ impl Snapshot {
 
     /// Returns path and blob of every file that it holds.
     pub(crate) fn live_files(&self) -> Result<Vec<(RepoPath, GitOid)>, IndexError> {
-        let n_code = self.sections.n_rows(SectionKind::Files, FILE_ROW_BYTES)?;
-        let n_texts = self.sections.n_rows(SectionKind::TextFiles, TEXT_FILE_ROW_BYTES)?;
+        let n_code = self.sections.n_rows(SectionKind::Files)?;
+        let n_texts = self.sections.n_rows(SectionKind::TextFiles)?;
         let rows = 0..n_code.saturating_add(n_texts);
         let file = |row| self.live_file(row).map(|file| (file.path, file.blob_id));
         rows.map(file).collect()
@@ -445,26 +376,27 @@ impl Snapshot {
 
     /// Returns a file by its row: the files of code, then those of text.
     pub(crate) fn live_file(&self, row: u32) -> Result<LiveFile, IndexError> {
-        let n_code = self.sections.n_rows(SectionKind::Files, FILE_ROW_BYTES)?;
+        let n_code = self.sections.n_rows(SectionKind::Files)?;
         let Some(text_idx) = row.checked_sub(n_code) else {
-            let FileRow { path, language, blob_id, first_symbol, n_symbols } = self.file(row)?;
-            let symbols = first_symbol..first_symbol.saturating_add(n_symbols);
-            return Ok(LiveFile { path, blob_id, language: Some(language), symbols });
+            let CodeFile { path, row } = self.file(row)?;
+            let symbols = row.first_symbol..row.first_symbol.saturating_add(row.n_symbols);
+            return Ok(LiveFile {
+                path,
+                blob_id: row.blob_id,
+                language: Some(row.language),
+                symbols,
+            });
         };
-        let bytes = self.sections.row(SectionKind::TextFiles, text_idx, TEXT_FILE_ROW_BYTES)?;
-        let mut input = Input(&bytes);
-        let malformed = || self.sections.corrupt("a text file's row is malformed");
-        let path = input.u32().ok_or_else(malformed)?;
-        let path = RepoPath::new(self.text_bytes(path)?).map_err(|_| malformed())?;
-        let blob_id = input.oid().ok_or_else(malformed)?;
-        Ok(LiveFile { path, blob_id, language: None, symbols: 0..0 })
+        let row: TextFileRow = self.sections.row(SectionKind::TextFiles, text_idx)?;
+        let path = self.path_text(row.path)?;
+        Ok(LiveFile { path, blob_id: row.blob_id, language: None, symbols: 0..0 })
     }
 
     /// Returns the last line of a definition before the first function or type that is nested in it.
     pub(crate) fn own_end(&self, idx: u32) -> Result<u32, IndexError> {
         use SymbolKind::{Class, Enum, Function, Interface, Method, Struct, Trait, Type, Union};
         let outer = self.symbol(idx)?;
-        for inner in idx + 1..self.sections.n_rows(SectionKind::Symbols, SYMBOL_ROW_BYTES)? {
+        for inner in idx + 1..self.sections.n_rows(SectionKind::Symbols)? {
             let inner = self.symbol(inner)?;
             if inner.file != outer.file || inner.region.start >= outer.region.end {
                 break;
@@ -489,23 +421,7 @@ impl Snapshot {
     }
 
     pub(crate) fn symbol(&self, idx: u32) -> Result<SymbolRow, IndexError> {
-        let bytes = self.sections.row(SectionKind::Symbols, idx, SYMBOL_ROW_BYTES)?;
-        let mut input = Input(&bytes);
-        let mut read = || {
-            Some(SymbolRow {
-                file: input.u32()?,
-                name: input.u32()?,
-                container: input.u32()?,
-                signature: input.u32()?,
-                doc: input.u32()?,
-                parent: input.u32()?,
-                kind: SymbolKind::from_code(input.u8()?)?,
-                visibility: Visibility::from_code(input.u8()?)?,
-                name_region: region(&mut input)?,
-                region: region(&mut input)?,
-            })
-        };
-        read().ok_or_else(|| self.sections.corrupt("a symbol's row is malformed"))
+        self.sections.row(SectionKind::Symbols, idx)
     }
 
     pub(crate) fn text(&self, id: u32) -> Result<String, IndexError> {
@@ -513,79 +429,16 @@ impl Snapshot {
             .map_err(|_| self.sections.corrupt("a text is not UTF-8"))
     }
 
+    fn path_text(&self, id: u32) -> Result<RepoPath, IndexError> {
+        RepoPath::new(self.text_bytes(id)?).map_err(|_| self.sections.corrupt("a text is no path"))
+    }
+
     fn text_bytes(&self, id: u32) -> Result<Vec<u8>, IndexError> {
-        let end_of = |id: u32| {
-            let bytes = self.sections.row(SectionKind::TextEnds, id, 4)?;
-            Input(&bytes).u32().ok_or_else(|| self.sections.corrupt("a text has no end"))
-        };
+        let end_of = |id: u32| self.sections.row::<u32>(SectionKind::TextEnds, id);
         let start = id.checked_sub(1).map_or(Ok(0), end_of)?;
         let n_bytes = end_of(id)?.checked_sub(start);
         let n_bytes =
             n_bytes.ok_or_else(|| self.sections.corrupt("a text ends before it begins"))?;
         self.sections.read(SectionKind::TextBytes, u64::from(start), u64::from(n_bytes))
-    }
-}
-
-fn form_from_code(code: u8) -> Option<CallForm> {
-    use CallForm::{Construct, Decorator, Element, Function, Macro};
-    let forms = [Function, Construct, Macro, Element, Decorator];
-    forms.into_iter().find(|form| *form as u8 == code)
-}
-
-fn region(input: &mut Input<'_>) -> Option<Region> {
-    Some(Region {
-        start: input.u32()? as usize,
-        end: input.u32()? as usize,
-        start_line: input.u32()?,
-        start_column: input.u32()?,
-        end_line: input.u32()?,
-        end_column: input.u32()?,
-    })
-}
-
-/// Reads the pointer to the current snapshot: one plain file name.
-pub(crate) fn read_pointer(pointer: &Path) -> Result<Option<String>, IndexError> {
-    let corrupt =
-        |what: &str| IndexError::Corrupt { path: pointer.to_owned(), what: what.to_owned() };
-    let bytes = match std::fs::metadata(pointer) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(IndexError::io("read", pointer, error)),
-        Ok(metadata) if metadata.len() > POINTER_BYTES_MAX => {
-            return Err(corrupt("it is too long to name a snapshot"));
-        }
-        Ok(_) => std::fs::read(pointer).map_err(|error| IndexError::io("read", pointer, error))?,
-    };
-    let text = String::from_utf8(bytes).map_err(|_| corrupt("it does not name a snapshot"))?;
-    let name = text.trim_end_matches('\n');
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
-    if name.is_empty() || name.starts_with('.') || !name.bytes().all(is_plain) {
-        return Err(corrupt("it does not name a snapshot"));
-    }
-    Ok(Some(name.to_owned()))
-}
-
-/// A name with the last parts of its container.
-pub(crate) struct Query<'q> {
-    container: String,
-    name: &'q str,
-}
-
-impl<'q> Query<'q> {
-    pub fn new(text: &'q str) -> Query<'q> {
-        let at_dot = text.rfind('.').map(|at| (at, at + 1));
-        let at_colons = text.rfind("::").map(|at| (at, at + 2));
-        match at_dot.max(at_colons) {
-            Some((end, start)) => {
-                Query { container: text[..end].replace("::", "."), name: &text[start..] }
-            }
-            None => Query { container: String::new(), name: text },
-        }
-    }
-
-    /// Tells whether `container` is the asked one or ends with it at a border.
-    fn fits(&self, container: &str) -> bool {
-        container
-            .strip_suffix(self.container.as_str())
-            .is_some_and(|outer| outer.is_empty() || outer.ends_with('.'))
     }
 }
