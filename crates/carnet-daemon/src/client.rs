@@ -130,6 +130,17 @@ impl Client {
         self.send(&Request::Hint { worktree })
     }
 
+    /// Says that uncommitted edits of this worktree were asked about, so that the daemon follows them from now on; does not
+    /// wait for an answer.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] when it could not be said.
+    pub fn follow_edits(mut self) -> Result<(), ClientError> {
+        let worktree = self.worktree.clone();
+        self.send(&Request::Edits { worktree })
+    }
+
     /// Asks for a refresh now, even when one failed a moment ago; does not wait for its end.
     ///
     /// # Errors

@@ -12,8 +12,7 @@ use carnet_index::{IndexError, RefreshRequest, Snapshot, SourceFile, is_source};
 
 use crate::{
     index_dir,
-    published::open_in_turn,
-    work::{blobs, memory_bytes_max, source_files},
+    work::{blobs, memory_bytes_max, open_in_turn, source_files},
 };
 
 /// Most files that may differ.
@@ -109,7 +108,7 @@ pub fn overlay(
         files: files.collect(),
         memory_bytes_max: Some(memory_bytes_max(repo)),
     };
-    let report = open_in_turn(repo)?.overlay(&key, &request, &blobs(repo), now)?;
+    let report = open_in_turn(&index_dir(repo))?.overlay(&key, &request, &blobs(repo), now)?;
     let snapshot = Snapshot::open(&report.snapshot_path)?;
     Ok(Some(Overlay { snapshot, paths: edited }))
 }

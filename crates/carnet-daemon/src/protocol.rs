@@ -9,6 +9,8 @@
 //! ← {"format":"carnet/daemon/1","answer":"pong","pid":4711,"version":"0.1.0"}
 //! → {"format":"carnet/daemon/1","request":"hint","worktree":""}
 //! ← {"format":"carnet/daemon/1","answer":"done"}
+//! → {"format":"carnet/daemon/1","request":"edits","worktree":""}
+//! ← {"format":"carnet/daemon/1","answer":"done"}
 //! → {"format":"carnet/daemon/1","request":"refresh","worktree":""}
 //! ← {"format":"carnet/daemon/1","answer":"done"}
 //! → {"format":"carnet/daemon/1","request":"wait_fresh","worktree":"","commit":"9c1e…","timeout_ms":2000}
@@ -23,7 +25,8 @@
 //! ```
 //!
 //! - `hint`: HEAD of that worktree may have moved; the sender need not wait for the answer.
-//! - `refresh`: the same, and a refresh that failed before is tried again at once.
+//! - `edits`: uncommitted edits of that worktree were asked about; they are followed for half an hour.
+//! - `refresh`: the same as `hint`, and a refresh that failed before is tried again at once.
 //! - `wait_fresh`: answers `fresh` as soon as the index is at `commit`, or at the HEAD that the worktree
 //!   has after the request came (a commit that was overtaken is never indexed by itself); `late` when the
 //!   time is over, with the commit that the index is at; `failed` when the refresh failed.
@@ -54,6 +57,11 @@ pub enum Request {
     Status,
     /// HEAD may have moved.
     Hint {
+        /// Where.
+        worktree: Worktree,
+    },
+    /// Uncommitted edits were asked about.
+    Edits {
         /// Where.
         worktree: Worktree,
     },
@@ -133,8 +141,24 @@ pub struct DaemonStatus {
     pub last_refresh: Option<RefreshRecord>,
     /// How it learns of changes.
     pub watch: WatchMode,
+    /// The uncommitted edits that are followed, if somebody asked about them lately.
+    #[serde(default)]
+    pub edits: Option<EditsStatus>,
     /// What went wrong last and has not been healed since.
     pub last_error: Option<String>,
+}
+
+/// Uncommitted edits that the daemon follows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EditsStatus {
+    /// Of which worktree.
+    pub worktree: Worktree,
+    /// Files that differ from the commit; `None` before the first look, or where that failed.
+    pub n_files: Option<u32>,
+    /// How it learns of changes in the work tree.
+    pub watch: WatchMode,
+    /// Why they cannot be answered for.
+    pub error: Option<String>,
 }
 
 /// How the daemon learns of changes. Hints and the regular comparison of HEAD come on top of either.
@@ -232,6 +256,7 @@ mod tests {
             n_refreshes: 3,
             last_refresh: None,
             watch: WatchMode::Polling { reason: "asked to".to_owned() },
+            edits: None,
             last_error: None,
         };
         for answer in

@@ -3,20 +3,19 @@
 //!
 //! It refuses to take over anything that does not have its digest or is not of the commit that its ref names.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    thread,
-    time::{Duration, Instant},
-};
+use std::collections::{BTreeMap, HashMap};
 
 use carnet_core::{GitOid, RepoPath, Timestamp};
 use carnet_git::{
     Author, CommitSpec, EntryMode, ObjectError, ProgramError, PushError, RefError, RefUpdateError,
     Repo, TreeSpec, WriteError,
 };
-use carnet_index::{BlobError, IndexError, IndexStore, Manifest, PART_BYTES_MAX, Unpacked};
+use carnet_index::{BlobError, IndexError, Manifest, PART_BYTES_MAX, Unpacked};
 
-use crate::{index_dir, work::source_files};
+use crate::{
+    index_dir,
+    work::{open_in_turn, source_files},
+};
 
 /// Where published indexes are named.
 const REFS: &str = "refs/carnet/index/";
@@ -25,9 +24,6 @@ const MANIFEST: &str = "manifest.json";
 const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 /// Most commits that are looked at for one with a published index.
 const ANCESTORS_MAX: u32 = 20_000;
-/// How long another refresh is waited for, and how often it is asked whether it has ended.
-const TURN_PATIENCE: Duration = Duration::from_secs(120);
-const TURN_PAUSE: Duration = Duration::from_millis(10);
 
 /// Why an index could not travel.
 #[derive(Debug, thiserror::Error)]
@@ -132,7 +128,7 @@ pub fn publish(
     keep: usize,
     now: Timestamp,
 ) -> Result<Publication, PublishError> {
-    let store = open_in_turn(repo)?;
+    let store = open_in_turn(&index_dir(repo))?;
     let mut parts: BTreeMap<String, GitOid> = BTreeMap::new();
     let manifest = store.pack(&mut |digest, bytes| {
         let blob = repo.write_blob(bytes).map_err(|error| BlobError(Box::new(error)))?;
@@ -223,26 +219,13 @@ fn take_over(repo: &Repo, commit: &GitOid) -> Result<Unpacked, PublishError> {
         return Err(foreign("it is of another commit"));
     }
     let files = source_files(repo, commit)?;
-    let mut store = open_in_turn(repo)?;
+    let mut store = open_in_turn(&index_dir(repo))?;
     Ok(store.unpack(&manifest, &files, &mut |part| {
         let blob = blobs.get(&format!("parts/{}", part.digest));
         let blob = blob.ok_or_else(|| BlobError(format!("no part `{}`", part.digest).into()))?;
         let bytes = repo.read_blob(blob, PART_BYTES_MAX as u64);
         bytes.map_err(|error| BlobError(Box::new(error)))
     })?)
-}
-
-/// Opens the index for writing; a refresh that is under way is waited for.
-pub(crate) fn open_in_turn(repo: &Repo) -> Result<IndexStore, IndexError> {
-    let begun = Instant::now();
-    loop {
-        match IndexStore::open(&index_dir(repo)) {
-            Err(IndexError::Busy(_)) if begun.elapsed() < TURN_PATIENCE => {
-                thread::sleep(TURN_PAUSE);
-            }
-            other => return other,
-        }
-    }
 }
 
 /// Removes here all but the newest.

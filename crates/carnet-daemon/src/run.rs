@@ -28,7 +28,7 @@ use crate::{
     record, socket,
     spawn::local_git_variables,
     state::{Effect, Event, Identity, RequestId, State, Timing},
-    watch::Watch,
+    watch::{TreeWatch, Watch},
     work::{self, Home},
 };
 
@@ -190,6 +190,8 @@ async fn serve(
     let stirred = Arc::new(Notify::new());
     let watch =
         Watch::new(home.paths.common_dir.clone(), Arc::clone(&stirred), options.is_watching);
+    let edited = Arc::new(Notify::new());
+    let tree_watch = TreeWatch::new(Arc::clone(&edited), options.is_watching);
     let mut log = Log::new(home.paths.log());
     log.line(&format!("carnet {} started, pid {}", identity.version, identity.pid));
     let (done_sender, done) = mpsc::channel(1);
@@ -199,6 +201,7 @@ async fn serve(
         began: Instant::now(),
         home,
         watch,
+        tree_watch,
         log,
         done_sender,
         writing,
@@ -207,7 +210,7 @@ async fn serve(
         next_request: 0,
         is_refreshing: false,
     };
-    Ok(shell.run(stirred, inbox, done, signals, written).await)
+    Ok(shell.run([stirred, edited], inbox, done, signals, written).await)
 }
 
 fn bind(path: &Path) -> Result<UnixListener, RunError> {
@@ -229,6 +232,7 @@ struct Shell {
     began: Instant,
     home: Home,
     watch: Watch,
+    tree_watch: TreeWatch,
     log: Log,
     done_sender: mpsc::Sender<Event>,
     /// Cloned for each answer that is being written.
@@ -242,7 +246,7 @@ struct Shell {
 impl Shell {
     async fn run(
         mut self,
-        stirred: Arc<Notify>,
+        [stirred, edited]: [Arc<Notify>; 2],
         mut inbox: mpsc::Receiver<Inbound>,
         mut done: mpsc::Receiver<Event>,
         mut signals: Signals,
@@ -262,15 +266,19 @@ impl Shell {
             let wake = self.wake();
             let event = tokio::select! {
                 Some(event) = done.recv() => {
-                    // One job at a time; a backup, a rotation and an examination beside it.
+                    // One job at a time; a backup, a rotation, an examination and a look at edits beside it.
                     self.is_refreshing &= matches!(
                         event,
-                        Event::BackupEnded(_) | Event::RotateEnded(_) | Event::Examined(..)
+                        Event::BackupEnded(_)
+                            | Event::RotateEnded(_)
+                            | Event::Examined(..)
+                            | Event::EditsLooked(..)
                     );
                     event
                 }
                 Some(inbound) = inbox.recv() => self.admit(inbound),
                 () = stirred.notified() => Event::Stirred,
+                () = edited.notified() => Event::EditsStirred,
                 () = signals.heard() => Event::Signalled,
                 () = tokio::time::sleep_until(wake) => Event::Tick,
             };
@@ -318,6 +326,16 @@ impl Shell {
                 }
                 Effect::Examine(refs) => {
                     self.start(move |home| Event::Examined(refs, work::examine(home)));
+                }
+                Effect::LookAtEdits(worktree) => self.start(move |home| {
+                    let look = work::look_at_edits(home, &worktree);
+                    Event::EditsLooked(worktree, look)
+                }),
+                Effect::WatchEdits(None) => self.tree_watch.end(),
+                Effect::WatchEdits(Some(dirs)) => {
+                    let (mode, has_new) = self.tree_watch.sync(dirs);
+                    let watched = Event::EditsWatched(mode, has_new);
+                    effects.extend(self.state.step(self.now_ms(), watched));
                 }
                 Effect::Answer(id, answer) => {
                     if let Some(reply) = self.replies.remove(&id) {

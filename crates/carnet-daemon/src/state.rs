@@ -14,17 +14,21 @@
 //!   when the daemon ends.
 //! - A refresh that failed is not tried again on the same commit before its pause is over.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, path::PathBuf};
 
 use carnet_core::{Digest, GitOid, Timestamp};
 
 use crate::{
     RefreshRecord, Worktree,
     protocol::{Answer, DaemonStatus, Request, WAIT_MS_MAX, WatchMode},
+    work::EditsLook,
 };
 
+mod edits;
 #[cfg(test)]
 mod tests;
+
+use edits::Edits;
 
 /// First pause after a failed refresh; it doubles with each failure.
 const PAUSE_MS_MIN: u64 = 1_000;
@@ -66,6 +70,12 @@ pub(crate) enum Event {
     Asked(RequestId, Request),
     /// The watcher began, grew or failed.
     WatchChanged(WatchMode),
+    /// Something in the work tree changed, or changes may have been missed.
+    EditsStirred,
+    /// The look at the edits of a worktree that [`Effect::LookAtEdits`] asked for.
+    EditsLooked(Worktree, EditsLook),
+    /// How it went to watch the work tree, and whether directories were new.
+    EditsWatched(WatchMode, bool),
     /// The system asks the daemon to end.
     Signalled,
 }
@@ -121,6 +131,10 @@ pub(crate) enum Effect {
     Rotate,
     /// Examine the commits that refs name and no hook saw, beside everything else; ends with [`Event::Examined`].
     Examine(Digest),
+    /// Look at the uncommitted edits of a worktree, beside everything else; ends with [`Event::EditsLooked`].
+    LookAtEdits(Worktree),
+    /// Watch these directories of the work tree and no others, or none; ends with [`Event::EditsWatched`].
+    WatchEdits(Option<Result<Vec<PathBuf>, String>>),
     /// Answer a request.
     Answer(RequestId, Answer),
     /// Compare what is watched with what is there.
@@ -228,6 +242,8 @@ pub(crate) struct State {
     /// What refs named at the last examination that succeeded.
     examined: Option<Digest>,
     examine_not_before_ms: u64,
+    /// Edits that somebody asked about lately.
+    edits: Option<Edits>,
     has_ended: bool,
 }
 
@@ -262,6 +278,7 @@ impl State {
             is_examining: false,
             examined: None,
             examine_not_before_ms: now_ms,
+            edits: None,
             has_ended: false,
         }
     }
@@ -315,9 +332,27 @@ impl State {
                 self.answer_or_queue(now_ms, id, request, &mut effects);
             }
             Event::WatchChanged(mode) => self.watch = mode,
+            Event::EditsStirred => self.edits_stirred(now_ms),
+            Event::EditsLooked(worktree, look) => {
+                if let Some(edits) = self.edits.as_mut().filter(|it| it.worktree == worktree) {
+                    effects.push(Effect::WatchEdits(Some(look.dirs.clone())));
+                    edits.looked(now_ms, look);
+                }
+            }
+            Event::EditsWatched(mode, has_new) => {
+                if let Some(edits) = &mut self.edits {
+                    edits.watched(now_ms, mode, has_new);
+                }
+            }
             Event::Signalled => self.end(StopReason::Signalled, &mut effects),
         }
         self.advance(now_ms, &mut effects);
+        if let Some(edits) = &mut self.edits
+            && !self.has_ended
+            && edits.begins(now_ms)
+        {
+            effects.push(Effect::LookAtEdits(edits.worktree.clone()));
+        }
         effects
     }
 
@@ -328,7 +363,8 @@ impl State {
         let retry = retry.chain(self.head_error.iter().map(|error| error.retry_at_ms));
         let retry = retry.filter(|retry_at_ms| *retry_at_ms > now_ms);
         let idle = self.is_idle().then(|| self.active_ms.saturating_add(self.timing.idle_exit_ms));
-        let earliest = deadlines.chain(retry).chain(idle).min();
+        let edits = self.edits.iter().map(Edits::wake_ms);
+        let earliest = deadlines.chain(retry).chain(idle).chain(edits).min();
         earliest.map_or(self.poll_at_ms, |earliest| earliest.min(self.poll_at_ms))
     }
 
@@ -337,6 +373,10 @@ impl State {
             self.asked += 1;
             self.poll_at_ms = now_ms.saturating_add(self.timing.poll_ms);
             effects.push(Effect::Rewatch);
+            self.edits_stirred(now_ms);
+        }
+        if self.edits.as_ref().is_some_and(|edits| now_ms >= edits.until_ms) {
+            self.leave_edits(effects);
         }
         if self.job == Job::Idle
             && self.head_error.as_ref().is_some_and(|err| now_ms >= err.retry_at_ms)
@@ -351,6 +391,17 @@ impl State {
         if self.is_idle() && quiet_ms >= self.timing.idle_exit_ms {
             self.end(StopReason::Idle, effects);
         }
+    }
+
+    fn edits_stirred(&mut self, now_ms: u64) {
+        if let Some(edits) = &mut self.edits {
+            edits.stirred(now_ms);
+        }
+    }
+
+    fn leave_edits(&mut self, effects: &mut Vec<Effect>) {
+        self.edits = None;
+        effects.push(Effect::WatchEdits(None));
     }
 
     fn is_idle(&self) -> bool {
@@ -417,6 +468,9 @@ impl State {
             return self.end(StopReason::RepositoryGone, effects);
         }
         effects.push(Effect::Note(format!("worktree `{worktree}` is gone")));
+        if self.edits.as_ref().is_some_and(|edits| edits.worktree == *worktree) {
+            self.leave_edits(effects);
+        }
         self.answer_waiters(effects, |waiter| {
             let error = "the worktree is gone".to_owned();
             (waiter.worktree == *worktree).then_some(Answer::Failed { error })
@@ -447,6 +501,8 @@ impl State {
                 self.failure = None;
                 self.n_refreshes += 1;
                 self.last_refresh = Some(record);
+                // What differs, differs from another commit now.
+                self.edits_stirred(now_ms);
             }
             Err(message) => {
                 effects.push(Effect::Note(format!("refresh to {commit} failed: {message}")));
@@ -488,6 +544,13 @@ impl State {
                 self.focus = worktree;
                 self.asked += 1;
                 self.failure = None;
+                Answer::Done
+            }
+            Request::Edits { worktree } => {
+                match self.edits.as_mut().filter(|it| it.worktree == worktree) {
+                    Some(edits) => edits.asked(now_ms),
+                    None => self.edits = Some(Edits::new(worktree, now_ms)),
+                }
                 Answer::Done
             }
             Request::WaitFresh { worktree, commit, .. } if self.indexed == Some(commit) => {
@@ -606,6 +669,7 @@ impl State {
             n_refreshes: self.n_refreshes,
             last_refresh: self.last_refresh.clone(),
             watch: self.watch.clone(),
+            edits: self.edits.as_ref().map(Edits::status),
             last_error: failure.or_else(|| self.head_error.as_ref().map(|err| err.message.clone())),
         }
     }

@@ -9,7 +9,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use carnet_core::{Digest, Digester, GitOid, Timestamp};
@@ -21,6 +21,7 @@ use carnet_index::{
 
 use crate::{
     RefreshRecord, Worktree,
+    overlay::{Overlay, overlay},
     paths::{Paths, dir_identity, real},
     record,
     state::{Backups, Head, Look},
@@ -208,7 +209,7 @@ pub(crate) fn refresh(
     let blobs = RepoBlobs::new(git_dir);
     let memory_bytes_max = Some(memory_bytes_max(&repo));
     let request = RefreshRequest { commit, tree, files, memory_bytes_max };
-    let mut store = IndexStore::open(&paths.index_dir).map_err(index)?;
+    let mut store = open_in_turn(&paths.index_dir).map_err(index)?;
     let report = store.refresh(&request, &blobs, now);
     let report = report.map_err(index)?;
     let record = RefreshRecord {
@@ -223,6 +224,86 @@ pub(crate) fn refresh(
         tracing::warn!(target: "carnet::daemon", "write the record of the refresh: {err}");
     }
     Ok((record, report))
+}
+
+/// How long another writer of the index is waited for, and how often it is asked whether it has ended.
+const TURN_PATIENCE: Duration = Duration::from_secs(120);
+const TURN_PAUSE: Duration = Duration::from_millis(10);
+
+/// Opens the index for writing; a refresh that is under way elsewhere, as that of somebody's edits, is waited for.
+pub(crate) fn open_in_turn(index_dir: &Path) -> Result<IndexStore, IndexError> {
+    let begun = Instant::now();
+    loop {
+        match IndexStore::open(index_dir) {
+            Err(IndexError::Busy(_)) if begun.elapsed() < TURN_PATIENCE => {
+                std::thread::sleep(TURN_PAUSE);
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Most directories of a work tree that are watched.
+const TREE_DIRS_MAX: usize = 16_384;
+
+/// What a look at the uncommitted edits of a worktree found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EditsLook {
+    /// The directories in which edits may happen; why there is no list of them.
+    pub dirs: Result<Vec<PathBuf>, String>,
+    /// The edits; `None` while the index is at another commit than the worktree.
+    pub edits: Option<Result<EditsSeen, String>>,
+}
+
+/// Uncommitted edits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EditsSeen {
+    /// Files that differ from the commit.
+    pub n_files: u32,
+    /// Digest of the index with them; `None` where there are none.
+    pub content: Option<Digest>,
+}
+
+/// Makes the index of a worktree's uncommitted edits, so that whoever asks next finds it made.
+pub(crate) fn look_at_edits(home: &Home, worktree: &Worktree) -> EditsLook {
+    let git_dir = worktree.git_dir(&home.paths.common_dir);
+    let repo = match guarded(|| Repo::discover(&git_dir)) {
+        Ok(Ok(repo)) if real(repo.common_dir()) == home.paths.common_dir => repo,
+        Ok(Ok(_)) => return EditsLook { dirs: Err("the repository is gone".into()), edits: None },
+        Ok(Err(err)) => return EditsLook { dirs: Err(chain(&err)), edits: None },
+        Err(error) => return EditsLook { dirs: Err(error), edits: None },
+    };
+    // The directories first: what changes in one of them after the look at the files is heard.
+    let dirs = match guarded(|| repo.work_dirs(TREE_DIRS_MAX)) {
+        Ok(Ok(Some(dirs))) => Ok(dirs),
+        Ok(Ok(None)) => Err(format!(
+            "the work tree has more than {TREE_DIRS_MAX} directories; edits are looked for every 30 s"
+        )),
+        Ok(Err(err)) => Err(chain(&err)),
+        Err(error) => Err(error),
+    };
+    let edits = guarded(|| seen_edits(home, &repo)).unwrap_or_else(|error| Some(Err(error)));
+    EditsLook { dirs, edits }
+}
+
+fn seen_edits(home: &Home, repo: &Repo) -> Option<Result<EditsSeen, String>> {
+    let (commit, tree) = match repo.head() {
+        Ok(carnet_git::Head::Commit { commit_id, tree_id, .. }) => (commit_id, tree_id),
+        Ok(carnet_git::Head::Unborn { .. }) => return None,
+        Err(err) => return Some(Err(chain(&err))),
+    };
+    let current = Snapshot::open_current(&home.paths.index_dir).ok().flatten()?;
+    if current.commit() != commit {
+        return None; // The refresh that is due leads to another look.
+    }
+    Some(match overlay(repo, &commit, &tree, now()) {
+        Ok(None) => Ok(EditsSeen { n_files: 0, content: None }),
+        Ok(Some(Overlay { snapshot, paths })) => Ok(EditsSeen {
+            n_files: u32::try_from(paths.len()).unwrap_or(u32::MAX),
+            content: Some(snapshot.content_digest()),
+        }),
+        Err(err) => Err(chain(&err)),
+    })
 }
 
 /// What a refresh may take when git's configuration does not say otherwise, in MiB.

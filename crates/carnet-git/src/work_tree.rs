@@ -3,7 +3,13 @@
 //! Git says which paths differ; the bytes are read here, without following a link on the way, and stored only when the caller
 //! hands them back as blobs. Bytes are taken as they lie in the work tree: no clean filter, no line-end conversion.
 
-use std::{collections::BTreeMap, ffi::OsStr, io::Read as _, os::unix::ffi::OsStrExt as _};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ffi::OsStr,
+    io::Read as _,
+    os::unix::ffi::OsStrExt as _,
+    path::PathBuf,
+};
 
 use carnet_core::{GitOid, RepoPath};
 use rustix::{
@@ -105,6 +111,38 @@ impl Repo {
         paths.sort();
         paths.dedup();
         Ok(paths)
+    }
+
+    /// Returns the directories of the work tree that git does not ignore, absolute, its top first; `None` when there are more
+    /// than `n_max`. No link is followed, and nested repositories are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkTreeError`] when there is no work tree or git does not answer. A directory that cannot be read is left out.
+    pub fn work_dirs(&self, n_max: usize) -> Result<Option<Vec<PathBuf>>, WorkTreeError> {
+        let top = self.require_work_tree()?;
+        let others = ["ls-files", "-z", "--others", "--ignored", "--exclude-standard"];
+        let ignored = self.run_git(&[&others[..], &["--directory"]].concat(), None)?;
+        let ignored: HashSet<&[u8]> =
+            ignored.split(|byte| *byte == 0).filter_map(|path| path.strip_suffix(b"/")).collect();
+        let (mut dirs, mut next) = (vec![top.to_owned()], 0);
+        while let Some(dir) = dirs.get(next).cloned() {
+            next += 1;
+            for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+                let path = entry.path();
+                let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                let below = path.strip_prefix(top).map(|path| path.as_os_str().as_bytes());
+                let is_ignored = below.is_ok_and(|below| ignored.contains(below));
+                let is_gits = entry.file_name() == ".git" || path.join(".git").exists();
+                if is_dir && !is_ignored && !is_gits {
+                    dirs.push(path);
+                }
+            }
+            if dirs.len() > n_max {
+                return Ok(None);
+            }
+        }
+        Ok(Some(dirs))
     }
 
     /// Reads what stands at a path of the work tree; a link is read, not followed, and none on the way is either.

@@ -18,11 +18,20 @@ pub fn give_to_ordinary_user(path: &Path) {
     if !is_root() {
         return;
     }
+    give(path).unwrap();
+}
+
+fn give(path: &Path) -> std::io::Result<()> {
     let (uid, gid) = (Some(ORDINARY_UID), Some(ORDINARY_UID));
-    std::os::unix::fs::lchown(path, uid, gid).unwrap();
-    if fs::symlink_metadata(path).unwrap().is_dir() {
-        for entry in fs::read_dir(path).unwrap() {
-            give_to_ordinary_user(&entry.unwrap().path());
+    std::os::unix::fs::lchown(path, uid, gid)?;
+    if fs::symlink_metadata(path)?.is_dir() {
+        for entry in fs::read_dir(path)? {
+            match give(&entry?.path()) {
+                // A daemon that works there meanwhile removed it.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                other => other?,
+            }
         }
     }
+    Ok(())
 }

@@ -428,7 +428,9 @@ impl World {
                 | Effect::Note(_)
                 | Effect::Backup
                 | Effect::Rotate
-                | Effect::Examine(_) => {}
+                | Effect::Examine(_)
+                | Effect::LookAtEdits(_)
+                | Effect::WatchEdits(_) => {}
             }
         }
         let retry_is_due = self.state.next_wake_ms(self.now_ms) <= self.now_ms;

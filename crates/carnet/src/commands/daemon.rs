@@ -159,7 +159,9 @@ impl From<RunError> for CommandError {
         match &error {
             RunError::Lock(LockError::Held { .. }) => CommandError::of(ExitCode::Refused, &error)
                 .hint("One is enough; see it with `carnet daemon status`, end it with `carnet daemon stop`."),
-            _ => CommandError::of(ExitCode::Io, &error),
+            _ => CommandError::of(ExitCode::Io, &error).hint(
+                "Where another user keeps this index, only they can; work in a clone of your own: `git clone`.",
+            ),
         }
     }
 }

@@ -119,6 +119,10 @@ impl Asked {
             || (asked.repo.work_tree().is_some()
                 && asked.repo.config_get(OVERLAY).is_some_and(|it| it == "true"));
         if is_wanted && !fresh.no_wait && asked.is_level() {
+            // A daemon that runs makes the next answer of this kind ahead of the question.
+            if let Ok(Some(client)) = Client::connect(&asked.repo) {
+                let _ = client.follow_edits();
+            }
             let (commit, tree) = (asked.snapshot.commit(), asked.snapshot.tree());
             let overlay = carnet_daemon::overlay(&asked.repo, &commit, &tree, now())?;
             if let Some(carnet_daemon::Overlay { snapshot, paths }) = overlay {
@@ -247,6 +251,11 @@ fn bring_to(ui: &Ui, repo: &Repo, head: &GitOid) -> Result<bool, CommandError> {
     let current = Snapshot::open_current(&carnet_daemon::index_dir(repo));
     if matches!(&current, Ok(Some(snapshot)) if snapshot.commit() == *head) {
         return Ok(true);
+    }
+    if let Err(error) = &current
+        && error.is_healed_by_rebuild()
+    {
+        ui.err(&format!("carnet: {error}; it is made anew\n"));
     }
     if daemon::is_wanted() {
         // A daemon that dies meanwhile is replaced; one that cannot live is not tried for ever.

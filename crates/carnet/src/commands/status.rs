@@ -77,7 +77,17 @@ struct DaemonReport {
     pid: Option<u32>,
     refreshing: bool,
     watch: Option<String>,
+    /// Uncommitted edits, while the daemon follows them: for half an hour after somebody asked about them.
+    edits: Option<EditsReport>,
     last_error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct EditsReport {
+    /// Files that differ from the commit.
+    n_files: Option<u32>,
+    watch: String,
+    error: Option<String>,
 }
 
 /// Shows how things stand. Starts nothing.
@@ -120,9 +130,11 @@ fn report(status: &Status, n_runs: usize, flagged: &[GitOid]) -> StatusReport {
             running: true,
             pid: Some(daemon.pid),
             refreshing: daemon.is_refreshing,
-            watch: Some(match &daemon.watch {
-                WatchMode::Watching { n_dirs } => format!("watching {n_dirs} directories"),
-                WatchMode::Polling { reason } => format!("polling: {reason}"),
+            watch: Some(watch_text(&daemon.watch)),
+            edits: daemon.edits.as_ref().map(|edits| EditsReport {
+                n_files: edits.n_files,
+                watch: watch_text(&edits.watch),
+                error: edits.error.clone(),
             }),
             last_error: daemon.last_error.clone(),
         },
@@ -131,6 +143,7 @@ fn report(status: &Status, n_runs: usize, flagged: &[GitOid]) -> StatusReport {
             pid: None,
             refreshing: false,
             watch: None,
+            edits: None,
             last_error: None,
         },
         DaemonState::Unclear(error) => DaemonReport {
@@ -138,6 +151,7 @@ fn report(status: &Status, n_runs: usize, flagged: &[GitOid]) -> StatusReport {
             pid: None,
             refreshing: false,
             watch: None,
+            edits: None,
             last_error: Some(error.to_string()),
         },
     };
@@ -155,6 +169,13 @@ fn report(status: &Status, n_runs: usize, flagged: &[GitOid]) -> StatusReport {
         daemon,
         n_runs,
         flagged: flagged.iter().map(GitOid::to_string).collect(),
+    }
+}
+
+fn watch_text(watch: &WatchMode) -> String {
+    match watch {
+        WatchMode::Watching { n_dirs } => format!("watching {n_dirs} directories"),
+        WatchMode::Polling { reason } => format!("polling: {reason}"),
     }
 }
 
@@ -264,6 +285,17 @@ fn page(ui: &Ui, status: &Status, report: &StatusReport, stale: bool) -> String 
     if let Some(watch) = &report.daemon.watch {
         let is_polling = watch.starts_with("polling");
         row("", if is_polling { ui.yellow_out(watch) } else { watch.clone() });
+    }
+    if let Some(edits) = &report.daemon.edits {
+        let files = match (&edits.error, edits.n_files) {
+            (Some(error), _) => ui.red_out(error),
+            (None, Some(0)) => "no file changed since the commit".to_owned(),
+            (None, Some(n)) => format!("{} changed since the commit", count(n as usize, "file")),
+            (None, None) => "not looked at yet".to_owned(),
+        };
+        row("edits", files);
+        let is_polling = edits.watch.starts_with("polling");
+        row("", if is_polling { ui.yellow_out(&edits.watch) } else { edits.watch.clone() });
     }
     if let Some(error) = &report.daemon.last_error {
         row("", ui.red_out(error));
