@@ -389,7 +389,7 @@ fn say(hour: &Hour, n_samples: usize) {
 }
 
 /// The text of the first member of a name that is a text or a number, in JSON that carnet wrote.
-fn member<'a>(json: &'a str, name: &str) -> Option<&'a str> {
+pub fn member<'a>(json: &'a str, name: &str) -> Option<&'a str> {
     let (_, after) = json.split_once(&format!("\"{name}\":"))?;
     let value = after.trim_start();
     match value.strip_prefix('"') {
@@ -399,7 +399,7 @@ fn member<'a>(json: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// The processor time that a process has taken, in seconds.
-fn busy_s(pid: &str) -> f64 {
+pub fn busy_s(pid: &str) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let after_name = stat.rsplit(')').next().unwrap_or_default();
     let ticks = after_name.split_whitespace().skip(11).take(2);
@@ -413,7 +413,7 @@ fn peak_mib(pid: &str) -> f64 {
 }
 
 /// Processes that want to run, over the last minute.
-fn load() -> f64 {
+pub fn load() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().and_then(|it| it.parse().ok()).unwrap_or(0.0)
 }

@@ -53,7 +53,7 @@ Chores of carnet. Usage: cargo xtask <verb>
   bench redact [DIR…] [--mb N] [--every BYTES]
                   speed of redaction with 1,000 known values in eight encodings, planted every so many bytes
   bench index REPO…  cold index, disk, memory, queries and freshness after commits, beside ctags, rg, ast-grep and codegraph
-                  where they are on PATH; --carnet FILE
+                  where they are on PATH; --join REPO… (last) for one put together of several; --carnet FILE, --idle SECONDS
   bench daemon [REPO]  storms (30,000 files, 100 commits, gc), 50 clients for a minute, and an hour of work in a clone of REPO, drawn in
                   docs/freshness.svg; --only storms|clients|hour (repeatable), --minutes N, --seconds N, --seed N, --carnet FILE,
                   --svg FILE

@@ -1,32 +1,38 @@
 //! Facts: what each blob says, parsed once ever.
 //!
-//! A cache and nothing more: every fact can be had again from its blob. So a value whose digest does not
-//! hold counts as absent, and a store that is damaged is moved aside and begun anew.
+//! A cache and nothing more: every fact can be had again from its blob. So a store that is damaged is moved aside and begun
+//! anew.
+//!
+//! Facts lie one after the other in [frames](super::frames), since what is packed together is packed smaller, and what lies
+//! in a row fills the pages of the store.
 
 use std::{
     panic::AssertUnwindSafe,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use carnet_core::{Digest, GitOid, Region};
+use carnet_core::{GitOid, Region};
 use carnet_parse::{EXTRACTOR_VERSION, Language, Parsed};
-use redb::{Database, DatabaseError, ReadableDatabase, TableDefinition};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 
-use crate::{IndexError, manifest::ManifestKind};
+use crate::{
+    IndexError,
+    frames::{self, Place},
+    manifest::ManifestKind,
+};
 
-/// Key: extractor version (big endian), language code, raw blob id. Value: half a SHA-256 of what follows, which is the length
-/// of the postcard (4 bytes, little endian) and the postcard, packed with zstd.
-const FACTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("facts/2");
-/// Facts of earlier versions, which were not packed.
-const UNPACKED_FACTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("facts/1");
-/// Most bytes that one fact may have unpacked.
-const FACT_BYTES_MAX: usize = 256 << 20;
-/// How hard facts are packed: more takes longer than it saves.
-const PACKING: i32 = 3;
-/// Bytes of the digest kept before a value: enough against damage, which is all it guards against.
-const CHECK_BYTES: usize = 16;
+/// Where facts lie ([`Place`]), by extractor version (big endian), language code and raw blob id.
+const FACTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("facts/3");
+/// The pieces of the stream of frames, by where they begin.
+const PIECES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("fact-pieces/3");
+/// Facts of earlier versions, one by one.
+const EARLIER: [TableDefinition<'_, &[u8], &[u8]>; 2] =
+    [TableDefinition::new("facts/1"), TableDefinition::new("facts/2")];
 /// Pages that redb keeps in memory, in bytes.
 const CACHE_BYTES: usize = 32 << 20;
+/// Unpacked frames that a reader keeps.
+const FRAMES_KEPT: usize = 8;
 
 /// What a fact is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,55 +73,36 @@ impl EncodedFact {
     }
 
     fn of(value: &impl serde::Serialize) -> Result<EncodedFact, IndexError> {
-        let plain = postcard::to_stdvec(value).map_err(IndexError::Encode)?;
-        let mut payload = (plain.len() as u32).to_le_bytes().to_vec();
-        let packed = zstd::bulk::compress(&plain, PACKING).map_err(IndexError::Pack)?;
-        payload.extend_from_slice(&packed);
-        Ok(EncodedFact::seal(&payload))
+        postcard::to_stdvec(value).map(EncodedFact).map_err(IndexError::Encode)
     }
 
-    /// Takes over a stored fact of another index; `None` unless it has its check, is about what its key says, and every
+    /// Takes over a sealed fact of another index; `None` unless it has its check, is about what its key says, and every
     /// position in it is one.
-    pub fn of_stored(key: &[u8], stored: Vec<u8>) -> Option<EncodedFact> {
+    pub fn of_sealed(key: &[u8], sealed: &[u8]) -> Option<EncodedFact> {
         let (version, rest) = key.split_first_chunk::<4>()?;
-        let (check, payload) = stored.split_at_checked(CHECK_BYTES)?;
-        let is_whole = Digest::of(payload).as_bytes()[..CHECK_BYTES] == *check;
+        let plain = frames::unframed(sealed)?;
         let is_ours = u32::from_be_bytes(*version) == EXTRACTOR_VERSION
             && GitOid::from_bytes(rest.get(1..)?).is_ok();
         let is_sound = match rest[0] {
             code if Language::from_code(code).is_some() => {
-                unpacked::<Parsed>(payload).is_some_and(|parsed| is_sound(&parsed))
+                postcard::from_bytes::<Parsed>(&plain).is_ok_and(|parsed| is_sound(&parsed))
             }
             code if ManifestKind::from_code(code).is_some() => {
-                unpacked::<Option<String>>(payload).is_some()
+                postcard::from_bytes::<Option<String>>(&plain).is_ok()
             }
             _ => false,
         };
-        (is_whole && is_ours && is_sound).then_some(EncodedFact(stored))
+        (is_ours && is_sound).then_some(EncodedFact(plain))
     }
 
-    fn seal(payload: &[u8]) -> EncodedFact {
-        let mut value = Digest::of(payload).as_bytes()[..CHECK_BYTES].to_vec();
-        value.extend_from_slice(payload);
-        EncodedFact(value)
-    }
-
-    /// Returns it as it is stored.
-    pub fn into_stored(self) -> Vec<u8> {
-        self.0
+    /// Returns it with its check, packed by itself.
+    pub fn sealed(&self) -> Result<Vec<u8>, IndexError> {
+        frames::frame(&self.0).map_err(IndexError::Pack)
     }
 
     pub fn len(&self) -> usize {
         self.0.len()
     }
-}
-
-/// Returns what a payload holds; `None` when it holds nothing of the kind.
-fn unpacked<T: serde::de::DeserializeOwned>(payload: &[u8]) -> Option<T> {
-    let (n_bytes, packed) = payload.split_first_chunk::<4>()?;
-    let n_bytes = u32::from_le_bytes(*n_bytes) as usize;
-    let plain = (n_bytes <= FACT_BYTES_MAX).then(|| zstd::bulk::decompress(packed, n_bytes))?;
-    postcard::from_bytes(&plain.ok()?).ok()
 }
 
 /// Tells whether every position that facts name is one: an inner symbol follows its outer one, a region does not end before it
@@ -151,7 +138,7 @@ impl FactStore {
     pub fn open(path: PathBuf) -> Result<FactStore, IndexError> {
         let database = match guarded(&path, || create(&path)) {
             Ok(mut database) => {
-                guarded(&path, || without_unpacked(&mut database))?;
+                guarded(&path, || without_earlier(&mut database))?;
                 Some(database)
             }
             Err(IndexError::Facts { source, .. })
@@ -185,14 +172,15 @@ impl FactStore {
     /// Returns a view of the facts as they are now.
     pub fn read(&self) -> Result<FactReader, IndexError> {
         let database = self.database()?;
-        let table = guarded(&self.path, || -> Result<_, redb::Error> {
-            match database.begin_read()?.open_table(FACTS) {
-                Ok(table) => Ok(Some(table)),
+        let tables = guarded(&self.path, || -> Result<_, redb::Error> {
+            let transaction = database.begin_read()?;
+            match transaction.open_table(FACTS) {
+                Ok(facts) => Ok(Some((facts, transaction.open_table(PIECES)?))),
                 Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
                 Err(error) => Err(error.into()),
             }
         })?;
-        Ok(FactReader { path: self.path.clone(), table })
+        Ok(FactReader { path: self.path.clone(), tables, kept: Mutex::default() })
     }
 
     /// Stores a batch of facts, all or none.
@@ -201,16 +189,35 @@ impl FactStore {
             return Ok(());
         }
         let database = self.database()?;
+        let plain: Vec<&[u8]> = facts.iter().map(|(_, fact)| fact.0.as_slice()).collect();
+        let transaction = guarded(&self.path, || database.begin_write())?;
+        let end = guarded(&self.path, || -> Result<u64, redb::Error> {
+            let pieces = transaction.open_table(PIECES)?;
+            let last = pieces.last()?;
+            Ok(last.map_or(0, |(start, piece)| start.value() + piece.value().len() as u64))
+        })?;
+        let (stream, places) = frames::pack(&plain, end).map_err(IndexError::Pack)?;
         guarded(&self.path, || -> Result<(), redb::Error> {
-            let transaction = database.begin_write()?;
-            {
-                let mut table = transaction.open_table(FACTS)?;
-                for (key, fact) in facts {
-                    table.insert(key.as_slice(), fact.0.as_slice())?;
-                }
+            let mut start = end;
+            let mut pieces = transaction.open_table(PIECES)?;
+            for piece in frames::pieces(&stream) {
+                pieces.insert(start, piece)?;
+                start += piece.len() as u64;
             }
+            drop(pieces);
+            let mut table = transaction.open_table(FACTS)?;
+            for ((key, _), place) in facts.iter().zip(places) {
+                table.insert(key.as_slice(), place.encode().as_slice())?;
+            }
+            drop(table);
             Ok(transaction.commit()?)
         })
+    }
+
+    /// Gives the pages that are not used back to the disk.
+    pub fn compact(&mut self) -> Result<(), IndexError> {
+        let Some(database) = &mut self.database else { return Err(busy(&self.path)) };
+        guarded(&self.path, || database.compact()).map(drop)
     }
 
     fn database(&self) -> Result<&Database, IndexError> {
@@ -218,43 +225,96 @@ impl FactStore {
     }
 }
 
-/// A view of the facts at one moment.
+type Table<K> = redb::ReadOnlyTable<K, &'static [u8]>;
+
+/// A view of the facts at one moment. May be asked from several threads at once.
 pub(crate) struct FactReader {
     path: PathBuf,
-    table: Option<redb::ReadOnlyTable<&'static [u8], &'static [u8]>>,
+    tables: Option<(Table<&'static [u8]>, Table<u64>)>,
+    /// The last frames, by where they begin: what is asked for lies mostly in a row.
+    kept: Mutex<Vec<(u64, Arc<Vec<u8>>)>>,
 }
 
 impl FactReader {
-    /// Returns a fact; `None` when it is absent or damaged.
+    /// Returns a fact; `None` when it is absent.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError::is_damaged_facts`] when it is there and cannot be read.
     pub fn get<T: serde::de::DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, IndexError> {
-        self.with_payload(key, |payload| unpacked(payload)).map(Option::flatten)
+        let decoded = |plain: &[u8]| postcard::from_bytes(plain).ok();
+        self.with_fact(key, decoded)?.map(|fact| fact.ok_or_else(|| self.damaged())).transpose()
     }
 
-    /// Tells whether a fact is there and whole.
+    /// Tells whether a fact is there.
     pub fn holds(&self, key: &[u8]) -> Result<bool, IndexError> {
-        self.with_payload(key, |_| ()).map(|found| found.is_some())
+        self.place(key).map(|place| place.is_some())
     }
 
-    /// Returns a fact as it is stored, its check before it; `None` when it is absent or damaged.
-    pub fn stored(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
-        let sealed = |payload: &[u8]| EncodedFact::seal(payload).into_stored();
-        self.with_payload(key, sealed)
+    /// Returns a fact as it is stored.
+    pub fn encoded(&self, key: &[u8]) -> Result<Option<EncodedFact>, IndexError> {
+        self.with_fact(key, |plain| EncodedFact(plain.to_vec()))
     }
 
-    fn with_payload<T>(
-        &self,
-        key: &[u8],
-        then: impl Fn(&[u8]) -> T,
-    ) -> Result<Option<T>, IndexError> {
-        let Some(table) = &self.table else { return Ok(None) };
-        guarded(&self.path, || -> Result<Option<T>, redb::Error> {
-            let Some(guard) = table.get(key)? else { return Ok(None) };
-            let Some((check, payload)) = guard.value().split_at_checked(CHECK_BYTES) else {
+    fn place(&self, key: &[u8]) -> Result<Option<Place>, IndexError> {
+        let Some((facts, _)) = &self.tables else { return Ok(None) };
+        let found = guarded(&self.path, || -> Result<_, redb::Error> {
+            Ok(facts.get(key)?.map(|place| Place::decode(place.value())))
+        })?;
+        found.map(|place| place.ok_or_else(|| self.damaged())).transpose()
+    }
+
+    fn with_fact<T>(&self, key: &[u8], then: impl Fn(&[u8]) -> T) -> Result<Option<T>, IndexError> {
+        let Some(place) = self.place(key)? else { return Ok(None) };
+        let frame = self.frame(&place)?;
+        let end = place.start as usize + place.n_bytes as usize;
+        let fact = frame.get(place.start as usize..end).ok_or_else(|| self.damaged())?;
+        Ok(Some(then(fact)))
+    }
+
+    /// Returns an unpacked frame.
+    fn frame(&self, place: &Place) -> Result<Arc<Vec<u8>>, IndexError> {
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, frame)) = kept().iter().find(|(start, _)| *start == place.frame) {
+            return Ok(frame.clone());
+        }
+        let plain = frames::unframed(&self.read_stream(place.frame, place.n_frame as usize)?);
+        let frame = Arc::new(plain.ok_or_else(|| self.damaged())?);
+        let mut kept = kept();
+        if kept.len() >= FRAMES_KEPT {
+            kept.remove(0);
+        }
+        kept.push((place.frame, frame.clone()));
+        Ok(frame)
+    }
+
+    /// Returns so many bytes of the stream of frames.
+    fn read_stream(&self, start: u64, n_bytes: usize) -> Result<Vec<u8>, IndexError> {
+        let Some((_, pieces)) = &self.tables else { return Err(self.damaged()) };
+        let bytes = guarded(&self.path, || -> Result<Option<Vec<u8>>, redb::Error> {
+            let Some(first) = pieces.range(..=start)?.next_back().transpose()? else {
                 return Ok(None);
             };
-            let is_whole = Digest::of(payload).as_bytes()[..CHECK_BYTES] == *check;
-            Ok(is_whole.then(|| then(payload)))
-        })
+            let mut bytes = Vec::new();
+            let mut at = first.0.value();
+            for piece in pieces.range(at..)? {
+                let piece = piece?;
+                let skipped = usize::try_from(start.saturating_sub(at)).unwrap_or(usize::MAX);
+                let Some(piece_bytes) = piece.1.value().get(skipped..) else { return Ok(None) };
+                let n_missing = n_bytes - bytes.len();
+                bytes.extend_from_slice(&piece_bytes[..n_missing.min(piece_bytes.len())]);
+                at += piece.1.value().len() as u64;
+                if bytes.len() == n_bytes {
+                    return Ok(Some(bytes));
+                }
+            }
+            Ok(None)
+        })?;
+        bytes.ok_or_else(|| self.damaged())
+    }
+
+    fn damaged(&self) -> IndexError {
+        facts_error(&self.path, redb::Error::Corrupted("a fact does not hold".to_owned()))
     }
 }
 
@@ -280,13 +340,15 @@ fn create(path: &Path) -> Result<Database, DatabaseError> {
 }
 
 /// Removes what an earlier version left: nothing reads it, and it is large.
-fn without_unpacked(database: &mut Database) -> Result<(), redb::Error> {
-    match database.begin_read()?.open_table(UNPACKED_FACTS) {
-        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
-        other => drop(other?),
-    }
+fn without_earlier(database: &mut Database) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
-    transaction.delete_table(UNPACKED_FACTS)?;
+    let mut n_removed = 0;
+    for table in EARLIER {
+        n_removed += usize::from(transaction.delete_table(table)?);
+    }
+    if n_removed == 0 {
+        return Ok(transaction.abort()?);
+    }
     transaction.commit()?;
     database.compact()?;
     Ok(())

@@ -21,6 +21,7 @@ mod answer;
 mod error;
 
 mod facts;
+mod frames;
 mod manifest;
 mod parsing;
 mod store;

@@ -1,8 +1,9 @@
 //! The one writer: brings the index to a commit.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, HashSet},
     path::{Path, PathBuf},
+    sync::mpsc::sync_channel,
 };
 
 use carnet_core::{Digest, GitOid, RepoPath, Timestamp};
@@ -10,7 +11,7 @@ use carnet_parse::{Language, Parsed};
 
 use crate::{
     BlobError, Coverage, IndexError,
-    facts::{FactStore, Subject, fact_key},
+    facts::{FactReader, FactStore, Subject, fact_key},
     link::Linker,
     manifest::ManifestKind,
     parsing::{Job, parse_all},
@@ -18,6 +19,10 @@ use crate::{
     write::{self, Becomes, SnapshotHead},
 };
 
+/// Blobs parsed at once after which the store of facts is made small.
+const COMPACTED_MIN: usize = 256;
+/// Most facts that wait for being linked.
+const LINK_QUEUE_MAX: usize = 64;
 /// Most unread files that a report names.
 const UNREAD_MAX: usize = 32;
 
@@ -184,6 +189,9 @@ impl IndexStore {
         }
         let plan = self.plan(&files)?;
         let unread = parse_all(&plan.jobs, blobs, &self.facts)?;
+        if plan.jobs.len() >= COMPACTED_MIN {
+            self.facts.compact()?;
+        }
         let (n_failed, mut errors) = (unread.len() as u64, BTreeMap::new());
         for unread in unread {
             let job = &plan.jobs[unread.job_idx];
@@ -204,10 +212,15 @@ impl IndexStore {
         coverage.n_files_supported = files.keys().filter(supported).count() as u64;
         let n_units = coverage.n_symbols + linker.texts.len() as u64;
         let extent = Extent::that_fits(linker.memory_bytes(), n_units, request.memory_bytes_max);
-        let (words, words_begun_anew) = self.update_words(&files, blobs, extent)?;
         let head =
             SnapshotHead { commit: request.commit, tree: request.tree, created_at: now, coverage };
-        let written = write::write_snapshot(&self.dir, &head, linker, becomes)?;
+        // Neither needs the other; the snapshot gets its name when the words that it needs are on the disk.
+        let (words, unnamed) = std::thread::scope(|scope| {
+            let unnamed = scope.spawn(|| write::write_unnamed(&self.dir, &head, linker));
+            (self.update_words(&files, blobs, extent), joined(unnamed))
+        });
+        let (words, words_begun_anew) = words?;
+        let written = write::name_snapshot(&self.dir, unnamed?, becomes)?;
         words.finish(&write::live_keys(&self.dir)?)?;
         Ok(RefreshReport {
             n_files: coverage.n_files,
@@ -249,47 +262,79 @@ impl IndexStore {
     /// Finds the blobs whose facts are not known yet.
     fn plan(&self, files: &BTreeMap<&RepoPath, GitOid>) -> Result<Plan, IndexError> {
         let known = self.facts.read()?;
-        let wanted: BTreeSet<(Subject, GitOid)> = files
-            .iter()
-            .filter_map(|(path, blob_id)| Some((subject_of(path)?, *blob_id)))
-            .collect();
-        let mut plan = Plan { jobs: Vec::new(), n_reused: 0 };
-        for (subject, blob_id) in wanted {
-            if known.holds(&fact_key(subject, &blob_id))? {
+        let (mut plan, mut seen) = (Plan { jobs: Vec::new(), n_reused: 0 }, HashSet::new());
+        // In the order of the paths: so they are asked for later, and neighbours are alike.
+        for (path, blob_id) in files {
+            let Some(subject) = subject_of(path) else { continue };
+            if !seen.insert((subject, *blob_id)) {
+                continue;
+            }
+            if known.holds(&fact_key(subject, blob_id))? {
                 plan.n_reused += 1;
             } else {
-                plan.jobs.push(Job { subject, blob_id });
+                plan.jobs.push(Job { subject, blob_id: *blob_id });
             }
         }
         Ok(plan)
     }
 
-    /// Gathers the facts of all files, in the order of their paths.
+    /// Gathers the facts of all files, in the order of their paths; they are read and unpacked by a thread of their own.
     fn link(&self, files: &BTreeMap<&RepoPath, GitOid>) -> Result<Linker, IndexError> {
         let facts = self.facts.read()?;
-        let mut linker = Linker::new();
-        for (path, blob_id) in files {
-            match subject_of(path) {
-                Some(Subject::Code(language)) => {
-                    let key = fact_key(Subject::Code(language), blob_id);
-                    if let Some(parsed) = facts.get::<Parsed>(&key)? {
-                        linker.add_file(path, language, *blob_id, parsed)?;
+        let (sender, receiver) = sync_channel(LINK_QUEUE_MAX);
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for (path, blob_id) in files {
+                    let fact = fact_of(&facts, path, blob_id);
+                    if sender.send((*path, *blob_id, fact)).is_err() {
+                        return; // The other side failed and says so itself.
                     }
                 }
-                Some(subject @ Subject::Manifest(kind)) => {
-                    let name = facts.get::<Option<String>>(&fact_key(subject, blob_id))?;
-                    if let Some(Some(name)) = name {
-                        linker.add_manifest(path, kind, &name);
+            });
+            let mut linker = Linker::new();
+            for (path, blob_id, fact) in receiver {
+                match fact? {
+                    Some(Fact::Code(language, parsed)) => {
+                        linker.add_file(path, language, blob_id, *parsed)?;
                     }
+                    Some(Fact::Manifest(kind, name)) => linker.add_manifest(path, kind, &name),
+                    None => {}
                 }
-                None => {}
+                if Language::of_path(path).is_none() && is_worth_reading(path) {
+                    linker.add_text(path, blob_id)?;
+                }
             }
-            if Language::of_path(path).is_none() && is_worth_reading(path) {
-                linker.add_text(path, *blob_id)?;
-            }
-        }
-        Ok(linker)
+            Ok(linker)
+        })
     }
+}
+
+/// What is known of one file.
+enum Fact {
+    Code(Language, Box<Parsed>),
+    Manifest(ManifestKind, String),
+}
+
+fn fact_of(
+    facts: &FactReader,
+    path: &RepoPath,
+    blob_id: &GitOid,
+) -> Result<Option<Fact>, IndexError> {
+    let Some(subject) = subject_of(path) else { return Ok(None) };
+    let key = fact_key(subject, blob_id);
+    Ok(match subject {
+        Subject::Code(language) => {
+            facts.get(&key)?.map(|parsed| Fact::Code(language, Box::new(parsed)))
+        }
+        Subject::Manifest(kind) => {
+            facts.get::<Option<String>>(&key)?.flatten().map(|name| Fact::Manifest(kind, name))
+        }
+    })
+}
+
+/// Returns what a thread gave; what made it panic goes on here.
+fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 struct Plan {

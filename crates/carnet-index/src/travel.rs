@@ -157,9 +157,9 @@ impl IndexStore {
         keys.dedup();
         let mut buckets: BTreeMap<u8, Vec<u8>> = BTreeMap::new();
         for (bucket, key) in keys {
-            if let Some(fact) = facts.stored(&key)? {
+            if let Some(fact) = facts.encoded(&key)? {
                 let records = buckets.entry(bucket).or_default();
-                for bytes in [&key, &fact] {
+                for bytes in [&key, &fact.sealed()?] {
                     records.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
                     records.extend_from_slice(bytes);
                 }
@@ -202,8 +202,8 @@ impl IndexStore {
                 let n_bytes = input.u32()? as usize;
                 input.take(n_bytes).map(<[u8]>::to_vec)
             };
-            let (key, stored) = (next().ok_or_else(cut)?, next().ok_or_else(cut)?);
-            let fact = EncodedFact::of_stored(&key, stored);
+            let (key, sealed) = (next().ok_or_else(cut)?, next().ok_or_else(cut)?);
+            let fact = EncodedFact::of_sealed(&key, &sealed);
             let wrong = || IndexError::Foreign("a fact in it does not hold".to_owned());
             taken.push((key, fact.ok_or_else(wrong)?));
         }

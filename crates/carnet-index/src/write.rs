@@ -27,6 +27,14 @@ pub(crate) struct SnapshotHead {
     pub coverage: Coverage,
 }
 
+/// A snapshot that is whole and on the disk, and has no name yet.
+pub(crate) struct Unnamed {
+    path: PathBuf,
+    commit: GitOid,
+    content_digest: Digest,
+    coverage: Coverage,
+}
+
 /// A snapshot that became current.
 pub(crate) struct Written {
     pub path: PathBuf,
@@ -48,22 +56,29 @@ pub(crate) enum Becomes<'k> {
     Overlay(&'k Digest),
 }
 
-/// Resolves the calls, writes the snapshot and gives it its name.
-pub(crate) fn write_snapshot(
+/// Resolves the calls and writes the snapshot, which has no name yet.
+pub(crate) fn write_unnamed(
     dir: &Path,
     head: &SnapshotHead,
     mut linker: Linker,
-    becomes: Becomes<'_>,
-) -> Result<Written, IndexError> {
+) -> Result<Unnamed, IndexError> {
     linker.resolve()?;
     let coverage =
         Coverage { n_calls_resolved: linker.coverage().n_calls_resolved, ..head.coverage };
-    let snapshots = snapshots_dir(dir);
-    let unfinished = unfinished(&snapshots.join(std::process::id().to_string()));
-    let header = section_writer::write(&unfinished, head, coverage, &linker)?;
-    let content_digest = header.content_digest();
+    let path = unfinished(&snapshots_dir(dir).join(std::process::id().to_string()));
+    let header = section_writer::write(&path, head, coverage, &linker)?;
+    Ok(Unnamed { path, commit: head.commit, content_digest: header.content_digest(), coverage })
+}
+
+/// Gives a snapshot its name.
+pub(crate) fn name_snapshot(
+    dir: &Path,
+    unnamed: Unnamed,
+    becomes: Becomes<'_>,
+) -> Result<Written, IndexError> {
+    let Unnamed { path: unfinished, commit, content_digest, coverage } = unnamed;
     let path = match becomes {
-        Becomes::Current => make_current(dir, &unfinished, &head.commit, &content_digest)?,
+        Becomes::Current => make_current(dir, &unfinished, &commit, &content_digest)?,
         Becomes::Overlay(key) => {
             let path = overlay_path(dir, key);
             rename(&unfinished, &path)?;

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         }
     };
     start_logging();
+    let begun = std::time::Instant::now();
     let ui = Ui::new(cli.color);
     let result = match &cli.directory {
         Some(dir) => std::env::set_current_dir(dir).map_err(|error| {
@@ -40,7 +41,9 @@ fn main() -> ExitCode {
     };
     let token_file = cli.token_file.as_deref();
     let admitted = result.and_then(|()| commands::presented::admit(token_file, &cli.command));
-    match admitted.and_then(|()| commands::dispatch(&ui, cli.command)) {
+    let done = admitted.and_then(|()| commands::dispatch(&ui, cli.command));
+    tracing::debug!(target: "carnet::time", microseconds = begun.elapsed().as_micros() as u64);
+    match done {
         Ok(code) => code,
         Err(error) => {
             error.print(&ui);

@@ -119,8 +119,8 @@ fn facts_that_a_parser_cannot_have_made_are_refused() {
     let check = |change: &dyn Fn(&mut carnet_parse::Parsed)| {
         let mut parsed = carnet_parse::parse(carnet_parse::Language::Python, source);
         change(&mut parsed);
-        let stored = EncodedFact::of_parsed(&parsed).unwrap().into_stored();
-        EncodedFact::of_stored(&key, stored).is_some()
+        let stored = EncodedFact::of_parsed(&parsed).unwrap().sealed().unwrap();
+        EncodedFact::of_sealed(&key, &stored).is_some()
     };
     assert!(check(&|_| {}));
     assert!(!check(&|parsed| parsed.symbols[0].parent = Some(0)));
@@ -130,9 +130,9 @@ fn facts_that_a_parser_cannot_have_made_are_refused() {
     assert!(!check(&|parsed| parsed.symbols.reverse()));
     assert!(!check(&|parsed| parsed.calls[0].enclosing = Some(2)));
     assert!(!check(&|parsed| parsed.calls[0].region.start = usize::MAX));
-    let stored = || EncodedFact::of_name(&None).unwrap().into_stored();
-    assert!(EncodedFact::of_stored(&key, stored()).is_none(), "a name is no parsed source");
+    let stored = || EncodedFact::of_name(&None).unwrap().sealed().unwrap();
+    assert!(EncodedFact::of_sealed(&key, &stored()).is_none(), "a name is no parsed source");
     for key in [&b""[..], b"abc", &key[..9], &[0; 25]] {
-        assert!(EncodedFact::of_stored(key, stored()).is_none(), "{key:?}");
+        assert!(EncodedFact::of_sealed(key, &stored()).is_none(), "{key:?}");
     }
 }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     BlobSource, IndexError,
-    facts::{FactStore, Subject, fact_key},
+    facts::{FactReader, FactStore, Subject, fact_key},
     vectors::{Model, UnitTexts, VectorWriter},
 };
 
@@ -163,6 +163,7 @@ impl WordStore {
         if jobs.is_empty() {
             return Ok(());
         }
+        let facts = facts.read()?;
         let n_cores = std::thread::available_parallelism().map_or(1, usize::from);
         let (next, is_cancelled) = (AtomicUsize::new(0), AtomicBool::new(false));
         let failure: Mutex<Option<IndexError>> = Mutex::new(None);
@@ -173,7 +174,7 @@ impl WordStore {
                         && let Some((path, blob_id, key)) =
                             jobs.get(next.fetch_add(1, Ordering::Relaxed))
                     {
-                        if let Err(error) = self.add_file(path, blob_id, *key, facts, blobs) {
+                        if let Err(error) = self.add_file(path, blob_id, *key, &facts, blobs) {
                             failure
                                 .lock()
                                 .unwrap_or_else(PoisonError::into_inner)
@@ -195,7 +196,7 @@ impl WordStore {
         path: &RepoPath,
         blob_id: &GitOid,
         key: u64,
-        facts: &FactStore,
+        facts: &FactReader,
         blobs: &dyn BlobSource,
     ) -> Result<(), IndexError> {
         // A file that cannot be read is reported with the facts, and tried again.
@@ -203,7 +204,7 @@ impl WordStore {
         let parsed = match Language::of_path(path) {
             Some(language) => {
                 let key = fact_key(Subject::Code(language), blob_id);
-                let Some(parsed) = facts.read()?.get::<Parsed>(&key)? else { return Ok(()) };
+                let Some(parsed) = facts.get::<Parsed>(&key)? else { return Ok(()) };
                 Some(parsed)
             }
             None => None,
