@@ -71,10 +71,12 @@ pub enum Evidence {
     Linkage,
     /// Resolved: a method called on `self`, `this` or `super`, which the nearest of the type's supertypes defines once.
     Inherited,
+    /// Resolved: a method of what the receiver is declared as, or was assigned from.
+    ReceiverType,
 }
 
 impl Evidence {
-    pub(crate) const ALL: [Evidence; 10] = [
+    pub(crate) const ALL: [Evidence; 11] = [
         Evidence::SameScope,
         Evidence::SamePackage,
         Evidence::Import,
@@ -85,6 +87,7 @@ impl Evidence {
         Evidence::Ambiguous,
         Evidence::Linkage,
         Evidence::Inherited,
+        Evidence::ReceiverType,
     ];
 
     /// Returns its name in answers.
@@ -100,6 +103,7 @@ impl Evidence {
             Evidence::Ambiguous => "ambiguous",
             Evidence::Linkage => "linkage",
             Evidence::Inherited => "inherited",
+            Evidence::ReceiverType => "receiver-type",
         }
     }
 
@@ -116,7 +120,7 @@ impl Evidence {
         match self {
             Evidence::SameScope | Evidence::OwnType | Evidence::Import => 0.99,
             Evidence::Inherited => 0.98,
-            Evidence::SamePackage | Evidence::Path => 0.97,
+            Evidence::SamePackage | Evidence::Path | Evidence::ReceiverType => 0.97,
             Evidence::Linkage => 0.95,
             Evidence::Ambiguous => 0.4,
             Evidence::NameOnly => 0.2,

@@ -125,6 +125,8 @@ fn is_sound(parsed: &Parsed) -> bool {
         && parsed.symbols.is_sorted_by_key(|symbol| symbol.region.start)
         && parsed.calls.iter().all(|call| is_symbol(call.enclosing) && is_region(&call.region))
         && parsed.bases.iter().all(|base| is_symbol(base.symbol) && is_region(&base.region))
+        && parsed.types.iter().all(|fact| is_symbol(Some(fact.symbol)))
+        && parsed.types.is_sorted_by_key(|fact| (fact.symbol, &fact.member))
         && parsed.imports.iter().all(|import| is_region(&import.region))
 }
 

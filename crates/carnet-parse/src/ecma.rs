@@ -2,10 +2,17 @@
 
 use tree_sitter::Node;
 
+mod values;
+
 use crate::{
     CallForm, Imported, Qualifier, SymbolKind, bases,
+    locals::{Step, Value},
     walk::{Walk, field},
 };
+use values::{declared, expression, values};
+
+/// Most parameters of one function, or names in one pattern, that are looked at.
+const PARTS_MAX: usize = 256;
 
 /// Notes what `node` is; returns whether its children are to be visited.
 pub(crate) fn enter(walk: &mut Walk<'_>, node: Node<'_>) -> bool {
@@ -20,6 +27,11 @@ pub(crate) fn enter(walk: &mut Walk<'_>, node: Node<'_>) -> bool {
             define_type(walk, SymbolKind::Class, node)
         }
         "class" if node.child_count() > 0 => define_type(walk, SymbolKind::Class, node),
+        "property_signature" => property_signature(walk, node),
+        "return_statement" => {
+            let values = node.named_child(0).map(|it| values(walk, it)).unwrap_or_default();
+            values.into_iter().for_each(|value| walk.returns(value));
+        }
         "interface_declaration" => define_type(walk, SymbolKind::Interface, node),
         "enum_declaration" => define_type(walk, SymbolKind::Enum, node),
         "type_alias_declaration" => define_type(walk, SymbolKind::Type, node),
@@ -49,7 +61,10 @@ pub(crate) fn enter(walk: &mut Walk<'_>, node: Node<'_>) -> bool {
             if let Some(left) = field(node, "left")
                 && field(node, "kind").is_some()
             {
-                walk.bind(left);
+                let is_of = field(node, "operator").is_some_and(|it| walk.is_text(it, "of"));
+                let each = field(node, "right").filter(|_| is_of);
+                let each = each.and_then(|it| expression(walk, it)).map(|it| it.then(Step::Each));
+                bind_pattern(walk, left, each);
             }
         }
         "call_expression" => {
@@ -92,11 +107,19 @@ fn define_function(
     let end = field(function, "body").map(|body| body.start_byte());
     let symbol_idx = walk.define(kind, name, whole, end);
     walk.enter_symbol(symbol_idx);
-    walk.enter_function_scope();
+    walk.enter_scope_of(symbol_idx);
     if kind == SymbolKind::Function && !is_arrow(function) {
         walk.here.owner = None;
     }
     bind_parameters(walk, function);
+    if let Some(ty) = field(function, "return_type") {
+        let ty = declared(walk, ty);
+        walk.fact(symbol_idx, "", ty);
+    }
+    let body = field(function, "body").filter(|body| body.kind() != "statement_block");
+    if let Some(body) = body.filter(|_| is_arrow(function)) {
+        values(walk, body).into_iter().for_each(|value| walk.returns(value));
+    }
     walk.claimed = Some(function.id());
 }
 
@@ -109,17 +132,102 @@ fn is_function(node: Node<'_>) -> bool {
 }
 
 fn bind_parameters(walk: &mut Walk<'_>, function: Node<'_>) {
-    if let Some(parameters) = field(function, "parameters").or_else(|| field(function, "parameter"))
-    {
-        walk.bind(parameters);
+    let parameters = field(function, "parameters").or_else(|| field(function, "parameter"));
+    let Some(parameters) = parameters else { return };
+    if parameters.kind() != "formal_parameters" {
+        return walk.bind(parameters);
+    }
+    let mut cursor = parameters.walk();
+    let parameters: Vec<_> = parameters.named_children(&mut cursor).take(PARTS_MAX).collect();
+    for parameter in parameters {
+        let name = field(parameter, "pattern").filter(|name| name.kind() == "identifier");
+        match (name, field(parameter, "type")) {
+            (Some(name), Some(ty)) => {
+                let ty = declared(walk, ty);
+                walk.bind_as(name, ty);
+                parameter_property(walk, parameter, name);
+            }
+            _ => walk.bind(parameter),
+        }
+    }
+}
+
+/// `constructor(private a: T)` declares a member too.
+fn parameter_property(walk: &mut Walk<'_>, parameter: Node<'_>, name: Node<'_>) {
+    let mut cursor = parameter.walk();
+    let is_property = parameter
+        .children(&mut cursor)
+        .any(|child| matches!(child.kind(), "accessibility_modifier" | "readonly"));
+    if let (true, Some(text), Some(ty)) = (is_property, walk.str(name), field(parameter, "type")) {
+        let (class, ty) = (walk.here.owner_symbol, declared(walk, ty));
+        walk.fact(class, text, ty);
+    }
+}
+
+/// Binds the names of a pattern to the parts of what it is given.
+fn bind_pattern<'s>(
+    walk: &mut Walk<'s>,
+    pattern: Node<'_>,
+    given: Option<crate::locals::Expr<'s>>,
+) {
+    let Some(given) = given else { return walk.bind(pattern) };
+    match pattern.kind() {
+        "identifier" => walk.bind_as(pattern, Value::From(given)),
+        "object_pattern" => {
+            let mut cursor = pattern.walk();
+            for part in pattern.named_children(&mut cursor).take(PARTS_MAX).collect::<Vec<_>>() {
+                let (key, name) = match part.kind() {
+                    "shorthand_property_identifier_pattern" => (Some(part), Some(part)),
+                    "pair_pattern" => (field(part, "key"), field(part, "value")),
+                    _ => (None, None),
+                };
+                let name =
+                    name.filter(|it| it.kind() != "object_pattern" && it.kind() != "array_pattern");
+                match (key.and_then(|key| walk.str(key)), name) {
+                    (Some(key), Some(name)) => {
+                        walk.bind_as(name, Value::From(given.clone().then(Step::Member(key))));
+                    }
+                    _ => walk.bind(part),
+                }
+            }
+        }
+        "array_pattern" => {
+            let mut cursor = pattern.walk();
+            for (at, part) in
+                pattern.named_children(&mut cursor).take(PARTS_MAX).enumerate().collect::<Vec<_>>()
+            {
+                match part.kind() {
+                    "identifier" => {
+                        walk.bind_as(part, Value::From(given.clone().then(Step::Part(at as u8))))
+                    }
+                    _ => walk.bind(part),
+                }
+            }
+        }
+        _ => walk.bind(pattern),
     }
 }
 
 fn method(walk: &mut Walk<'_>, node: Node<'_>) {
-    let owner = walk.here.container.clone();
+    let (owner, class) = (walk.here.container.clone(), walk.here.enclosing);
+    let mut cursor = node.walk();
+    let is_getter = node.children(&mut cursor).take(4).any(|child| child.kind() == "get");
     define_function(walk, SymbolKind::Method, field(node, "name"), node, node);
-    if field(node, "name").is_some() {
-        walk.here.owner = Some(owner);
+    let Some(name) = field(node, "name") else { return };
+    walk.here.owner = Some(owner);
+    if let (true, Some(name)) = (is_getter, walk.str(name)) {
+        let own = values::own_member(walk, name);
+        walk.fact(class, name, own);
+    }
+}
+
+/// `a: T` in an interface.
+fn property_signature(walk: &mut Walk<'_>, node: Node<'_>) {
+    let is_direct = walk.enclosing_kind() == Some(SymbolKind::Interface);
+    let name = field(node, "name").and_then(|name| walk.str(name));
+    if let (true, Some(name), Some(ty)) = (is_direct, name, field(node, "type")) {
+        let (interface, ty) = (walk.here.enclosing, declared(walk, ty));
+        walk.fact(interface, name, ty);
     }
 }
 
@@ -132,6 +240,10 @@ fn define_type(walk: &mut Walk<'_>, kind: SymbolKind, node: Node<'_>) {
     let symbol_idx = walk.define(kind, name, node, end);
     walk.enter_symbol(symbol_idx);
     walk.own_container();
+    if let Some(value) = field(node, "value").filter(|_| kind == SymbolKind::Type) {
+        let ty = walk.declared(value);
+        walk.fact(symbol_idx, "", ty);
+    }
     bases::of_definition(walk, symbol_idx, node);
 }
 
@@ -163,7 +275,16 @@ fn class_field(walk: &mut Walk<'_>, node: Node<'_>) {
         let owner = walk.here.container.clone();
         define_function(walk, SymbolKind::Method, name, node, value);
         walk.here.owner = Some(owner);
+        return;
     }
+    let class = walk.here.owner_symbol;
+    let Some(name) = name.and_then(|name| walk.str(name)) else { return };
+    if let Some(ty) = field(node, "type") {
+        let ty = declared(walk, ty);
+        return walk.fact(class, name, ty);
+    }
+    let values = field(node, "value").map(|it| values(walk, it)).unwrap_or_default();
+    values.into_iter().for_each(|value| walk.fact(class, name, value));
 }
 
 fn declarator(walk: &mut Walk<'_>, node: Node<'_>) {
@@ -190,13 +311,39 @@ fn declarator(walk: &mut Walk<'_>, node: Node<'_>) {
             };
             let end = value.filter(|value| matches!(value.kind(), "object" | "class"));
             let symbol_idx = walk.define(kind, name, node, end.map(|value| value.start_byte()));
+            let values = match (field(node, "type"), value) {
+                (Some(ty), _) => vec![declared(walk, ty)],
+                (None, Some(value)) => values(walk, value),
+                (None, None) => vec![],
+            };
+            values.into_iter().for_each(|value| walk.fact(symbol_idx, "", value));
             walk.enter_symbol(symbol_idx);
             if let Some(class) = value.filter(|_| is_class) {
                 walk.own_container();
                 bases::of_definition(walk, symbol_idx, class);
             }
         }
-        _ => walk.bind(name),
+        _ => bind_declared(walk, node, name, value),
+    }
+}
+
+/// A variable of a function is a local name; so are those of a pattern.
+fn bind_declared(walk: &mut Walk<'_>, node: Node<'_>, name: Node<'_>, value: Option<Node<'_>>) {
+    match (field(node, "type").filter(|_| name.kind() == "identifier"), value) {
+        (Some(ty), _) => {
+            let ty = declared(walk, ty);
+            walk.bind_as(name, ty);
+        }
+        (None, Some(value)) if name.kind() == "identifier" => {
+            for value in values(walk, value) {
+                walk.bind_as(name, value);
+            }
+        }
+        (None, None) if name.kind() == "identifier" => walk.bind_as(name, Value::Nothing),
+        (None, value) => {
+            let given = value.and_then(|value| expression(walk, value));
+            bind_pattern(walk, name, given);
+        }
     }
 }
 
@@ -233,7 +380,25 @@ fn require(walk: &mut Walk<'_>, name: Node<'_>, value: Node<'_>) -> bool {
 /// `Foo.prototype.bar = function () {}` and `exports.bar = () => {}` define what they look like.
 fn assignment(walk: &mut Walk<'_>, node: Node<'_>) {
     let (Some(left), Some(right)) = (field(node, "left"), field(node, "right")) else { return };
-    if !is_function(right) || left.kind() != "member_expression" {
+    if left.kind() == "identifier" {
+        for value in values(walk, right) {
+            walk.bind_again(left, value);
+        }
+        return;
+    }
+    if left.kind() != "member_expression" {
+        return;
+    }
+    let is_own = field(left, "object").is_some_and(|object| object.kind() == "this");
+    if is_own && walk.here.owner.is_some() {
+        let name = field(left, "property").and_then(|name| walk.str(name));
+        let class = walk.here.owner_symbol;
+        for value in values(walk, right) {
+            walk.fact(class, name.unwrap_or_default(), value);
+        }
+        return;
+    }
+    if !is_function(right) {
         return;
     }
     let (Some(object), Some(property)) = (field(left, "object"), field(left, "property")) else {
@@ -284,11 +449,13 @@ fn call(walk: &mut Walk<'_>, function: Node<'_>, form: CallForm) {
             else {
                 return;
             };
-            let qualifier = match (object.kind(), walk.here.owner.clone()) {
-                ("this", Some(owner)) => Qualifier::Own(owner.to_string()),
-                _ => walk.receiver(object),
-            };
-            walk.call(name, qualifier, form);
+            match (object.kind(), walk.here.owner.clone()) {
+                ("this", Some(owner)) => walk.call(name, Qualifier::Own(owner.to_string()), form),
+                _ => {
+                    let receiver = expression(walk, object);
+                    walk.call_on(name, walk.receiver(object), form, receiver);
+                }
+            }
         }
         _ => {}
     }

@@ -23,6 +23,7 @@ mod bases;
 mod comments;
 mod doc;
 mod extract;
+mod locals;
 mod visibility;
 mod walk;
 
@@ -43,8 +44,8 @@ pub use extract::parse;
 pub use language::Language;
 pub use parsed::{
     Base, Call, CallForm, Import, Imported, Parsed, Problem, ProblemKind, Qualifier, Symbol,
-    SymbolKind, Visibility,
+    SymbolKind, TypeFact, Visibility,
 };
 
 /// Version of what is extracted: grows whenever the same source would give another [`Parsed`].
-pub const EXTRACTOR_VERSION: u32 = 4;
+pub const EXTRACTOR_VERSION: u32 = 5;

@@ -22,6 +22,16 @@ pub const SIGNATURE_BYTES_MAX: usize = 240;
 pub const DOC_BYTES_MAX: usize = 600;
 /// Most supertypes kept of one file.
 pub const BASES_MAX: usize = 100_000;
+/// Most facts about types kept of one file.
+pub const TYPES_MAX: usize = 100_000;
+/// Longest text of what a receiver or a definition is, in bytes; a longer one is not known.
+pub const EXPRESSION_BYTES_MAX: usize = 240;
+/// Longest declared type kept, in bytes.
+pub const TYPE_BYTES_MAX: usize = 160;
+/// Most different things that one name is given before it is not known.
+pub(crate) const VALUES_MAX: usize = 4;
+/// Most steps in one expression.
+pub(crate) const STEPS_MAX: usize = 16;
 /// Most nodes looked at in one pattern for the names it binds.
 pub(crate) const PATTERN_NODES_MAX: usize = 1_000;
 /// Most nested functions looked through for a local name.

@@ -17,6 +17,8 @@ pub struct Parsed {
     pub imports: Vec<Import>,
     /// What types are said to extend or implement, in source order.
     pub bases: Vec<Base>,
+    /// What functions give back, what variables and members are; sorted by symbol and member.
+    pub types: Vec<TypeFact>,
     /// What was not understood, in the order it was met; at most [`PROBLEMS_MAX`](crate::limits::PROBLEMS_MAX).
     pub problems: Vec<Problem>,
     /// How many problems there were in all.
@@ -220,6 +222,9 @@ pub struct Call {
     pub name: String,
     /// What qualifies it.
     pub qualifier: Qualifier,
+    /// What the receiver is, in the words of [`TypeFact::text`], where its qualifier does not say so already: an expression,
+    /// or names that begin with a local one. `None` when that is not known.
+    pub receiver: Option<String>,
     /// How it is written.
     pub form: CallForm,
     /// The innermost symbol that the call stands in, as a position in [`Parsed::symbols`].
@@ -272,6 +277,22 @@ pub struct Base {
     pub supertype: String,
     /// Where that name stands.
     pub region: Region,
+}
+
+/// What a definition or a member of it is declared as, or is seen to be given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TypeFact {
+    /// The definition, as a position in [`Parsed::symbols`].
+    pub symbol: u32,
+    /// The member of that type; empty when the definition itself is meant: what a function gives back, what a variable is.
+    pub member: String,
+    /// An expression without its arguments, in which no local name is left.
+    ///
+    /// It begins with a name that the file sees (`a`, `a::b`); or, up to a line feed, with `:` and a declared type, with `@`
+    /// and the container path of the type whose `self` is meant, with `^` for that type itself, with `$` for its supertype. Steps
+    /// follow: `.name` a member, `()` called, `[]` indexed, `*` iterated, `#0` the first part of a tuple, `!` awaited,
+    /// `=` entered by `with`, `+` a sequence of it.
+    pub text: String,
 }
 
 /// Why some source was not understood.

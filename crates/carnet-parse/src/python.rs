@@ -2,10 +2,17 @@
 
 use tree_sitter::Node;
 
+mod values;
+
 use crate::{
     CallForm, Imported, Qualifier, SymbolKind, bases,
+    locals::{Step, Value},
     walk::{Walk, field},
 };
+use values::{expression, values};
+
+/// Most parameters of one function, or names in one pattern, that are looked at.
+const PARAMETERS_MAX: usize = 256;
 
 /// Notes what `node` is; returns whether its children are to be visited.
 pub(crate) fn enter(walk: &mut Walk<'_>, node: Node<'_>) -> bool {
@@ -28,11 +35,31 @@ pub(crate) fn enter(walk: &mut Walk<'_>, node: Node<'_>) -> bool {
         "list_comprehension"
         | "set_comprehension"
         | "dictionary_comprehension"
-        | "generator_expression" => walk.enter_function_scope(),
-        "for_statement" | "for_in_clause" => bind_targets(walk, field(node, "left")),
-        "named_expression" => bind_targets(walk, field(node, "name")),
-        "as_pattern_target" => walk.bind(node),
+        | "generator_expression" => {
+            walk.enter_function_scope();
+            // What the first clause binds is read by what stands before it.
+        }
+        "for_statement" | "for_in_clause" => iteration(walk, node),
+        "named_expression" => {
+            if let (Some(name), Some(value)) = (field(node, "name"), field(node, "value")) {
+                bind_values(walk, name, value);
+            }
+        }
+        "with_item" => with_item(walk, node),
+        "except_clause" => except_clause(walk, node),
+        "as_pattern_target" if walk.claimed != Some(node.id()) => walk.bind(node),
         "case_pattern" => walk.bind(node),
+        "return_statement" => {
+            let values = node.named_child(0).map(|it| values(walk, it)).unwrap_or_default();
+            values.into_iter().for_each(|value| walk.returns(value));
+        }
+        "yield" => {
+            let yielded = node.named_child(0).and_then(|it| expression(walk, it));
+            if let Some(yielded) = yielded {
+                walk.returns(Value::From(yielded.then(Step::Sequence)));
+            }
+        }
+        "decorated_definition" => walk.is_property = is_property(walk, node),
         "decorator" => decorator(walk, node),
         "call" => {
             if let Some(function) = field(node, "function") {
@@ -48,17 +75,62 @@ pub(crate) fn enter(walk: &mut Walk<'_>, node: Node<'_>) -> bool {
 }
 
 fn function(walk: &mut Walk<'_>, node: Node<'_>) {
+    let is_property = std::mem::take(&mut walk.is_property);
     let Some(name) = field(node, "name") else { return };
+    let class = walk.here.enclosing;
     let is_method = walk.enclosing_kind() == Some(SymbolKind::Class);
     let kind = if is_method { SymbolKind::Method } else { SymbolKind::Function };
     let end = field(node, "body").map(|body| body.start_byte());
     let symbol_idx = walk.define(kind, name, node, end);
     docstring(walk, symbol_idx, node);
     walk.enter_symbol(symbol_idx);
-    walk.enter_function_scope();
+    walk.enter_scope_of(symbol_idx);
     if let Some(parameters) = field(node, "parameters") {
-        walk.bind(parameters);
+        bind_parameters(walk, parameters);
     }
+    if let Some(ty) = field(node, "return_type") {
+        let declared = walk.declared(ty);
+        walk.fact(symbol_idx, "", declared);
+    }
+    // Reading a property calls it.
+    if let (true, Some(name)) = (is_property && is_method, walk.str(name)) {
+        let own = values::own_member(walk, name);
+        walk.fact(class, name, own);
+    }
+}
+
+fn bind_parameters(walk: &mut Walk<'_>, parameters: Node<'_>) {
+    let mut cursor = parameters.walk();
+    for parameter in parameters.named_children(&mut cursor).take(PARAMETERS_MAX).collect::<Vec<_>>()
+    {
+        let name = match parameter.kind() {
+            "typed_parameter" => parameter.named_child(0),
+            "typed_default_parameter" | "default_parameter" => field(parameter, "name"),
+            _ => Some(parameter),
+        };
+        match (name.filter(|name| name.kind() == "identifier"), field(parameter, "type")) {
+            (Some(name), Some(ty)) => {
+                let declared = walk.declared(ty);
+                walk.bind_as(name, declared);
+            }
+            (Some(name), None) => walk.bind_as(name, Value::Unknown),
+            (None, _) => {
+                if let Some(name) = name {
+                    walk.bind(name);
+                }
+            }
+        }
+    }
+}
+
+/// Tells whether reading the decorated method calls it.
+fn is_property(walk: &Walk<'_>, node: Node<'_>) -> bool {
+    let mut cursor = node.walk();
+    node.named_children(&mut cursor).take(16).any(|child| {
+        let expression = child.named_child(0).filter(|_| child.kind() == "decorator");
+        let last = expression.map(|it| field(it, "attribute").unwrap_or(it));
+        last.is_some_and(|it| walk.is_text(it, "property") || walk.is_text(it, "cached_property"))
+    })
 }
 
 fn class(walk: &mut Walk<'_>, node: Node<'_>) {
@@ -81,35 +153,144 @@ fn docstring(walk: &mut Walk<'_>, symbol_idx: Option<u32>, node: Node<'_>) {
     }
 }
 
-/// A variable at the top or of a class is a symbol; inside a function it is a local name.
+/// A variable at the top or of a class is a symbol; inside a function it is a local name; `self.x` is a member.
 fn assignment(walk: &mut Walk<'_>, node: Node<'_>) {
     let Some(left) = field(node, "left") else { return };
+    let (ty, right) = (field(node, "type"), field(node, "right"));
     let is_member = walk.enclosing_kind() == Some(SymbolKind::Class);
+    if left.kind() == "attribute" {
+        return own_member(walk, left, ty, right);
+    }
     if left.kind() != "identifier" || !(walk.is_top_scope() || is_member) {
-        return bind_targets(walk, Some(left));
+        return match (ty, right) {
+            (Some(ty), _) if left.kind() == "identifier" => {
+                let declared = walk.declared(ty);
+                walk.bind_as(left, declared);
+            }
+            (_, Some(right)) => bind_values(walk, left, right),
+            (_, None) => {}
+        };
     }
     let name = walk.text(left);
     let is_constant = name.chars().any(char::is_uppercase) && !name.chars().any(char::is_lowercase);
     let kind = if is_constant { SymbolKind::Constant } else { SymbolKind::Variable };
     let symbol_idx = walk.define(kind, left, node, None);
+    let values = match (ty, right) {
+        (Some(ty), _) => vec![walk.declared(ty)],
+        (None, right) => right.map(|right| values(walk, right)).unwrap_or_default(),
+    };
+    values.into_iter().for_each(|value| walk.fact(symbol_idx, "", value));
     walk.enter_symbol(symbol_idx);
 }
 
-/// Binds the names that an assignment's target introduces; `a.b` and `a[0]` introduce none.
-fn bind_targets(walk: &mut Walk<'_>, target: Option<Node<'_>>) {
-    let Some(target) = target else { return };
+/// `self.x = …` says what the member `x` of the type around is.
+fn own_member(walk: &mut Walk<'_>, left: Node<'_>, ty: Option<Node<'_>>, right: Option<Node<'_>>) {
+    let own = field(left, "object").is_some_and(|object| values::is_own(walk, object));
+    let name = field(left, "attribute").and_then(|name| walk.str(name));
+    let (true, Some(name)) = (own && walk.here.owner.is_some(), name) else { return };
+    let class = walk.here.owner_symbol;
+    let values = match (ty, right) {
+        (Some(ty), _) => vec![walk.declared(ty)],
+        (None, right) => right.map(|right| values(walk, right)).unwrap_or_default(),
+    };
+    values.into_iter().for_each(|value| walk.fact(class, name, value));
+}
+
+/// Binds the names that a target introduces to what it is given; `a.b` and `a[0]` introduce none.
+fn bind_values(walk: &mut Walk<'_>, target: Node<'_>, value: Node<'_>) {
     match target.kind() {
-        "identifier" => walk.bind(target),
+        "identifier" => {
+            for value in values(walk, value) {
+                walk.bind_as(target, value);
+            }
+        }
+        "pattern_list" | "tuple_pattern" | "list_pattern" => {
+            let parts = named_children(target);
+            let given = match value.kind() {
+                "expression_list" | "tuple" => named_children(value),
+                _ => vec![],
+            };
+            if given.len() == parts.len() {
+                for (part, value) in parts.into_iter().zip(given) {
+                    bind_values(walk, part, value);
+                }
+                return;
+            }
+            let whole = expression(walk, value);
+            for (at, part) in parts.into_iter().enumerate() {
+                let value = whole.clone().map(|it| it.then(Step::Part(at as u8)));
+                bind_target(walk, part, value.map_or(Value::Unknown, Value::From));
+            }
+        }
+        _ => bind_target(walk, target, Value::Unknown),
+    }
+}
+
+/// Binds a target's names: a plain name to what is known of it, the names of a pattern to nothing.
+fn bind_target<'s>(walk: &mut Walk<'s>, target: Node<'_>, value: Value<'s>) {
+    match target.kind() {
+        "identifier" => walk.bind_as(target, value),
         "pattern_list" | "tuple_pattern" | "list_pattern" | "list_splat_pattern" => {
-            let mut cursor = target.walk();
-            let parts = target.named_children(&mut cursor).take(256);
-            for part in parts.collect::<Vec<_>>() {
+            for part in named_children(target) {
                 if !matches!(part.kind(), "attribute" | "subscript") {
                     walk.bind(part);
                 }
             }
         }
         _ => {}
+    }
+}
+
+fn named_children(node: Node<'_>) -> Vec<Node<'_>> {
+    let mut cursor = node.walk();
+    node.named_children(&mut cursor).take(PARAMETERS_MAX).collect()
+}
+
+/// `for a in b`, `for a, b in c`, as a statement or in a comprehension.
+fn iteration(walk: &mut Walk<'_>, node: Node<'_>) {
+    let (Some(left), Some(right)) = (field(node, "left"), field(node, "right")) else { return };
+    if left.kind() == "identifier" {
+        let each = expression(walk, right).map(|it| it.then(Step::Each));
+        return walk.bind_as(left, each.map_or(Value::Unknown, Value::From));
+    }
+    let counted = values::enumerated(walk, right);
+    let each = match counted {
+        Some(_) => None,
+        None => expression(walk, right).map(|it| it.then(Step::Each)),
+    };
+    if !matches!(left.kind(), "pattern_list" | "tuple_pattern" | "list_pattern") {
+        return bind_target(walk, left, Value::Unknown);
+    }
+    for (at, part) in named_children(left).into_iter().enumerate() {
+        let value = match (&counted, &each) {
+            (Some(value), _) if at == 1 => Some(value.clone()),
+            (_, Some(each)) => Some(each.clone().then(Step::Part(at as u8))),
+            _ => None,
+        };
+        bind_target(walk, part, value.map_or(Value::Unknown, Value::From));
+    }
+}
+
+/// `with a as b`
+fn with_item(walk: &mut Walk<'_>, node: Node<'_>) {
+    let Some(pattern) = field(node, "value").filter(|it| it.kind() == "as_pattern") else { return };
+    let entered = pattern.named_child(0).and_then(|it| expression(walk, it));
+    bind_alias(walk, pattern, entered.map(|it| it.then(Step::Entered)));
+}
+
+/// `except A as b`
+fn except_clause(walk: &mut Walk<'_>, node: Node<'_>) {
+    let Some(pattern) = node.named_child(0).filter(|it| it.kind() == "as_pattern") else { return };
+    let class = pattern.named_child(0).and_then(|it| expression(walk, it));
+    bind_alias(walk, pattern, class.map(|it| it.then(Step::Call)));
+}
+
+fn bind_alias<'s>(walk: &mut Walk<'s>, pattern: Node<'_>, value: Option<crate::locals::Expr<'s>>) {
+    let Some(target) = field(pattern, "alias") else { return };
+    let name = target.named_child(0).filter(|name| name.kind() == "identifier");
+    if let (Some(name), Some(value)) = (name, value) {
+        walk.claimed = Some(target.id());
+        walk.bind_as(name, Value::From(value));
     }
 }
 
@@ -141,12 +322,15 @@ fn call(walk: &mut Walk<'_>, function: Node<'_>, form: CallForm) {
             else {
                 return;
             };
-            let is_own = walk.is_text(object, "self") || walk.is_text(object, "cls");
-            let qualifier = match walk.here.owner.clone() {
-                Some(owner) if is_own => Qualifier::Own(owner.to_string()),
-                _ => walk.receiver(object),
-            };
-            walk.call(name, qualifier, form);
+            match walk.here.owner.clone() {
+                Some(owner) if values::is_own(walk, object) => {
+                    walk.call(name, Qualifier::Own(owner.to_string()), form);
+                }
+                _ => {
+                    let receiver = expression(walk, object);
+                    walk.call_on(name, walk.receiver(object), form, receiver);
+                }
+            }
         }
         _ => {}
     }

@@ -3,25 +3,24 @@
 //! A [`Walk`] keeps a stack of frames, one per scope entered; leaving the node that opened a scope puts
 //! back what held before it.
 
-use std::{collections::HashSet, rc::Rc};
+use std::{borrow::Cow, rc::Rc};
 
 use carnet_core::Region;
 use tree_sitter::{Node, Range};
 
 use crate::{
     Base, Call, CallForm, Import, Imported, Language, Parsed, ProblemKind, Qualifier, Symbol,
-    SymbolKind, Visibility,
+    SymbolKind, TypeFact, Visibility,
     doc::{PendingDoc, cleaned},
     extract::push_problem,
     limits::{
         BASES_MAX, CALLS_MAX, CONTAINER_BYTES_MAX, IMPORTS_MAX, MACRO_BODIES_MAX, NAME_BYTES_MAX,
-        PATTERN_NODES_MAX, RECEIVER_BYTES_MAX, SCOPES_MAX, SIGNATURE_BYTES_MAX, SYMBOLS_MAX,
+        PATTERN_NODES_MAX, RECEIVER_BYTES_MAX, SIGNATURE_BYTES_MAX, SYMBOLS_MAX, TYPES_MAX,
+        VALUES_MAX,
     },
+    locals::{Closed, Expr, Locals, TOP, Value, type_text},
     visibility,
 };
-
-/// The scope of names outside every function.
-const TOP: u32 = 0;
 
 /// Where the walk stands.
 #[derive(Clone)]
@@ -34,6 +33,8 @@ pub(crate) struct Here {
     pub scope: u32,
     /// Container path of the type whose `self` is meant here.
     pub owner: Option<Rc<str>>,
+    /// That type, where it is defined around.
+    pub owner_symbol: Option<u32>,
     /// The name of the receiver variable, in Go.
     pub receiver: Option<Rc<str>>,
     /// What can use a member that says nothing itself: after `public:` in C++, in the `impl` of a trait in Rust.
@@ -45,10 +46,17 @@ struct Frame {
     before: Here,
 }
 
-struct PendingCall {
+struct PendingCall<'s> {
     call: Call,
     scope: u32,
-    head: Option<String>,
+    head: Option<Cow<'s, str>>,
+    receiver: Option<Expr<'s>>,
+}
+
+struct PendingFact<'s> {
+    symbol: u32,
+    member: &'s str,
+    value: Value<'s>,
 }
 
 /// A macro's body, waiting to be read as expressions.
@@ -79,12 +87,14 @@ pub(crate) struct Walk<'s> {
     /// Where the bodies of classes without a name begin that were announced and not entered yet.
     pub anonymous_bodies: Vec<usize>,
     pub doc: PendingDoc,
+    /// Whether reading the method that is defined next calls it.
+    pub is_property: bool,
     macro_depth: u32,
     frames: Vec<Frame>,
     parsed: Parsed,
-    calls: Vec<PendingCall>,
-    scope_parents: Vec<u32>,
-    bindings: HashSet<(u32, String)>,
+    calls: Vec<PendingCall<'s>>,
+    facts: Vec<PendingFact<'s>>,
+    locals: Locals<'s>,
     is_full: bool,
 }
 
@@ -95,6 +105,7 @@ impl<'s> Walk<'s> {
             enclosing: None,
             scope: TOP,
             owner: None,
+            owner_symbol: None,
             receiver: None,
             access: None,
         };
@@ -110,48 +121,70 @@ impl<'s> Walk<'s> {
             guard: None,
             anonymous_bodies: Vec::new(),
             doc: PendingDoc::default(),
+            is_property: false,
             macro_depth: 0,
             frames: Vec::new(),
             parsed: Parsed::default(),
             calls: Vec::new(),
-            scope_parents: vec![TOP],
-            bindings: HashSet::new(),
+            facts: Vec::new(),
+            locals: Locals::new(),
             is_full: false,
         }
     }
 
-    /// Settles which calls go through local names, sorts, and returns the result.
+    /// Settles what local names stand for, sorts, and returns the result.
     pub fn finish(mut self) -> Parsed {
         let mut parsed = std::mem::take(&mut self.parsed);
         let calls = std::mem::take(&mut self.calls);
+        let mut closed = Closed::new();
         parsed.calls = calls
             .into_iter()
             .map(|pending| {
-                let head = pending.head.as_deref();
-                let is_local = head.is_some_and(|head| self.is_bound(head, pending.scope));
-                Call { is_local, ..pending.call }
+                let bound = |head: &str| self.locals.binding_scope(head, pending.scope).is_some();
+                let is_local = pending.head.as_deref().is_some_and(bound);
+                // A path of names that the whole file sees says itself what it is.
+                let is_said = !is_local && matches!(pending.call.qualifier, Qualifier::Path(_));
+                let receiver = pending.receiver.filter(|it| !(is_said && it.is_named()));
+                let receiver =
+                    receiver.and_then(|receiver| self.locals.closed(&receiver, &mut closed));
+                Call { is_local, receiver, ..pending.call }
             })
             .collect();
         parsed.calls.sort_by_key(|call| (call.region.start, call.region.end));
+        parsed.types = self.closed_facts(&mut closed);
         if self.is_macro_body {
             in_source_order(&mut parsed);
         }
         parsed
     }
 
-    fn is_bound(&self, name: &str, mut scope: u32) -> bool {
-        let mut key = (scope, name.to_owned());
-        for _ in 0..SCOPES_MAX {
-            if scope == TOP {
-                return false;
+    /// Returns what is known of definitions and members: what is declared, else what they are given, each once.
+    fn closed_facts(&mut self, closed: &mut Closed<'s>) -> Vec<TypeFact> {
+        let mut facts = std::mem::take(&mut self.facts);
+        facts.sort_by_key(|fact| (fact.symbol, fact.member));
+        let mut types: Vec<TypeFact> = vec![];
+        for group in facts.chunk_by(|a, b| (a.symbol, a.member) == (b.symbol, b.member)) {
+            let declared = group.iter().find_map(|fact| match &fact.value {
+                Value::Declared(ty) => Some(format!(":{ty}\n")),
+                _ => None,
+            });
+            let mut texts: Vec<String> = declared.into_iter().collect();
+            if texts.is_empty() {
+                for fact in group {
+                    let Value::From(expr) = &fact.value else { continue };
+                    let Some(text) = self.locals.closed(expr, closed) else { continue };
+                    if !texts.contains(&text) {
+                        texts.push(text);
+                    }
+                }
             }
-            key.0 = scope;
-            if self.bindings.contains(&key) {
-                return true;
+            if texts.len() <= VALUES_MAX && types.len() + texts.len() <= TYPES_MAX {
+                let (symbol, member) = (group[0].symbol, group[0].member);
+                let fact = |text| TypeFact { symbol, member: member.to_owned(), text };
+                types.extend(texts.into_iter().map(fact));
             }
-            scope = self.scope_parents[scope as usize];
         }
-        true // Too deep to know: say that it may be local.
+        types
     }
 
     /// Leaves every scope opened at `depth` or deeper.
@@ -329,18 +362,27 @@ impl<'s> Walk<'s> {
     /// Says that `self` means the type of the current container until the current scope is left.
     pub fn own_container(&mut self) {
         self.here.owner = Some(self.here.container.clone());
+        self.here.owner_symbol = self.here.enclosing;
     }
 
-    /// Opens a function's scope for local names inside the scope entered last, or one of its own.
+    /// Opens the scope of a function that has no name, inside the scope entered last.
     pub fn enter_function_scope(&mut self) {
+        self.enter_scope_of(None);
+    }
+
+    /// Opens a function's scope for local names inside the scope entered last; `symbol_idx` is the function.
+    pub fn enter_scope_of(&mut self, symbol_idx: Option<u32>) {
         self.push_frame();
-        let scope = self.scope_parents.len() as u32;
-        self.scope_parents.push(self.here.scope);
-        self.here.scope = scope;
+        self.here.scope = self.locals.open(self.here.scope, symbol_idx);
         self.here.access = None;
     }
 
-    /// Notes every name in `pattern` as a local name of the current function; nothing outside functions.
+    /// Returns the source of a node, where it is UTF-8.
+    pub fn str(&self, node: Node<'_>) -> Option<&'s str> {
+        std::str::from_utf8(self.source.get(node.byte_range())?).ok()
+    }
+
+    /// Notes every name in `pattern` as a local name of which nothing is known; nothing outside functions.
     pub fn bind(&mut self, pattern: Node<'_>) {
         if self.here.scope == TOP {
             return;
@@ -355,8 +397,7 @@ impl<'s> Walk<'s> {
                     | "shorthand_field_identifier"
                     | "self"
             ) {
-                let name = self.text(node);
-                self.bindings.insert((self.here.scope, name));
+                self.bind_as(node, Value::Unknown);
             }
             if cursor.goto_first_child() {
                 continue;
@@ -369,8 +410,52 @@ impl<'s> Walk<'s> {
         }
     }
 
+    /// Notes a local name and what it is; nothing outside functions.
+    pub fn bind_as(&mut self, name: Node<'_>, value: Value<'s>) {
+        if let Some(name) = self.str(name) {
+            self.locals.bind(self.here.scope, name, value);
+        }
+    }
+
+    /// Notes that a local name is given another value; a name that no scope around binds stays as it is.
+    pub fn bind_again(&mut self, name: Node<'_>, value: Value<'s>) {
+        let Some(name) = self.str(name) else { return };
+        if let Some(scope) = self.locals.binding_scope(name, self.here.scope) {
+            self.locals.bind(scope, name, value);
+        }
+    }
+
+    /// Returns a declared type as a value.
+    pub fn declared(&self, ty: Node<'_>) -> Value<'s> {
+        type_text(self.source, ty).map_or(Value::Unknown, Value::Declared)
+    }
+
+    /// Notes what a definition is, or gives back, or its member `member` is.
+    pub fn fact(&mut self, symbol: Option<u32>, member: &'s str, value: Value<'s>) {
+        let is_told = matches!(value, Value::Declared(_) | Value::From(_));
+        if let Some(symbol) = symbol.filter(|_| is_told && self.facts.len() < TYPES_MAX) {
+            self.facts.push(PendingFact { symbol, member, value });
+        }
+    }
+
+    /// Notes what the function around gives back; nothing for one without a name.
+    pub fn returns(&mut self, value: Value<'s>) {
+        self.fact(self.locals.symbol_of(self.here.scope), "", value);
+    }
+
     /// Notes a call of the name in `name_node`.
     pub fn call(&mut self, name_node: Node<'_>, qualifier: Qualifier, form: CallForm) {
+        self.call_on(name_node, qualifier, form, None);
+    }
+
+    /// Notes a call of the name in `name_node`, and what its receiver is.
+    pub fn call_on(
+        &mut self,
+        name_node: Node<'_>,
+        qualifier: Qualifier,
+        form: CallForm,
+        receiver: Option<Expr<'s>>,
+    ) {
         let name = self.text(name_node);
         if name.is_empty() {
             return;
@@ -379,20 +464,22 @@ impl<'s> Walk<'s> {
             self.note_full(region(name_node));
             return;
         }
+        let owned = |text: &str| Cow::Owned(text.to_owned());
         let head = match &qualifier {
-            Qualifier::Bare => Some(name.clone()),
-            Qualifier::Own(_) => self.here.receiver.as_deref().map(str::to_owned),
-            Qualifier::Path(text) | Qualifier::Value(text) => head_of(text).map(str::to_owned),
+            Qualifier::Bare => self.str(name_node).map(Cow::Borrowed),
+            Qualifier::Own(_) => self.here.receiver.as_deref().map(owned),
+            Qualifier::Path(text) | Qualifier::Value(text) => head_of(text).map(owned),
         };
         let call = Call {
             name,
             qualifier,
+            receiver: None,
             form,
             enclosing: self.here.enclosing,
             is_local: false,
             region: region(name_node),
         };
-        self.calls.push(PendingCall { call, scope: self.here.scope, head });
+        self.calls.push(PendingCall { call, scope: self.here.scope, head, receiver });
     }
 
     /// Returns the qualifier for a receiver that is not the own type: plain names or an expression.
@@ -462,6 +549,8 @@ fn in_source_order(parsed: &mut Parsed) {
     parsed.symbols.iter_mut().for_each(|symbol| place(&mut symbol.parent));
     parsed.calls.iter_mut().for_each(|call| place(&mut call.enclosing));
     parsed.bases.iter_mut().for_each(|base| place(&mut base.symbol));
+    parsed.types.iter_mut().for_each(|fact| fact.symbol = places[fact.symbol as usize]);
+    parsed.types.sort_by(|a, b| (a.symbol, &a.member).cmp(&(b.symbol, &b.member)));
     let mut symbols: Vec<Option<Symbol>> =
         std::mem::take(&mut parsed.symbols).into_iter().map(Some).collect();
     parsed.symbols = order.into_iter().filter_map(|idx| symbols[idx].take()).collect();

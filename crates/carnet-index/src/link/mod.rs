@@ -76,6 +76,8 @@ pub(crate) struct CallRow {
     pub name: StringId,
     pub callee: StringId,
     pub qualifier: QualifierRow,
+    /// What the receiver is, among the linker's expressions.
+    receiver: Option<StringId>,
     pub form: CallForm,
     pub enclosing: Option<SymbolIdx>,
     pub is_local: bool,
@@ -87,6 +89,14 @@ pub(crate) struct CallRow {
     pub target: Option<SymbolIdx>,
 }
 
+/// What a definition or its member is; sorted by symbol and member.
+struct TypeRow {
+    symbol: SymbolIdx,
+    /// Both among the linker's expressions.
+    member: StringId,
+    text: StringId,
+}
+
 /// Gathers facts, then resolves.
 pub(crate) struct Linker {
     pub strings: Strings,
@@ -96,6 +106,9 @@ pub(crate) struct Linker {
     pub bases: Vec<BaseRow>,
     /// Files that hold text and no code: path and blob.
     pub texts: Vec<(StringId, GitOid)>,
+    types: Vec<TypeRow>,
+    /// What only resolving reads: no snapshot holds it.
+    expressions: Strings,
     manifests: BTreeMap<(ManifestKind, Vec<u8>), String>,
 }
 
@@ -108,6 +121,8 @@ impl Linker {
             calls: Vec::new(),
             bases: Vec::new(),
             texts: Vec::new(),
+            types: Vec::new(),
+            expressions: Strings::new(),
             manifests: BTreeMap::new(),
         }
     }
@@ -157,6 +172,14 @@ impl Linker {
                 is_said: true,
             };
             self.bases.push(row);
+        }
+        for fact in &parsed.types {
+            let row = TypeRow {
+                symbol: first_symbol + fact.symbol,
+                member: self.expressions.intern(fact.member.as_bytes())?,
+                text: self.expressions.intern(fact.text.as_bytes())?,
+            };
+            self.types.push(row);
         }
         let path = self.strings.intern(path.as_bytes())?;
         let n_problems = parsed.n_problems;
@@ -209,11 +232,14 @@ impl Linker {
             Qualifier::Path(text) => QualifierRow::Path(self.strings.intern(text.as_bytes())?),
             Qualifier::Value(text) => QualifierRow::Value(self.strings.intern(text.as_bytes())?),
         };
+        let receiver = call.receiver.as_ref();
+        let receiver = receiver.map(|text| self.expressions.intern(text.as_bytes())).transpose()?;
         Ok(CallRow {
             file,
             name: callee,
             callee,
             qualifier,
+            receiver,
             form: call.form,
             enclosing: call.enclosing.map(|idx| first_symbol + idx),
             is_local: call.is_local,
@@ -246,6 +272,7 @@ impl Linker {
             calls[call_idx].name = self.strings.intern(name.as_bytes())?;
         }
         self.calls = calls;
+        (self.types, self.expressions) = (Vec::new(), Strings::new());
         let implementations = method_sets::implementations(self);
         self.bases.extend(implementations);
         number(self.bases.len(), "supertypes")?;
@@ -258,8 +285,10 @@ impl Linker {
         let symbols = self.symbols.len() * (size_of::<SymbolRow>() + 200);
         let calls = self.calls.len() * (size_of::<CallRow>() + 24);
         let imports: usize = self.files.iter().map(|file| file.imports.len()).sum();
-        let texts = self.strings.all_bytes().len() * 2 + self.strings.all_ends().len() * 48;
-        (symbols + calls + imports * (size_of::<Import>() + 80) + texts) as u64
+        let of = |strings: &Strings| strings.all_bytes().len() * 2 + strings.all_ends().len() * 48;
+        let texts = of(&self.strings) + of(&self.expressions);
+        let types = self.types.len() * size_of::<TypeRow>();
+        (symbols + calls + types + imports * (size_of::<Import>() + 80) + texts) as u64
     }
 
     /// Counts what is known so far; resolved calls only after [`Linker::resolve`].

@@ -6,6 +6,7 @@ mod graph;
 mod questions;
 mod refresh;
 mod travel;
+mod types;
 mod words;
 
 use std::{

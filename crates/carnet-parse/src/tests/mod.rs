@@ -16,6 +16,7 @@ mod hostile;
 mod java;
 mod python;
 mod rust;
+mod types;
 
 use crate::{CallForm, Imported, Language, Parsed, Qualifier, parse};
 

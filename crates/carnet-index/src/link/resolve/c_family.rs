@@ -5,10 +5,10 @@
 
 use carnet_parse::Language;
 
-use super::{Decision, Held, Resolver, decided, hold, join, outward};
+use super::{Decision, Held, Resolver, Sought, Space, decided, hold, join, outward};
 use crate::{
     Evidence,
-    link::{CallRow, StringId, SymbolIdx},
+    link::{StringId, SymbolIdx},
 };
 
 impl Resolver<'_> {
@@ -24,42 +24,42 @@ impl Resolver<'_> {
     }
 
     /// `f()`: the type and the namespaces around the call, outward; in each the file itself before the others.
-    pub(super) fn bare_of_c(&self, call: &CallRow) -> Option<Decision> {
-        outward(&self.container_around(call))
-            .find_map(|container| self.in_container(call, container))
+    pub(super) fn bare_of_c(&self, sought: Sought) -> Option<Decision> {
+        outward(&self.container_around(sought))
+            .find_map(|container| self.in_container(sought, container))
     }
 
     /// `this->f()` in a method of `owner`.
-    pub(super) fn own_of_c(&self, call: &CallRow, owner: StringId) -> Option<Decision> {
-        let held = self.by_linkage.get(&(owner, call.callee))?;
+    pub(super) fn own_of_c(&self, sought: Sought, owner: StringId) -> Option<Decision> {
+        let held = self.by_linkage.get(&(owner, sought.name))?;
         Some(decided(*held, Evidence::OwnType))
     }
 
     /// `a::b::f()`, as seen from each namespace around the call, outward.
-    pub(super) fn path_of_c(&self, call: &CallRow, path: &str) -> Option<Decision> {
-        let found = outward(&self.container_around(call)).find_map(|scope| {
+    pub(super) fn path_of_c(&self, sought: Sought, path: &str) -> Option<Decision> {
+        let found = outward(&self.container_around(sought)).find_map(|scope| {
             let container = self.linker.strings.find(join(scope, path).as_bytes())?;
-            self.by_linkage.get(&(container, call.callee))
+            self.by_linkage.get(&(container, sought.name))
         });
         found.map(|held| decided(*held, Evidence::Path))
     }
 
-    fn in_container(&self, call: &CallRow, container: &str) -> Option<Decision> {
+    fn in_container(&self, sought: Sought, container: &str) -> Option<Decision> {
         let container = self.linker.strings.find(container.as_bytes())?;
-        let of_file = [false, true].into_iter().find_map(|is_macro| {
-            self.by_file.get(&(call.file, container, call.callee, is_macro)).copied()
+        let of_file = [Space::Value, Space::Macro].into_iter().find_map(|space| {
+            self.by_file.get(&(sought.file, container, sought.name, space)).copied()
         });
         match of_file {
             Some(held @ Held::One(_)) => Some(decided(held, Evidence::SameScope)),
             Some(held) => Some(decided(held, Evidence::Ambiguous)),
             None => {
-                let held = self.by_linkage.get(&(container, call.callee))?;
+                let held = self.by_linkage.get(&(container, sought.name))?;
                 Some(decided(*held, Evidence::Linkage))
             }
         }
     }
 
-    pub(super) fn is_c(&self, call: &CallRow) -> bool {
-        matches!(self.language(call.file), Language::C | Language::Cpp)
+    pub(super) fn is_c(&self, sought: Sought) -> bool {
+        matches!(self.language(sought.file), Language::C | Language::Cpp)
     }
 }

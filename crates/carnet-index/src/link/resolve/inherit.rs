@@ -2,12 +2,16 @@
 //!
 //! A supertype that is not found may have any method: what stands behind it in the order of lookup is then not decided.
 
+use std::rc::Rc;
+
 use carnet_parse::{Import, Imported, Language, SymbolKind};
 
-use super::{Decision, Held, Resolver, bound_name, decided, join, outward};
+use super::{
+    Decision, Held, Resolver, Sought, Space, bound_name, decided, join, outward, types::Lineage,
+};
 use crate::{
     Evidence,
-    link::{CallRow, FileIdx, StringId},
+    link::{FileIdx, StringId, SymbolIdx},
 };
 
 /// Most modules that one name is handed through.
@@ -15,23 +19,17 @@ const HANDS_MAX: u32 = 8;
 /// Most supertypes that are looked through for one method.
 const SUPERTYPES_MAX: usize = 32;
 
-/// What looking through supertypes came to.
-enum Inherited {
-    Found(Held),
-    /// None of them has it.
-    Nowhere,
-    /// One of them is not known.
-    Unknown,
-}
+/// Supertypes of Python's own that add no method that a program calls by name.
+const PLAIN_SUPERTYPES: [&str; 4] = ["object", "ABC", "Generic", "Protocol"];
 
 impl Resolver<'_> {
     /// Returns what a module defines under a name, or hands on from another module.
-    pub(super) fn exported(&self, file: FileIdx, name: StringId) -> Option<Held> {
-        self.handed_on(file, name, HANDS_MAX)
+    pub(super) fn exported(&self, file: FileIdx, name: StringId, space: Space) -> Option<Held> {
+        self.handed_on(file, name, space, HANDS_MAX)
     }
 
-    fn handed_on(&self, file: FileIdx, name: StringId, n_left: u32) -> Option<Held> {
-        if let Some(held) = self.in_file(file, "", name) {
+    fn handed_on(&self, file: FileIdx, name: StringId, space: Space, n_left: u32) -> Option<Held> {
+        if let Some(held) = self.in_file(file, "", name, space) {
             return Some(held);
         }
         let n_left = n_left.checked_sub(1)?;
@@ -51,7 +49,8 @@ impl Resolver<'_> {
             };
             let Some(handed) = handed else { continue };
             let Some(module) = self.module_of(file, &import.module) else { continue };
-            let held = (module != file).then(|| self.handed_on(module, handed, n_left)).flatten();
+            let held =
+                (module != file).then(|| self.handed_on(module, handed, space, n_left)).flatten();
             match (found, held) {
                 (_, None) => {}
                 (Some(before), Some(held)) if before != held => return Some(Held::Several),
@@ -61,7 +60,7 @@ impl Resolver<'_> {
         found
     }
 
-    fn module_of(&self, file: FileIdx, module: &str) -> Option<FileIdx> {
+    pub(super) fn module_of(&self, file: FileIdx, module: &str) -> Option<FileIdx> {
         match self.language(file) {
             Language::Python => self.modules.python(file, module),
             _ => self.modules.ecma(file, module),
@@ -75,69 +74,110 @@ impl Resolver<'_> {
         name: &str,
         rest: &str,
         member: StringId,
+        space: Space,
     ) -> Option<Held> {
-        if let Some(held) = self.in_file(file, &join(name, rest), member) {
+        if let Some(held) = self.in_file(file, &join(name, rest), member, space) {
             return Some(held);
         }
         let name = self.linker.strings.find(name.as_bytes())?;
-        let Held::One(idx) = self.exported(file, name)? else { return None };
+        let exported =
+            [Space::Value, Space::Type].into_iter().find_map(|it| self.exported(file, name, it));
+        let Held::One(idx) = exported? else { return None };
         let symbol = &self.linker.symbols[idx as usize];
         let strings = &self.linker.strings;
         let path = join(&strings.text(symbol.container), &strings.text(symbol.name));
-        self.in_file(symbol.file, &join(&path, rest), member)
+        self.in_file(symbol.file, &join(&path, rest), member, space)
     }
 
     /// `self.f()` where the own type does not define `f`: the nearest supertype that does.
-    pub(super) fn inherited(&self, call: &CallRow, owner: StringId) -> Option<Decision> {
-        let mut n_left = SUPERTYPES_MAX;
-        match self.in_supertypes(call.file, owner, call.callee, &mut n_left) {
-            Inherited::Found(held) => Some(decided(held, Evidence::Inherited)),
-            Inherited::Nowhere | Inherited::Unknown => None,
-        }
+    pub(super) fn inherited(&self, sought: Sought, owner: StringId) -> Option<Decision> {
+        let held = self
+            .in_lineage(&self.lineage(sought.file, owner), |idx| self.method(idx, sought.name))?;
+        Some(decided(held, Evidence::Inherited))
     }
 
     /// `super().f()` and `super.f()`.
-    pub(super) fn of_super(&self, call: &CallRow) -> Option<Decision> {
-        let around = self.container_around(call);
+    pub(super) fn of_super(&self, sought: Sought) -> Option<Decision> {
+        let around = self.container_around(sought);
         let owner = outward(&around)
             .filter_map(|path| self.linker.strings.find(path.as_bytes()))
-            .find(|owner| self.supertypes.contains_key(&(call.file, *owner)))?;
-        self.inherited(call, owner)
+            .find(|owner| self.supertypes.contains_key(&(sought.file, *owner)))?;
+        self.inherited(sought, owner)
     }
 
-    fn in_supertypes(
+    /// Looks through supertypes in their order; what stands behind one that is not known is not decided.
+    pub(super) fn in_lineage<T>(
         &self,
-        file: FileIdx,
-        subtype: StringId,
-        method: StringId,
-        n_left: &mut usize,
-    ) -> Inherited {
-        for supertype in self.supertypes.get(&(file, subtype)).into_iter().flatten() {
-            let Some(left) = n_left.checked_sub(1) else { return Inherited::Unknown };
-            *n_left = left;
-            let Some(Held::One(idx)) = self.supertype_of(file, subtype, *supertype) else {
-                return Inherited::Unknown;
-            };
-            let symbol = &self.linker.symbols[idx as usize];
-            let strings = &self.linker.strings;
-            let path = join(&strings.text(symbol.container), &strings.text(symbol.name));
-            if let Some(held) = self.in_file(symbol.file, &path, method) {
-                return Inherited::Found(held);
-            }
-            let Some(path) = strings.find(path.as_bytes()) else { continue };
-            match self.in_supertypes(symbol.file, path, method, n_left) {
-                Inherited::Nowhere => {}
-                other => return other,
+        lineage: &[Option<SymbolIdx>],
+        find: impl Fn(SymbolIdx) -> Option<T>,
+    ) -> Option<T> {
+        for supertype in lineage {
+            if let Some(found) = find((*supertype)?) {
+                return Some(found);
             }
         }
-        Inherited::Nowhere
+        None
+    }
+
+    /// Returns the method that a type itself defines.
+    pub(super) fn method(&self, idx: SymbolIdx, name: StringId) -> Option<Held> {
+        let symbol = &self.linker.symbols[idx as usize];
+        self.in_file(symbol.file, &self.path_of(idx), name, Space::Value)
+    }
+
+    /// Returns a definition's container and name.
+    pub(super) fn path_of(&self, idx: SymbolIdx) -> String {
+        let symbol = &self.linker.symbols[idx as usize];
+        let strings = &self.linker.strings;
+        join(&strings.text(symbol.container), &strings.text(symbol.name))
+    }
+
+    /// Returns all supertypes of a type in the order of lookup, `None` for one that is not known.
+    pub(super) fn lineage(&self, file: FileIdx, subtype: StringId) -> Lineage {
+        let key = (file, subtype);
+        if let Some(known) = self.types.lineages.borrow().get(&key) {
+            return known.clone();
+        }
+        let mut found = vec![];
+        self.gather_lineage(file, subtype, &mut found);
+        // A type that two supertypes have in common comes after both.
+        let mut lineage: Vec<Option<SymbolIdx>> = vec![];
+        for (at, supertype) in found.iter().enumerate() {
+            if supertype.is_none() || !found[at + 1..].contains(supertype) {
+                lineage.push(*supertype);
+            }
+        }
+        let lineage: Lineage = Rc::from(lineage);
+        self.types.lineages.borrow_mut().insert(key, lineage.clone());
+        lineage
+    }
+
+    fn gather_lineage(&self, file: FileIdx, subtype: StringId, found: &mut Vec<Option<SymbolIdx>>) {
+        for supertype in self.supertypes.get(&(file, subtype)).into_iter().flatten() {
+            if found.len() >= SUPERTYPES_MAX {
+                return found.push(None);
+            }
+            let idx = match self.supertype_of(file, subtype, *supertype) {
+                Some(Held::One(idx)) => idx,
+                _ if PLAIN_SUPERTYPES.contains(&&*self.linker.strings.text(*supertype)) => continue,
+                _ => {
+                    found.push(None);
+                    continue;
+                }
+            };
+            found.push(Some(idx));
+            let path = self.linker.strings.find(self.path_of(idx).as_bytes());
+            if let Some(path) = path {
+                self.gather_lineage(self.linker.symbols[idx as usize].file, path, found);
+            }
+        }
     }
 
     /// Returns the type that the name of a supertype means in a file: one beside the subtype, or an imported one.
     fn supertype_of(&self, file: FileIdx, subtype: StringId, name: StringId) -> Option<Held> {
         let own = self.linker.strings.text(subtype);
         let outer = own.rsplit_once('.').map_or("", |(outer, _)| outer);
-        let beside = outward(outer).find_map(|path| self.in_file(file, path, name));
+        let beside = outward(outer).find_map(|path| self.in_file(file, path, name, Space::Type));
         let held = match beside {
             Some(held) => held,
             None => {
@@ -146,7 +186,7 @@ impl Resolver<'_> {
                 let [import] = imports[..] else { return None };
                 let Imported::Name(inner) = &import.imported else { return None };
                 let module = self.module_of(file, &import.module)?;
-                self.exported(module, self.linker.strings.find(inner.as_bytes())?)?
+                self.exported(module, self.linker.strings.find(inner.as_bytes())?, Space::Type)?
             }
         };
         let Held::One(idx) = held else { return Some(held) };

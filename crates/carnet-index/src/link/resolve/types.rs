@@ -1,0 +1,444 @@
+//! What a value is: reads the expressions that the parser left of receivers, and the facts about definitions.
+//!
+//! Language-neutral: a value is of a type of the repository, or a container of such; everything else is not known. What two facts
+//! say differently is not known either. Every walk is bounded, so that hostile facts cost a bounded time.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+};
+
+use carnet_parse::{CallForm, Import, Imported, Language, SymbolKind};
+
+use super::{Decision, Held, ImportMatch, Resolver, Sought, Space, decided, join};
+use crate::{
+    Evidence,
+    link::{FileIdx, StringId, SymbolIdx},
+};
+
+/// Most facts read for one receiver.
+const READS_MAX: u32 = 200;
+/// Most facts read inside one another.
+const DEPTH_MAX: u32 = 24;
+
+/// What a value is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ty {
+    /// A value of that type; or the object that a variable holds.
+    Instance(SymbolIdx),
+    /// The type itself.
+    Type(SymbolIdx),
+    /// A function, and the type it was looked up in.
+    Function(SymbolIdx, Option<SymbolIdx>),
+    /// What calling gives.
+    Gives(Box<Ty>),
+    /// What the supertypes of that type have.
+    Super(SymbolIdx),
+    Module(FileIdx),
+    Sequence(Box<Ty>),
+    /// A map to such values.
+    Mapping(Box<Ty>),
+    /// A promise, an option, a result.
+    Wrapped(Box<Ty>),
+    Tuple(Vec<Option<Ty>>),
+}
+
+/// All supertypes of a type in the order of lookup, `None` for one that is not known.
+pub(super) type Lineage = Rc<[Option<SymbolIdx>]>;
+type Facts = HashMap<(u32, Option<SymbolIdx>), Option<Ty>>;
+
+/// What was found out already.
+#[derive(Default)]
+pub(super) struct Known {
+    pub lineages: RefCell<HashMap<(FileIdx, StringId), Lineage>>,
+    /// By first fact and the type it was looked up in; what is being found out is not known.
+    facts: RefCell<Facts>,
+    n_reads: Cell<u32>,
+    depth: Cell<u32>,
+}
+
+/// Where an expression stands, and the type that `self` means there.
+#[derive(Clone, Copy)]
+pub(super) struct At {
+    pub file: FileIdx,
+    pub enclosing: Option<SymbolIdx>,
+    pub own: Option<SymbolIdx>,
+}
+
+impl Resolver<'_> {
+    /// Decides about a call by what its receiver is.
+    pub(super) fn of_receiver(&self, sought: Sought, receiver: &str) -> Option<Decision> {
+        self.types.n_reads.set(0);
+        let at = At { file: sought.file, enclosing: sought.enclosing, own: None };
+        let evidence = Evidence::ReceiverType;
+        match self.read(receiver, at)? {
+            Ty::Module(file) => {
+                Some(decided(self.exported(file, sought.name, Space::Value)?, Evidence::Path))
+            }
+            Ty::Instance(idx) | Ty::Type(idx) => {
+                Some(decided(self.method_of(idx, sought.name)?, evidence))
+            }
+            Ty::Super(idx) => Some(decided(self.inherited_method(idx, sought.name)?, evidence)),
+            _ => None,
+        }
+    }
+
+    /// Returns what an expression gives.
+    pub(super) fn read(&self, text: &str, at: At) -> Option<Ty> {
+        let (mut value, mut steps) = self.head(text, at)?;
+        while !steps.is_empty() {
+            let (step, rest) = split_step(steps)?;
+            value = self.step(value, step, rest.starts_with("()"))?;
+            steps = rest;
+        }
+        Some(value)
+    }
+
+    fn head<'t>(&self, text: &'t str, at: At) -> Option<(Ty, &'t str)> {
+        let marked = |text: &'t str| text.split_once('\n');
+        Some(match text.as_bytes().first()? {
+            b':' => {
+                let (ty, steps) = marked(&text[1..])?;
+                (self.declared(ty, at)?, steps)
+            }
+            b'@' => {
+                let (path, steps) = marked(&text[1..])?;
+                let own = at.own.or_else(|| self.type_at(at.file, path))?;
+                (Ty::Instance(own), steps)
+            }
+            b'^' => {
+                let (path, steps) = marked(&text[1..])?;
+                let own = at.own.or_else(|| self.type_at(at.file, path))?;
+                (Ty::Type(own), steps)
+            }
+            b'$' => {
+                let (path, steps) = marked(&text[1..])?;
+                (Ty::Super(self.type_at(at.file, path)?), steps)
+            }
+            _ => {
+                let end = text.find(['.', '(', '[', '*', '#', '!', '=', '+']).unwrap_or(text.len());
+                match self.dotted_module(text, end, at) {
+                    Some((file, steps)) => (Ty::Module(file), steps),
+                    None => (self.named(&text[..end], at)?, &text[end..]),
+                }
+            }
+        })
+    }
+
+    /// `import a.b` binds the whole dotted name; the longest that fits is meant.
+    fn dotted_module<'t>(&self, text: &'t str, end: usize, at: At) -> Option<(FileIdx, &'t str)> {
+        let dotted_end = text.find(['(', '[', '*', '#', '!', '=', '+']).unwrap_or(text.len());
+        let mut head = &text[..dotted_end];
+        while head.len() > end {
+            if let ImportMatch::One(import) = self.import_of(at.sought(), head) {
+                return Some((self.imported_module(at.file, import)?, &text[head.len()..]));
+            }
+            head = head.rsplit_once('.')?.0;
+        }
+        None
+    }
+
+    /// Returns what a name means where it stands: a module, a type, a function, or what a variable is.
+    pub(super) fn named(&self, name: &str, at: At) -> Option<Ty> {
+        if let ImportMatch::One(import) = self.import_of(at.sought(), name)
+            && let Some(file) = self.imported_module(at.file, import)
+        {
+            return Some(Ty::Module(file));
+        }
+        let name = self.linker.strings.find(name.as_bytes())?;
+        let sought = Sought { name, ..at.sought() };
+        self.of_symbol(self.bare(sought)?.target?, None)
+    }
+
+    /// Returns the type that a name means where a type stands.
+    pub(super) fn named_type(&self, name: &str, at: At) -> Option<Ty> {
+        let (outer, name) = name.rsplit_once('.').map_or((None, name), |(o, n)| (Some(o), n));
+        if let Some(outer) = outer {
+            let outer = self.read(outer, at)?;
+            return self.step(outer, Step::Member(name), false);
+        }
+        let id = self.linker.strings.find(name.as_bytes())?;
+        let sought = Sought { name: id, space: Space::Type, ..at.sought() };
+        let found = self.bare(sought).and_then(|decision| decision.target);
+        match found {
+            Some(idx) => self.of_symbol(idx, None),
+            None => self.named(name, at),
+        }
+    }
+
+    /// Returns the module that an import binds.
+    fn imported_module(&self, file: FileIdx, import: &Import) -> Option<FileIdx> {
+        match (&import.imported, self.language(file)) {
+            (Imported::Module, _) => self.module_of(file, &import.module),
+            (Imported::Name(name), Language::Python) => {
+                let dot = if import.module.ends_with('.') { "" } else { "." };
+                self.modules.python(file, &format!("{}{dot}{name}", import.module))
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns what a definition is when it is named.
+    fn of_symbol(&self, idx: SymbolIdx, own: Option<SymbolIdx>) -> Option<Ty> {
+        use SymbolKind::{
+            Class, Constant, Enum, Function, Interface, Method, Struct, Trait, Type, Union,
+            Variable, Variant,
+        };
+        match self.linker.symbols[idx as usize].kind {
+            Class | Struct | Enum | Interface | Trait | Type | Union => Some(Ty::Type(idx)),
+            Function | Method => Some(Ty::Function(idx, own)),
+            Variable | Constant => self.fact(idx, "", own).or_else(|| self.object(idx)),
+            Variant => Some(Ty::Instance(self.linker.symbols[idx as usize].parent?)),
+            _ => None,
+        }
+    }
+
+    /// A variable that holds an object whose methods stand in it.
+    fn object(&self, idx: SymbolIdx) -> Option<Ty> {
+        let file = self.linker.symbols[idx as usize].file;
+        self.file_has_container(file, &self.path_of(idx)).then_some(Ty::Instance(idx))
+    }
+
+    /// Returns the type at a container path of a file.
+    pub(super) fn type_at(&self, file: FileIdx, path: &str) -> Option<SymbolIdx> {
+        let (outer, name) = path.rsplit_once('.').unwrap_or(("", path));
+        let name = self.linker.strings.find(name.as_bytes())?;
+        let held = self.in_file(file, outer, name, Space::Type);
+        match held.or_else(|| self.in_file(file, outer, name, Space::Value))? {
+            Held::One(idx) => Some(idx),
+            Held::Several => None,
+        }
+    }
+
+    /// Returns what the facts say of a definition, or of its member; `None` when they say nothing, or different things.
+    fn fact(&self, symbol: SymbolIdx, member: &str, own: Option<SymbolIdx>) -> Option<Ty> {
+        let member = self.linker.expressions.find(member.as_bytes())?;
+        let rows = &self.linker.types;
+        let first = rows.partition_point(|row| row.symbol < symbol);
+        let of_symbol = rows[first..].iter().take_while(|row| row.symbol == symbol);
+        let of_symbol = of_symbol.enumerate().filter(|(_, row)| row.member == member);
+        let mut texts = of_symbol.map(|(at, row)| ((first + at) as u32, row.text)).peekable();
+        let key = (texts.peek()?.0, own);
+        if let Some(known) = self.types.facts.borrow().get(&key) {
+            return known.clone();
+        }
+        let (n_reads, depth) = (self.types.n_reads.get() + 1, self.types.depth.get() + 1);
+        if n_reads > READS_MAX || depth > DEPTH_MAX {
+            return None;
+        }
+        self.types.n_reads.set(n_reads);
+        self.types.depth.set(depth);
+        self.types.facts.borrow_mut().insert(key, None);
+        let file = self.linker.symbols[symbol as usize].file;
+        let at = At { file, enclosing: Some(symbol), own };
+        let mut found: Option<Ty> = None;
+        for (_, text) in texts {
+            let Some(ty) = self.read(&self.linker.expressions.text(text), at) else { continue };
+            match &found {
+                Some(before) if *before != ty => {
+                    found = None;
+                    break;
+                }
+                _ => found = Some(ty),
+            }
+        }
+        self.types.depth.set(depth - 1);
+        self.types.facts.borrow_mut().insert(key, found.clone());
+        found
+    }
+
+    fn step(&self, value: Ty, step: Step<'_>, is_called: bool) -> Option<Ty> {
+        let value = match step {
+            Step::Member(_) | Step::Call => value,
+            _ => self.plain(value),
+        };
+        match (step, value) {
+            (Step::Member(name), value) => self.member(value, name, is_called),
+            (Step::Call, Ty::Type(idx)) => Some(Ty::Instance(idx)),
+            (Step::Call, Ty::Function(idx, own)) => self.fact(idx, "", own),
+            (Step::Call, Ty::Gives(given)) => Some(*given),
+            (Step::Call, Ty::Instance(idx)) => self.given_by(idx, "__call__"),
+            (Step::Index, Ty::Sequence(of) | Ty::Mapping(of)) => Some(*of),
+            (Step::Index, Ty::Instance(idx)) => self.given_by(idx, "__getitem__"),
+            (Step::Each, Ty::Sequence(of)) => Some(*of),
+            (Step::Each, Ty::Instance(idx)) => match self.given_by(idx, "__iter__")? {
+                Ty::Instance(iterator) => self.given_by(iterator, "__next__"),
+                iterator => self.step(iterator, Step::Each, false),
+            },
+            (Step::Part(part), Ty::Tuple(mut parts)) => {
+                let part = usize::from(part);
+                (part < parts.len()).then(|| parts.swap_remove(part))?
+            }
+            (Step::Part(_), Ty::Sequence(of)) => Some(*of),
+            (Step::Awaited, Ty::Wrapped(of)) => Some(*of),
+            (Step::Awaited, value @ Ty::Instance(_)) => Some(value),
+            (Step::Entered, Ty::Wrapped(of) | Ty::Sequence(of)) => Some(*of),
+            (Step::Entered, Ty::Instance(idx)) => {
+                let entered = self.given_by(idx, "__enter__");
+                Some(
+                    entered
+                        .or_else(|| self.given_by(idx, "__aenter__"))
+                        .unwrap_or(Ty::Instance(idx)),
+                )
+            }
+            (Step::Sequence, value) => Some(Ty::Sequence(Box::new(value))),
+            _ => None,
+        }
+    }
+
+    /// Returns what calling a method of a type gives.
+    fn given_by(&self, ty: SymbolIdx, method: &str) -> Option<Ty> {
+        let method = self.linker.strings.find(method.as_bytes())?;
+        match self.method_of(ty, method)? {
+            Held::One(idx) => self.fact(idx, "", Some(ty)),
+            Held::Several => None,
+        }
+    }
+
+    fn member(&self, value: Ty, name: &str, is_called: bool) -> Option<Ty> {
+        match value {
+            Ty::Instance(idx) if name == "__class__" => Some(Ty::Type(idx)),
+            Ty::Instance(idx) | Ty::Type(idx) => self.member_of(idx, name, is_called, true),
+            Ty::Super(idx) => self.member_of(idx, name, is_called, false),
+            Ty::Module(file) => self.member_of_module(file, name),
+            value => of_container(&value, name).map(|given| Ty::Gives(Box::new(given))),
+        }
+    }
+
+    /// Returns a member of a type: what is known of the field, or the method.
+    fn member_of(&self, ty: SymbolIdx, name: &str, is_called: bool, with_own: bool) -> Option<Ty> {
+        let id = self.linker.strings.find(name.as_bytes());
+        let own = with_own.then_some(ty);
+        let here = |idx: SymbolIdx| -> Option<Option<Ty>> {
+            let method = id.and_then(|id| self.method(idx, id));
+            let field = || self.fact(idx, name, Some(ty));
+            match (method, is_called) {
+                (Some(Held::One(found)), true) => Some(self.of_symbol(found, Some(ty))),
+                (Some(Held::One(found)), false) => {
+                    Some(field().or_else(|| self.of_symbol(found, Some(ty))))
+                }
+                (Some(Held::Several), _) => Some(field().filter(|_| !is_called)),
+                (None, _) => field().map(Some),
+            }
+        };
+        if let Some(found) = own.and_then(here) {
+            return found;
+        }
+        let nested =
+            || self.type_at(self.linker.symbols[ty as usize].file, &join(&self.path_of(ty), name));
+        let found = self.in_lineage(&self.lineage_of(ty)?, here);
+        found.flatten().or_else(|| nested().map(Ty::Type))
+    }
+
+    fn member_of_module(&self, file: FileIdx, name: &str) -> Option<Ty> {
+        if let Some(id) = self.linker.strings.find(name.as_bytes()) {
+            for space in [Space::Value, Space::Type] {
+                match self.exported(file, id, space) {
+                    Some(Held::One(idx)) => return self.of_symbol(idx, None),
+                    Some(Held::Several) => return None,
+                    None => {}
+                }
+            }
+        }
+        match self.language(file) {
+            Language::Python => self.modules.python(file, &format!(".{name}")).map(Ty::Module),
+            _ => None,
+        }
+    }
+
+    /// Returns the method of a type: its own, or the nearest of its supertypes'.
+    pub(super) fn method_of(&self, ty: SymbolIdx, name: StringId) -> Option<Held> {
+        self.method(ty, name).or_else(|| self.inherited_method(ty, name))
+    }
+
+    fn inherited_method(&self, ty: SymbolIdx, name: StringId) -> Option<Held> {
+        self.in_lineage(&self.lineage_of(ty)?, |idx| self.method(idx, name))
+    }
+
+    fn lineage_of(&self, ty: SymbolIdx) -> Option<Lineage> {
+        let path = self.linker.strings.find(self.path_of(ty).as_bytes());
+        let file = self.linker.symbols[ty as usize].file;
+        Some(path.map_or_else(|| Rc::from([]), |path| self.lineage(file, path)))
+    }
+
+    /// Returns what an alias stands for; anything else as it is.
+    pub(super) fn plain(&self, value: Ty) -> Ty {
+        match value {
+            Ty::Instance(idx) if self.linker.symbols[idx as usize].kind == SymbolKind::Type => {
+                self.fact(idx, "", None).unwrap_or(Ty::Instance(idx))
+            }
+            value => value,
+        }
+    }
+}
+
+impl At {
+    fn sought(self) -> Sought {
+        Sought {
+            file: self.file,
+            enclosing: self.enclosing,
+            name: 0,
+            space: Space::Value,
+            form: CallForm::Function,
+        }
+    }
+}
+
+/// Returns what a method of a container gives, by the names that containers commonly give them.
+fn of_container(container: &Ty, method: &str) -> Option<Ty> {
+    match container {
+        Ty::Sequence(of) => match method {
+            "pop" | "popleft" | "shift" | "at" | "find" => Some((**of).clone()),
+            "copy" | "slice" | "filter" | "concat" | "reverse" | "sort" | "toSorted" | "values" => {
+                Some(container.clone())
+            }
+            _ => None,
+        },
+        Ty::Mapping(of) => match method {
+            "get" | "pop" | "setdefault" => Some((**of).clone()),
+            "values" => Some(Ty::Sequence(of.clone())),
+            "items" | "entries" => {
+                Some(Ty::Sequence(Box::new(Ty::Tuple(vec![None, Some((**of).clone())]))))
+            }
+            "copy" => Some(container.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// One step from a value to another; `carnet-parse` says what each means.
+#[derive(Clone, Copy)]
+enum Step<'t> {
+    Member(&'t str),
+    Call,
+    Index,
+    Each,
+    Part(u8),
+    Awaited,
+    Entered,
+    Sequence,
+}
+
+/// Splits the first step off.
+fn split_step(steps: &str) -> Option<(Step<'_>, &str)> {
+    let (first, rest) = (steps.as_bytes().first()?, steps.get(1..)?);
+    Some(match first {
+        b'.' => {
+            let end = rest.find(['.', '(', '[', '*', '#', '!', '=', '+']).unwrap_or(rest.len());
+            (Step::Member(&rest[..end]), &rest[end..])
+        }
+        b'(' => (Step::Call, rest.strip_prefix(')')?),
+        b'[' => (Step::Index, rest.strip_prefix(']')?),
+        b'*' => (Step::Each, rest),
+        b'#' => {
+            let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+            (Step::Part(rest[..end].parse().ok()?), &rest[end..])
+        }
+        b'!' => (Step::Awaited, rest),
+        b'=' => (Step::Entered, rest),
+        b'+' => (Step::Sequence, rest),
+        _ => return None,
+    })
+}
