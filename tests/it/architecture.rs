@@ -62,6 +62,7 @@ fn large_crates_are_named_in_one_room_each() {
         ("tree-sitter", "carnet-parse"),
         ("redb", "carnet-index"),
         ("tantivy", "carnet-index"),
+        ("hnsw_rs", "carnet-index"),
         ("ed25519-dalek", "carnet-access"),
         ("rsa", "carnet-access"),
         ("ring", "carnet-access"),

@@ -61,6 +61,7 @@ mod traps;
 mod traps_content;
 mod unexamined;
 mod vault;
+mod vectors;
 mod verify;
 mod walk_commit;
 mod walk_run;

@@ -266,13 +266,14 @@ impl Shell {
             let wake = self.wake();
             let event = tokio::select! {
                 Some(event) = done.recv() => {
-                    // One job at a time; a backup, a rotation, an examination and a look at edits beside it.
+                    // One job at a time; a backup, a rotation, an examination, a look at edits and the vectors beside it.
                     self.is_refreshing &= matches!(
                         event,
                         Event::BackupEnded(_)
                             | Event::RotateEnded(_)
                             | Event::Examined(..)
                             | Event::EditsLooked(..)
+                            | Event::VectorsEnded(..)
                     );
                     event
                 }
@@ -323,6 +324,9 @@ impl Shell {
                 }
                 Effect::Rotate => {
                     self.start(|home| Event::RotateEnded(work::rotate(home)));
+                }
+                Effect::Vectors(commit) => {
+                    self.start(move |home| Event::VectorsEnded(commit, work::vectors(home)));
                 }
                 Effect::Examine(refs) => {
                     self.start(move |home| Event::Examined(refs, work::examine(home)));

@@ -41,6 +41,9 @@ const BACKUP_PAUSE_MS: u64 = 3_600_000;
 /// After it was seen whether a new key for tokens is due, it is not looked again for so long.
 const ROTATE_PAUSE_MS: u64 = 24 * 3_600_000;
 
+/// After the vectors could not be looked after, it is not tried again for so long.
+const VECTORS_PAUSE_MS: u64 = 60_000;
+
 /// After a look at new commits failed, none is begun for so long.
 const EXAMINE_PAUSE_MS: u64 = 60_000;
 
@@ -64,6 +67,8 @@ pub(crate) enum Event {
     BackupEnded(Result<(), String>),
     /// What [`Effect::Rotate`] asked for.
     RotateEnded(Result<(), String>),
+    /// What [`Effect::Vectors`] asked for, of the index at this commit.
+    VectorsEnded(GitOid, Result<(), String>),
     /// The examination that [`Effect::Examine`] asked for, of what refs named then.
     Examined(Digest, Result<(), String>),
     /// Someone asks.
@@ -129,6 +134,9 @@ pub(crate) enum Effect {
     Backup,
     /// Make a new key for tokens, where one is due, beside everything else; ends with [`Event::RotateEnded`].
     Rotate,
+    /// Bring what belongs to the vectors up to date with the index at a commit, beside everything else; ends with
+    /// [`Event::VectorsEnded`].
+    Vectors(GitOid),
     /// Examine the commits that refs name and no hook saw, beside everything else; ends with [`Event::Examined`].
     Examine(Digest),
     /// Look at the uncommitted edits of a worktree, beside everything else; ends with [`Event::EditsLooked`].
@@ -238,6 +246,10 @@ pub(crate) struct State {
     backup_not_before_ms: u64,
     is_rotating: bool,
     rotate_not_before_ms: u64,
+    is_at_vectors: bool,
+    /// The commit whose vectors were looked after last.
+    vectors_at: Option<GitOid>,
+    vectors_not_before_ms: u64,
     is_examining: bool,
     /// What refs named at the last examination that succeeded.
     examined: Option<Digest>,
@@ -275,6 +287,9 @@ impl State {
             backup_not_before_ms: now_ms,
             is_rotating: false,
             rotate_not_before_ms: now_ms,
+            is_at_vectors: false,
+            vectors_at: None,
+            vectors_not_before_ms: now_ms,
             is_examining: false,
             examined: None,
             examine_not_before_ms: now_ms,
@@ -314,6 +329,18 @@ impl State {
                 self.rotate_not_before_ms = now_ms.saturating_add(ROTATE_PAUSE_MS);
                 if let Err(message) = result {
                     effects.push(Effect::Note(format!("no new key for tokens: {message}")));
+                }
+            }
+            Event::VectorsEnded(commit, result) => {
+                // The index may have moved on meanwhile.
+                self.asked += 1;
+                self.is_at_vectors = false;
+                match result {
+                    Ok(()) => self.vectors_at = Some(commit),
+                    Err(message) => {
+                        self.vectors_not_before_ms = now_ms.saturating_add(VECTORS_PAUSE_MS);
+                        effects.push(Effect::Note(format!("the vectors: {message}")));
+                    }
                 }
             }
             Event::Examined(refs, Ok(())) => {
@@ -420,6 +447,14 @@ impl State {
         if look.rotates && !self.is_rotating && now_ms >= self.rotate_not_before_ms {
             self.is_rotating = true;
             effects.push(Effect::Rotate);
+        }
+        if let Some(commit) = look.indexed
+            && !self.is_at_vectors
+            && self.vectors_at != Some(commit)
+            && now_ms >= self.vectors_not_before_ms
+        {
+            self.is_at_vectors = true;
+            effects.push(Effect::Vectors(commit));
         }
         if let Some(refs) = look.refs
             && !self.is_examining

@@ -61,7 +61,7 @@ pub struct Sizes {
     pub snapshots: u64,
     /// The words, without the vectors.
     pub words: u64,
-    /// The vectors.
+    /// The vectors, with the graph of their neighbours.
     pub vectors: u64,
 }
 
@@ -72,7 +72,8 @@ impl Sizes {
             let entries = std::fs::read_dir(index_dir.join(name)).into_iter().flatten().flatten();
             entries.map(|entry| size(&entry.path())).sum()
         };
-        let vectors = size(&index_dir.join("words/vectors"));
+        let vectors = ["words/vectors", "words/neighbours"].map(|it| size(&index_dir.join(it)));
+        let vectors = vectors.into_iter().sum();
         Sizes {
             facts: size(&index_dir.join("facts.redb")),
             snapshots: sum("snapshots"),

@@ -16,7 +16,7 @@ use carnet_core::{Digest, Digester, GitOid, Timestamp};
 use carnet_git::{EntryMode, HeadError, ObjectError, OpenError, Repo};
 use carnet_index::{
     BlobError, BlobSource, IndexError, IndexStore, RefreshReport, RefreshRequest, Snapshot,
-    SourceFile,
+    SourceFile, vectors::GraphState,
 };
 
 use crate::{
@@ -136,6 +136,30 @@ pub(crate) fn rotate(home: &Home) -> Result<(), String> {
     let top = open(home).and_then(|repo| repo.work_tree().map(ToOwned::to_owned));
     let top = top.ok_or("there is no work tree")?;
     have_done_in(&top, &["auth", "rotate", "--if-due"], &[0])
+}
+
+/// Has this very program bring what belongs to the vectors up to date, where something of it is due: it takes minutes and
+/// memory that the daemon does not keep.
+pub(crate) fn vectors(home: &Home) -> Result<(), String> {
+    let Some(repo) = open(home) else { return Ok(()) };
+    match graph_state(&repo).map_err(|err| chain(&err))? {
+        GraphState::Due => have_done(home, &["daemon", "vectors"], &[0]),
+        _ => Ok(()),
+    }
+}
+
+/// Vectors that are looked through one by one when git's configuration does not say otherwise; above it a graph is made.
+const EXACT_VECTORS: usize = 200_000;
+
+/// Returns how it stands with the graph of a repository's vectors.
+///
+/// # Errors
+///
+/// [`IndexError`] where the vectors or the snapshots cannot be read.
+pub fn graph_state(repo: &Repo) -> Result<GraphState, IndexError> {
+    let configured = repo.config_get("carnet.exactVectors").and_then(|text| text.parse().ok());
+    let exact_max = configured.unwrap_or(EXACT_VECTORS);
+    carnet_index::vectors::graph_state(&crate::index_dir(repo), exact_max, memory_bytes_max(repo))
 }
 
 /// Has this very program examine the commits that no hook saw; what it flags is an answer, too.

@@ -645,6 +645,8 @@ pub enum DaemonVerb {
         #[arg(short, long)]
         follow: bool,
     },
+    /// Do what belongs to the vectors and is due: the daemon has it done by itself.
+    Vectors,
     /// Print a unit that keeps the daemon of this repository running from login on.
     Unit {
         /// For which system (default: the one this is).

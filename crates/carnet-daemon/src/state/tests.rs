@@ -430,7 +430,8 @@ impl World {
                 | Effect::Rotate
                 | Effect::Examine(_)
                 | Effect::LookAtEdits(_)
-                | Effect::WatchEdits(_) => {}
+                | Effect::WatchEdits(_)
+                | Effect::Vectors(_) => {}
             }
         }
         let retry_is_due = self.state.next_wake_ms(self.now_ms) <= self.now_ms;
@@ -620,4 +621,26 @@ fn new_refs_are_examined_once_and_again_after_a_pause_when_that_failed() {
     assert!(look(4, 9));
     assert!(!look(5, 9), "it just failed");
     assert!(look(5 + EXAMINE_PAUSE_MS, 9));
+}
+
+#[test]
+fn vectors_are_looked_after_once_a_commit_and_again_after_a_pause_when_that_failed() {
+    let mut state = level();
+    let mut look = |now_ms: u64, n: u8, ended: Option<(u8, bool)>| {
+        if let Some((n, is_well)) = ended {
+            let result = if is_well { Ok(()) } else { Err("disk full".to_owned()) };
+            state.step(now_ms, Event::VectorsEnded(oid(n), result));
+        }
+        state.step(now_ms, Event::Stirred);
+        let indexed = Some(oid(n));
+        let look = Look { head: at(n), indexed, backups: None, rotates: false, refs: None };
+        state.step(now_ms, Event::Looked(look)).contains(&Effect::Vectors(oid(n)))
+    };
+    assert!(!look(1, 1, None), "the first look led to it, and it is under way");
+    assert!(!look(2, 2, None), "it is under way");
+    assert!(look(3, 2, Some((1, true))), "the index moved on meanwhile");
+    assert!(!look(4, 2, Some((2, true))), "it was just done");
+    assert!(look(5, 3, None));
+    assert!(!look(6, 3, Some((3, false))), "it just failed");
+    assert!(look(6 + VECTORS_PAUSE_MS, 3, None));
 }

@@ -7,7 +7,15 @@ mod model;
 mod question;
 mod store;
 
+mod build;
+mod neighbours;
+
+pub use build::{GraphState, build_graph, graph_state};
 pub(crate) use model::MODEL_DIGEST;
 pub use model::{FIELD_WORDS_MAX, Field, Model, UnitTexts, words_of, write_model};
+pub use neighbours::{Nearest, nearest};
 pub use question::Question;
 pub use store::{Near, VectorWriter, Vectors};
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use super::model::scale_of;
 #[derive(Debug, Clone)]
 pub struct Question {
     exact: Vec<f32>,
-    rough: Vec<i8>,
+    rough: Vec<u8>,
     rough_scale: f32,
 }
 
@@ -14,7 +14,7 @@ impl Question {
     /// Takes a vector of length 1.
     pub fn new(vector: Vec<f32>) -> Question {
         let rough_scale = scale_of(&vector);
-        let rough = vector.iter().map(|it| (it / rough_scale).round() as i8).collect();
+        let rough = vector.iter().map(|it| (it / rough_scale).round() as i8 as u8).collect();
         Question { exact: vector, rough, rough_scale }
     }
 
@@ -45,6 +45,6 @@ impl Question {
 }
 
 /// The sum of products of two lists of signed bytes.
-pub(super) fn dot(a: &[u8], b: &[i8]) -> i32 {
-    a.iter().zip(b).map(|(a, b)| i32::from(i16::from(*a as i8) * i16::from(*b))).sum()
+pub(super) fn dot(a: &[u8], b: &[u8]) -> i32 {
+    a.iter().zip(b).map(|(a, b)| i32::from(i16::from(*a as i8) * i16::from(*b as i8))).sum()
 }

@@ -14,6 +14,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use carnet_core::Digest;
 use tantivy::directory::{Directory as _, MmapDirectory, OwnedBytes, error::OpenReadError};
 
 use super::{model::scale_of, question::Question};
@@ -21,8 +22,10 @@ use crate::format::Input;
 
 /// What the file begins with.
 const MAGIC: &[u8; 16] = b"carnet/vectors/2";
+/// Bytes of a record before its vector: file and unit.
+const UNIT_BYTES: usize = 8 + 8;
 /// Bytes of a record before its numbers: file, unit, scale.
-const RECORD_HEAD_BYTES: usize = 8 + 8 + 4;
+const RECORD_HEAD_BYTES: usize = UNIT_BYTES + 4;
 /// How many times as many as are wanted are rescored: the rough order is not quite the exact one.
 const RESCORED: usize = 2;
 /// Name of the file beside the words.
@@ -112,7 +115,7 @@ fn batch(records: &[u8]) -> Vec<u8> {
 pub(crate) struct Record<'a> {
     pub file: u64,
     pub unit: u64,
-    scale: f32,
+    pub scale: f32,
     numbers: &'a [u8],
 }
 
@@ -140,9 +143,18 @@ pub struct Near {
 /// All vectors, as they were at one moment.
 pub struct Vectors {
     bytes: OwnedBytes,
-    /// Where the records of each whole batch lie.
-    batches: Vec<Range<usize>>,
+    batches: Vec<Batch>,
     record_bytes: usize,
+}
+
+/// A whole batch: where its records lie, and their checksum.
+struct Batch {
+    records: Range<usize>,
+    checksum: u32,
+}
+
+fn damaged() -> io::Error {
+    io::ErrorKind::InvalidData.into()
 }
 
 impl std::fmt::Debug for Vectors {
@@ -158,9 +170,15 @@ impl Vectors {
     ///
     /// [`io::ErrorKind::InvalidData`] where the file is damaged or none of ours.
     pub fn open(dir: &Path, dimension: usize) -> io::Result<Vectors> {
+        let vectors = Vectors::open_unchecked(dir, dimension)?;
+        vectors.check_from(0)?;
+        Ok(vectors)
+    }
+
+    /// Maps the vectors in `dir`; nothing of a batch was compared with its checksum.
+    pub(super) fn open_unchecked(dir: &Path, dimension: usize) -> io::Result<Vectors> {
         let bytes = map(dir, NAME)?;
         let record_bytes = RECORD_HEAD_BYTES + dimension;
-        let damaged = || io::Error::from(io::ErrorKind::InvalidData);
         let mut input = Input(bytes.strip_prefix(MAGIC).ok_or_else(damaged)?);
         let mut batches = Vec::new();
         while let (Some(n_bytes), Some(turned)) = (input.u64(), input.u64()) {
@@ -172,17 +190,25 @@ impl Vectors {
             let Some(records) = usize::try_from(n_bytes).ok().and_then(|n| input.take(n)) else {
                 break;
             };
-            if records.len() % record_bytes != 0 || crc32fast::hash(records) != checksum {
+            if records.len() % record_bytes != 0 {
                 return Err(damaged());
             }
-            batches.push(start..start + records.len());
+            batches.push(Batch { records: start..start + records.len(), checksum });
         }
         Ok(Vectors { bytes, batches, record_bytes })
     }
 
+    /// Compares the batches from a place on with their checksums.
+    pub(super) fn check_from(&self, place: usize) -> io::Result<()> {
+        let mut batches = self.batches.iter().filter(|batch| batch.records.start >= place);
+        let holds =
+            |batch: &Batch| crc32fast::hash(&self.bytes[batch.records.clone()]) == batch.checksum;
+        if batches.all(holds) { Ok(()) } else { Err(damaged()) }
+    }
+
     /// Returns how many there are.
     pub fn len(&self) -> usize {
-        self.batches.iter().map(|batch| batch.len() / self.record_bytes).sum()
+        self.n_until(usize::MAX)
     }
 
     /// Tells whether there is none.
@@ -190,21 +216,72 @@ impl Vectors {
         self.len() == 0
     }
 
+    /// Returns how many there are before a place.
+    pub(super) fn n_until(&self, place: usize) -> usize {
+        let before = self.batches.iter().filter(|batch| batch.records.end <= place);
+        before.map(|batch| batch.records.len() / self.record_bytes).sum()
+    }
+
     /// Returns how many bytes of the file are whole.
-    fn n_bytes(&self) -> usize {
-        self.batches.last().map_or(MAGIC.len(), |batch| batch.end)
+    pub(super) fn n_bytes(&self) -> usize {
+        self.batches.last().map_or(MAGIC.len(), |batch| batch.records.end)
+    }
+
+    pub(super) fn record_bytes(&self) -> usize {
+        self.record_bytes
+    }
+
+    /// Returns what distinguishes the first bytes of this file from those of others; `None` where no batch ends there.
+    pub(super) fn digest_until(&self, place: usize) -> Option<Digest> {
+        let mut bytes = Vec::new();
+        for batch in self.batches.iter().take_while(|batch| batch.records.end <= place) {
+            bytes.extend_from_slice(&(batch.records.end as u64).to_le_bytes());
+            bytes.extend_from_slice(&batch.checksum.to_le_bytes());
+        }
+        let is_end = place == MAGIC.len() || self.batches.iter().any(|it| it.records.end == place);
+        is_end.then(|| Digest::of(&bytes))
     }
 
     /// Returns where each record lies, in the order they were written; one unit may come twice, with the same vector.
-    fn places(&self) -> impl Iterator<Item = usize> {
-        self.batches.iter().flat_map(|batch| batch.clone().step_by(self.record_bytes))
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> {
+        self.places_from(0)
     }
 
-    fn record(&self, at: usize) -> Record<'_> {
+    fn places_from(&self, place: usize) -> impl Iterator<Item = usize> {
+        let batches = self.batches.iter().filter(move |batch| batch.records.start >= place);
+        batches.flat_map(|batch| batch.records.clone().step_by(self.record_bytes))
+    }
+
+    pub(super) fn record(&self, at: usize) -> Record<'_> {
         Record::new(&self.bytes[at..at + self.record_bytes])
     }
 
-    /// Returns the units that are wanted whose vectors are nearest to a question's, the nearest first.
+    /// Returns the scale and the numbers of a record, as they are stored.
+    pub(super) fn vector(&self, at: usize) -> &[u8] {
+        &self.bytes[at + UNIT_BYTES..at + self.record_bytes]
+    }
+
+    /// Returns about the cosine of a vector's angle to a question.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidData`] where there is none with this checksum.
+    pub(super) fn checked_rough(
+        &self,
+        question: &Question,
+        at: usize,
+        checksum: u32,
+    ) -> io::Result<f32> {
+        let record = self.bytes.get(at..).and_then(|it| it.get(..self.record_bytes));
+        let record = record.ok_or_else(damaged)?;
+        if crc32fast::hash(&record[UNIT_BYTES..]) != checksum {
+            return Err(damaged());
+        }
+        let record = Record::new(record);
+        Ok(question.rough_cosine(record.numbers, record.scale))
+    }
+
+    /// Returns the units that are wanted whose vectors are nearest to a question's, the nearest first, by looking at all.
     ///
     /// - `n`: how many at most. `is_wanted`: asked with the numbers of file and unit.
     pub fn nearest(
@@ -213,22 +290,43 @@ impl Vectors {
         n: usize,
         mut is_wanted: impl FnMut(u64, u64) -> bool,
     ) -> Vec<Near> {
-        let wanted = self.places().map(|at| (at, self.record(at)));
-        let wanted = wanted.filter(|(_, it)| is_wanted(it.file, it.unit));
-        let roughly = wanted.map(|(at, it)| (question.rough_cosine(it.numbers, it.scale), at));
-        self.rescored(question, n, roughly.collect())
+        let roughly = self.roughly_from(0, question, &mut is_wanted);
+        self.rescored(question, n, roughly)
     }
 
-    /// Returns the nearest of some places, of which about the cosine is known.
-    fn rescored(&self, question: &Question, n: usize, mut best: Vec<(f32, usize)>) -> Vec<Near> {
+    /// Looks at all from a place on.
+    pub(super) fn roughly_from(
+        &self,
+        place: usize,
+        question: &Question,
+        is_wanted: &mut impl FnMut(u64, u64) -> bool,
+    ) -> Vec<Rough> {
+        let wanted = self.places_from(place).map(|at| (at, self.record(at)));
+        let wanted = wanted.filter(|(_, it)| is_wanted(it.file, it.unit));
+        let roughly = wanted.map(|(at, it)| Rough {
+            cosine: question.rough_cosine(it.numbers, it.scale),
+            at,
+            file: it.file,
+            unit: it.unit,
+        });
+        roughly.collect()
+    }
+
+    /// Returns the nearest of some, of which about the cosine is known.
+    pub(super) fn rescored(
+        &self,
+        question: &Question,
+        n: usize,
+        mut best: Vec<Rough>,
+    ) -> Vec<Near> {
         let n_rescored = n.saturating_mul(RESCORED);
         if best.len() > n_rescored {
-            best.select_nth_unstable_by(n_rescored, |a, b| b.0.total_cmp(&a.0));
+            best.select_nth_unstable_by(n_rescored, |a, b| b.cosine.total_cmp(&a.cosine));
             best.truncate(n_rescored);
         }
-        let near = best.into_iter().map(|(_, at)| {
+        let near = best.into_iter().map(|Rough { at, file, unit, .. }| {
             let it = self.record(at);
-            Near { file: it.file, unit: it.unit, cosine: question.cosine(it.numbers, it.scale) }
+            Near { file, unit, cosine: question.cosine(it.numbers, it.scale) }
         });
         let mut near: Vec<Near> = near.collect();
         near.sort_by(|a, b| {
@@ -240,8 +338,16 @@ impl Vectors {
     }
 }
 
+/// A unit that may be near: about its cosine, and where a vector like its own lies.
+pub(super) struct Rough {
+    pub cosine: f32,
+    pub at: usize,
+    pub file: u64,
+    pub unit: u64,
+}
+
 /// Maps a file of a directory.
-fn map(dir: &Path, name: &str) -> io::Result<OwnedBytes> {
+pub(super) fn map(dir: &Path, name: &str) -> io::Result<OwnedBytes> {
     let failed = |error: OpenReadError| match error {
         OpenReadError::FileDoesNotExist(_) => io::ErrorKind::NotFound.into(),
         OpenReadError::IoError { io_error, .. } => io::Error::new(io_error.kind(), io_error),

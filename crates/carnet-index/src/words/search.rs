@@ -24,7 +24,7 @@ use super::{
 use crate::{
     BlobSource, IndexError, Snapshot,
     snapshot::LiveFile,
-    vectors::{Model, Question, Vectors},
+    vectors::{self, Model, Question},
 };
 
 /// Weight of each field, and how much its length counts (BM25's `b`).
@@ -101,6 +101,8 @@ pub struct Found {
     pub n_files_not_looked_at: u64,
     /// What the words leave out, since the ceiling of memory has no room for it.
     pub left_out: Option<&'static str>,
+    /// Whether the graph of neighbours is damaged, so that all vectors were looked through.
+    pub is_graph_damaged: bool,
 }
 
 /// A document that may answer.
@@ -212,7 +214,8 @@ fn search(
         it.points = it.word_points(query);
     }
     if is_question(query) {
-        scored = with_vectors(dir, segments, &live, query, scored, is_wanted_unit)?;
+        (scored, found.is_graph_damaged) =
+            with_vectors(dir, segments, &live, query, scored, is_wanted_unit)?;
     }
     found.n_total = scored.len() as u64;
     let ranked = rank(snapshot, segments, &live, query, scored)?;
@@ -458,11 +461,12 @@ fn with_vectors(
     query: &SearchQuery,
     scored: Vec<Scored>,
     is_wanted: impl Fn(u32, u64) -> bool,
-) -> Result<Vec<Scored>, IndexError> {
+) -> Result<(Vec<Scored>, bool), IndexError> {
     let Some(question) = Model::embedded().question(&query.words.join(" ")) else {
-        return Ok(scored);
+        return Ok((scored, false));
     };
-    let near = nearest(dir, segments, live, &Question::new(question), is_wanted)?;
+    let (near, is_graph_damaged) =
+        nearest(dir, segments, live, &Question::new(question), is_wanted)?;
     let mut all: HashMap<(usize, u32), Scored> =
         scored.into_iter().map(|it| ((it.segment, it.doc), it)).collect();
     let word_window = Window::of(all.values().map(|it| it.points));
@@ -479,7 +483,7 @@ fn with_vectors(
         it.cosine = cosine;
         it.points += VECTOR_SHARE * vector_window.place(cosine);
     }
-    Ok(all.into_values().collect())
+    Ok((all.into_values().collect(), is_graph_damaged))
 }
 
 /// Tells whether a query describes something, or only names it: then words alone answer.
@@ -490,20 +494,19 @@ fn is_question(query: &SearchQuery) -> bool {
     query.exact.is_empty() && query.words.len() > 1 && !query.words.iter().all(is_name)
 }
 
-/// Returns the documents of the [`WINDOW`] wanted units nearest to a question, with the cosine of each.
+/// Returns the documents of the [`WINDOW`] wanted units nearest to a question, with the cosine of each, and whether the graph of
+/// neighbours is damaged.
 fn nearest(
     dir: &Path,
     segments: &[Segment<'_>],
     live: &Live,
     question: &Question,
     is_wanted: impl Fn(u32, u64) -> bool,
-) -> Result<Vec<(usize, u32, f32)>, IndexError> {
-    let vectors = Vectors::open(&words_dir(dir), question.dimension())
-        .map_err(|error| IndexError::damaged_words(dir, &format!("their vectors: {error}")))?;
+) -> Result<(Vec<(usize, u32, f32)>, bool), IndexError> {
     let file_of = |key: u64| live.rows.binary_search_by_key(&key, |row| row.0).ok();
     // Vectors of one file stand together.
     let mut last = None;
-    let near = vectors.nearest(question, WINDOW, |key, unit| {
+    let near = vectors::nearest(&words_dir(dir), question, WINDOW, |key, unit| {
         let file = match last {
             Some((last_key, file)) if last_key == key => file,
             _ => file_of(key),
@@ -511,8 +514,10 @@ fn nearest(
         last = Some((key, file));
         file.is_some_and(|file| is_wanted(file as u32, unit))
     });
+    let near =
+        near.map_err(|error| IndexError::damaged_words(dir, &format!("their vectors: {error}")))?;
     let mut cosines: HashMap<u32, Vec<(u64, f32)>> = HashMap::new();
-    for it in near {
+    for it in near.units {
         let file = file_of(it.file).map(|file| cosines.entry(file as u32).or_default());
         file.into_iter().for_each(|units| units.push((it.unit, it.cosine)));
     }
@@ -526,7 +531,7 @@ fn nearest(
             }
         }
     }
-    Ok(documents)
+    Ok((documents, near.is_graph_damaged))
 }
 
 /// The best of a list, brought to 0..1.

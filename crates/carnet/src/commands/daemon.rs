@@ -10,7 +10,7 @@ use carnet_daemon::{
 use carnet_git::Repo;
 use serde::Serialize;
 
-use super::{daemon_logs, daemon_unit};
+use super::{daemon_logs, daemon_unit, daemon_vectors};
 use crate::{
     cli::{DaemonArgs, DaemonVerb},
     error::{CommandError, CommandResult},
@@ -83,6 +83,7 @@ pub fn daemon(ui: &Ui, args: &DaemonArgs) -> CommandResult {
         }
         DaemonVerb::Status => report(ui, args, repo),
         DaemonVerb::Logs { lines, follow } => daemon_logs::logs(ui, repo, lines, follow),
+        DaemonVerb::Vectors => daemon_vectors::vectors(ui, repo),
         DaemonVerb::Unit { system } => daemon_unit::unit(ui, repo, system),
     }
 }
@@ -107,6 +108,9 @@ fn once(ui: &Ui, repo: &Repo) -> CommandResult {
         }
     };
     ui.out(&format!("index at commit {} ({how})\n", commit.short()));
+    if let Some(said) = daemon_vectors::bring_up_to_date(ui, repo)? {
+        ui.out(&format!("vectors: {said}\n"));
+    }
     Ok(ExitCode::Done)
 }
 

@@ -16,6 +16,7 @@ pub mod cite;
 mod daemon;
 mod daemon_logs;
 mod daemon_unit;
+mod daemon_vectors;
 mod doctor;
 mod findings;
 pub mod gc;

@@ -74,6 +74,9 @@ pub(super) struct HitList {
     /// What is not searched, since the ceiling of memory has no room for it: `vectors`, `vectors and bodies`.
     #[serde(skip_serializing_if = "Option::is_none")]
     left_out: Option<&'static str>,
+    /// The graph of neighbours is damaged: all vectors were looked through, and it is made anew.
+    #[serde(skip_serializing_if = "is_false")]
+    graph_damaged: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     truncated: Option<Truncated>,
 }
@@ -184,6 +187,7 @@ pub(super) fn hit_list(asked: &Asked, text: &str, found: &Found) -> Result<HitLi
         files_not_looked_at: found.n_files_not_looked_at,
         words_ignored,
         left_out: found.left_out,
+        graph_damaged: found.is_graph_damaged,
         truncated: None,
     };
     answer.note_truncation(found.n_total);
@@ -265,6 +269,12 @@ fn print_hits(ui: &Ui, asked: &Asked, found: &Found, max_tokens: Option<usize>) 
             let files = super::report::count(n_files as usize, "file");
             let _ = writeln!(notes, "{files} {what}");
         }
+    }
+    if found.is_graph_damaged {
+        let _ = writeln!(
+            notes,
+            "the graph of neighbours is damaged: all vectors were looked through; the daemon makes it anew, or `carnet daemon vectors`"
+        );
     }
     if let Some(left_out) = found.left_out {
         let _ = writeln!(notes, "searched without {left_out}: {RAISE}");

@@ -3,6 +3,7 @@
 use carnet_core::{ExitCode, GitOid};
 use carnet_daemon::{DaemonState, RefreshRecord, Sizes, Status, StatusError, protocol::WatchMode};
 use carnet_guard::LookedOver;
+use carnet_index::vectors::GraphState;
 use carnet_run::index;
 use serde::Serialize;
 
@@ -32,6 +33,9 @@ pub(super) struct StatusReport {
     refreshes: Vec<RefreshLine>,
     /// What the index takes on the disk, in bytes.
     sizes: SizesLine,
+    /// How it stands with the graph of neighbours: `fresh`, `due` or `no-room`; absent where so few vectors need none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vector_graph: Option<&'static str>,
     daemon: DaemonReport,
     n_runs: usize,
     /// Commits that no hook saw and a gate would refuse.
@@ -108,7 +112,13 @@ pub(super) fn look() -> Result<(Status, StatusReport), CommandError> {
     let status = carnet_daemon::status(&workspace.repo, now())?;
     let n_runs = index::open(&workspace.repo)?.len();
     let looked_over = LookedOver::load(&workspace.repo);
-    let report = report(&status, n_runs, looked_over.flagged());
+    let mut report = report(&status, n_runs, looked_over.flagged());
+    report.vector_graph = match carnet_daemon::graph_state(&workspace.repo) {
+        Ok(GraphState::Fresh) => Some("fresh"),
+        Ok(GraphState::Due) => Some("due"),
+        Ok(GraphState::NoRoom) => Some("no-room"),
+        Ok(GraphState::NotNeeded) | Err(_) => None,
+    };
     Ok((status, report))
 }
 
@@ -165,6 +175,7 @@ fn report(status: &Status, n_runs: usize, flagged: &[GitOid]) -> StatusReport {
         objective_seconds: FRESH_WITHIN_SECS,
         last_refresh_ms: status.refreshes.last().map(|refresh| refresh.duration_ms),
         refreshes: status.refreshes.iter().map(refresh_line).collect(),
+        vector_graph: None,
         sizes: sizes_line(&status.sizes),
         daemon,
         n_runs,
@@ -265,6 +276,17 @@ fn page(ui: &Ui, status: &Status, report: &StatusReport, stale: bool) -> String 
                 ),
             );
         }
+    }
+    match report.vector_graph {
+        Some("fresh") => {
+            row("", "vectors are found through the graph of their neighbours".to_owned())
+        }
+        Some("due") => row(
+            "",
+            "all vectors are looked through until the graph of neighbours is made".to_owned(),
+        ),
+        Some("no-room") => row("", ui.yellow_out(super::daemon_vectors::NO_ROOM)),
+        _ => {}
     }
     if let Some(left_out) = status.indexed.as_ref().and_then(|it| it.left_out) {
         row("", ui.yellow_out(&format!("without {left_out}: {}", super::search::RAISE)));
