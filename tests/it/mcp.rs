@@ -40,6 +40,8 @@ async def main():
         out["bad"] = await ask("search_code", query="\"open")
         out["huge"] = await ask("search_code", query="x" * 10_000_000)
         out["status"] = await ask("status")
+        open(os.path.join(sys.argv[2], "fresh.py"), "w").write("def fresh():\n    pass\n")
+        out["dirty"] = await ask("where_defined", name="fresh", dirty=True)
         out["nothing"] = await ask("where_defined", name="no_such_name")
         print(json.dumps(out))
 
@@ -101,6 +103,8 @@ fn the_official_python_client_lists_and_calls_the_tools() {
     assert_eq!(roles[0], (&json!("mid"), &json!("hit")), "{}", out["pack"]);
     assert!(roles.contains(&(&json!("low"), &json!("callee"))), "{}", out["pack"]);
     assert!(out["pack"]["value"].to_string().len() <= 600 * 4);
+    let fresh = &out["dirty"]["value"]["definitions"][0];
+    assert_eq!((&fresh["path"], &fresh["uncommitted"]), (&json!("fresh.py"), &json!(true)));
     for refused in ["bad", "huge"] {
         assert_eq!(out[refused]["value"]["error"]["exit_code"], 2, "{}", out[refused]);
     }

