@@ -1,31 +1,11 @@
-//! Searches through the index against what a docstring describes.
-//!
-//! The comparing is done by a Python program beside this file; carnet is asked through its verbs alone.
+//! What the evaluations of the index are asked for.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use crate::{
-    shell::{Cmd, repository_root},
-    system,
-};
-
-/// Measures how well descriptions find their functions through `carnet search`, in each repository.
-///
-/// - `args`: directories with Python sources; `--carnet FILE`, `--questions N` (asked in each).
-pub fn eval_search(args: &[&str]) -> Result<(), String> {
-    let asked = Asked::read(args, "--questions")?;
-    for dir in &asked.dirs {
-        let bare = scratch("search", dir)?;
-        fs::create_dir_all(&bare).map_err(|error| format!("{}: {error}", bare.display()))?;
-        let script = Cmd::new("python3").arg(repository_root().join("xtask/src/eval_search.py"));
-        let script = script.arg(&asked.carnet).arg(dir).arg(&bare).arg(&asked.n);
-        println!("{dir}\n  {}", script.read()?.trim());
-    }
-    Ok(())
-}
+use crate::system;
 
 pub(crate) struct Asked<'a> {
     pub dirs: Vec<&'a str>,

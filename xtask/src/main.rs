@@ -21,6 +21,7 @@ mod drill;
 mod embedding;
 mod eval_graph;
 mod eval_index;
+mod eval_search;
 mod licence;
 mod scanner;
 mod shell;
@@ -66,8 +67,8 @@ Chores of carnet. Usage: cargo xtask <verb>
   eval graph REPO…  precision and recall of call edges, and where names are defined, against jedi, scip-python, scip-typescript,
                   go/types, rust-analyzer and ctags; --truth NAME chooses (repeatable), --list writes out each miss, --sites N
                   (jedi's calls), --carnet FILE
-  eval search REPO…  how well docstrings find their functions through carnet search, beside BM25, in Python sources without
-                  comments; --questions N, --carnet FILE
+  eval search DIR[:COMMIT]…  how well descriptions find their functions through carnet search, in sources without comments, beside
+                  weighted BM25 and MiniLM (from PyPI); --questions N, --no-minilm, --carnet FILE
   eval scan FILE  score the scanner on labelled snippets (JSON lines, plain or .xz); --list names each miss
   show-guard [--suite FILE] [--history CLONE]… [--source DIR]… [--carnet FILE] [--measure FILE]
                   prints docs/guard.md: histories, SARIF held against its schema, a prompt there and back, bad input, peers, scores
@@ -115,7 +116,7 @@ fn main() -> ExitCode {
         ["bench", "quota", rest @ ..] => bench_quota::bench_quota(rest),
         ["bench", "runs", rest @ ..] => bench_runs::bench_runs(rest),
         ["eval", "graph", args @ ..] => eval_graph::eval_graph(args),
-        ["eval", "search", args @ ..] => eval_index::eval_search(args),
+        ["eval", "search", args @ ..] => eval_search::eval_search(args),
         ["eval", "scan", file, rest @ ..] => scanner::eval(file, rest),
         ["show-guard", args @ ..] => show_guard::show(args),
         ["eval", "licence", dir] => licence::eval(dir),

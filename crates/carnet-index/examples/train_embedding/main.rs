@@ -7,6 +7,7 @@
 
 mod data;
 mod eval;
+mod learnt;
 mod random;
 mod text;
 mod train;

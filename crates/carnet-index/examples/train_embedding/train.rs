@@ -8,6 +8,7 @@ use ndarray::{Array1, Array2, Axis, s};
 
 use crate::{
     data::{Data, Function, Words},
+    learnt::{Learnt, Stems},
     random::Random,
 };
 
@@ -42,6 +43,8 @@ struct Settings {
     question_dropout: f32,
     field_dropout: f32,
     doc: f32,
+    /// Share of chunks that hold neighbours, which are harder to tell apart.
+    near: f32,
     seed: u64,
 }
 
@@ -60,6 +63,7 @@ impl Settings {
             question_dropout: 0.15,
             field_dropout: 0.15,
             doc: 0.8,
+            near: 0.5,
             seed: 1,
         };
         for option in options {
@@ -77,6 +81,7 @@ impl Settings {
                 "qd" => it.question_dropout = value.parse()?,
                 "fd" => it.field_dropout = value.parse()?,
                 "doc" => it.doc = value.parse()?,
+                "near" => it.near = value.parse()?,
                 "seed" => it.seed = value.parse()?,
                 _ => return Err(format!("no option {name}").into()),
             }
@@ -139,38 +144,6 @@ fn unnormed(normed: &Normed, mut gradient: Array2<f32>) -> Array2<f32> {
         row /= *length;
     }
     gradient
-}
-
-/// Numbers that are learnt, with Adam's two moments.
-struct Learnt {
-    value: Vec<f32>,
-    gradient: Vec<f32>,
-    mean: Vec<f32>,
-    square: Vec<f32>,
-}
-
-impl Learnt {
-    fn new(value: Vec<f32>) -> Learnt {
-        let zeros = vec![0.0; value.len()];
-        Learnt { value, gradient: zeros.clone(), mean: zeros.clone(), square: zeros }
-    }
-
-    fn step(&mut self, rate: f32, n_steps: i32) {
-        const FIRST: f32 = 0.9;
-        const SECOND: f32 = 0.99;
-        let (first, second) = (1.0 - FIRST.powi(n_steps), 1.0 - SECOND.powi(n_steps));
-        let all = self
-            .value
-            .iter_mut()
-            .zip(&mut self.gradient)
-            .zip(self.mean.iter_mut().zip(&mut self.square));
-        for ((value, gradient), (mean, square)) in all {
-            *mean = FIRST * *mean + (1.0 - FIRST) * *gradient;
-            *square = SECOND * *square + (1.0 - SECOND) * *gradient * *gradient;
-            *value -= rate * (*mean / first) / ((*square / second).sqrt() + 1e-8);
-            *gradient = 0.0;
-        }
-    }
 }
 
 struct Net {
@@ -337,7 +310,7 @@ impl Net {
         columns *= 0.3 / n as f32;
         let mut part = gradient.slice_mut(s![.., ..n]);
         part += &columns.t();
-        self.fields.gradient[3] += (&gradient * &logits.mapv(|it| it.max(-100.0))).sum();
+        self.fields.gradient[3] += (&gradient * &cosines).sum() * scale;
         gradient *= scale;
         let to_questions = unnormed(&questions, gradient.dot(&docs.all.unit));
         let to_docs = gradient.t().dot(&questions.unit);
@@ -439,6 +412,7 @@ pub fn train(data: &Data, out: &str, options: &[&str]) -> Result<(), Box<dyn Err
         weights: Learnt::new(weights),
         fields: Learnt::new(vec![0.0, 0.0, 0.5f32.ln(), 20.0f32.ln()]),
     };
+    let mut stems = Stems::new(data, &words, dim);
     let documented: Vec<Vec<&Function>> = training
         .iter()
         .map(|it| it.iter().filter(|it| it.questions[0].len() >= 2).collect())
@@ -458,12 +432,17 @@ pub fn train(data: &Data, out: &str, options: &[&str]) -> Result<(), Box<dyn Err
     while step < n_steps {
         let mut chunks: Vec<(usize, Vec<&Function>)> = Vec::new();
         for (repository, documented) in documented.iter().enumerate() {
-            let mut shuffled = documented.clone();
-            random.shuffle(&mut shuffled);
-            shuffled.truncate(settings.share_max);
+            let mut list = documented.clone();
+            if !list.is_empty() && random.unit() < settings.near {
+                // Neighbours stand together in the list.
+                let first = random.below(list.len());
+                list.rotate_left(first);
+            } else {
+                random.shuffle(&mut list);
+            }
+            list.truncate(settings.share_max);
             chunks.extend(
-                shuffled
-                    .chunks(settings.chunk)
+                list.chunks(settings.chunk)
                     .filter(|it| it.len() > 16)
                     .map(|it| (repository, it.to_vec())),
             );
@@ -487,6 +466,7 @@ pub fn train(data: &Data, out: &str, options: &[&str]) -> Result<(), Box<dyn Err
             step += 1;
             let warm = (step as f32 / 50.0).min(1.0)
                 * (1.0 - (step - 1) as f32 / n_steps as f32).powf(0.8);
+            stems.step(&mut net.table, settings.rate * warm, step as i32);
             net.table.step(settings.rate * warm, step as i32);
             net.weights.step(settings.rate * 2.0 * warm, step as i32);
             net.fields.step(5e-3 * warm, step as i32);

@@ -93,6 +93,36 @@ fn a_description_finds_what_shares_no_word_with_it() {
 }
 
 #[test]
+fn a_word_finds_the_words_of_its_stem() {
+    let files =
+        [("src/queries.py", "def queries():\n    return hoping\n\n\ndef other():\n    pass\n")];
+    let dir = tempfile::tempdir().unwrap();
+    refresh(&mut IndexStore::open(dir.path()).unwrap(), 1, &files);
+    let (_, memory) = commit_of(1, &files);
+    let found =
+        |query: &str| texts(&ask(dir.path(), &current(dir.path()), &memory, query, &everything()));
+    for query in ["query", "querying", "hopes"] {
+        assert_eq!(found(query)[0], "src/queries.py:1-2 queries", "{query}");
+    }
+    assert_eq!(found("hop_on"), Vec::<String>::new());
+}
+
+#[test]
+fn a_description_leads_to_what_is_done_and_where() {
+    let files = [(
+        "src/store.ts",
+        "export class Store {\n    save(entity: Entity): void;\n    save(entity: Entity, options: Options): void;\n\
+         \x20   save(entity: Entity, options?: Options) {\n        return this.database.insert(entity, options);\n    }\n}\n",
+    )];
+    let dir = tempfile::tempdir().unwrap();
+    refresh(&mut IndexStore::open(dir.path()).unwrap(), 1, &files);
+    let (_, memory) = commit_of(1, &files);
+    let query = "saves an entity in the database";
+    let found = ask(dir.path(), &current(dir.path()), &memory, query, &everything());
+    assert_eq!(texts(&found)[0], "src/store.ts:4-6 Store.save");
+}
+
+#[test]
 fn a_phrase_stands_as_it_is_also_across_lines() {
     check("\"the exact phrase\"", &everything(), &["src/config.py:10-12 Loader.load_all"]);
     check("\"configure the server\"", &everything(), &["docs/guide.md:1-4 -"]);

@@ -7,9 +7,9 @@ use regex_automata::Input;
 
 use super::{
     UnitCode,
+    live::{Live, NOT_LIVE},
     query::Exact,
     reader::Segment,
-    search::{Live, NOT_LIVE},
 };
 use crate::{BlobSource, IndexError, Snapshot};
 

@@ -10,10 +10,13 @@
 mod citation;
 mod exact;
 mod extent;
+mod fuse;
+mod live;
 mod query;
 mod reader;
 mod rules;
 mod scope;
+mod score;
 mod search;
 mod snippet;
 mod store;

@@ -9,6 +9,9 @@ use super::tokens;
 pub const QUERY_BYTES_MAX: usize = 2_000;
 /// Most words of a query that are looked for; the rest is passed over, and the answer says so.
 pub(crate) const WORDS_MAX: usize = 48;
+/// Most words that say something beside a phrase or an expression; a query of more is a sentence, and the marks in it are
+/// punctuation.
+const WORDS_BESIDE_EXACT_MAX: usize = 4;
 /// Most phrases and regular expressions of one query.
 const EXACT_MAX: usize = 8;
 /// Memory that one compiled regular expression may take, in bytes.
@@ -27,10 +30,12 @@ const STOP_WORDS: [&str; 42] = [
 ];
 
 /// A query, understood.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct SearchQuery {
     /// The words as typed, each once, without those that say nothing.
     pub(crate) words: Vec<String>,
+    /// All that is neither phrase nor expression, as typed.
+    pub(crate) plain: String,
     pub(crate) exact: Vec<Exact>,
     /// Words past the bound, which are not looked for.
     pub(crate) n_words_left: usize,
@@ -79,25 +84,27 @@ impl SearchQuery {
         if text.len() > QUERY_BYTES_MAX {
             return Err(QueryError::TooLong(text.len()));
         }
-        let mut query = SearchQuery { words: Vec::new(), exact: Vec::new(), n_words_left: 0 };
-        let (mut plain, mut rest) = (String::new(), text);
-        while let Some(c) = rest.chars().next() {
-            let at = text.len() - rest.len();
-            let is_at_start = text[..at].chars().next_back().is_none_or(char::is_whitespace);
-            let regex = if c == '/' && is_at_start { regex_end(rest) } else { None };
-            if c == '"' {
-                let end = rest[1..].find('"').ok_or(QueryError::OpenPhrase(at))?;
-                query.add_phrase(&rest[1..=end])?;
-                rest = &rest[end + 2..];
-            } else if let Some(end) = regex {
-                query.add_regex(&rest[1..end].replace("\\/", "/"))?;
-                rest = &rest[end + 1..];
-            } else {
-                plain.push(c);
-                rest = &rest[c.len_utf8()..];
+        let mut query = SearchQuery::default();
+        let cut = cut(text);
+        let plain = cut.as_ref().map_or(text.to_owned(), |pieces| {
+            let plain = pieces.iter().filter(|(kind, _)| *kind == Kind::Plain);
+            plain.map(|(_, piece)| *piece).collect()
+        });
+        query.add_words(&plain);
+        if query.words.len() > WORDS_BESIDE_EXACT_MAX {
+            // Marks in a sentence are punctuation.
+            query.add_words(text);
+            text.clone_into(&mut query.plain);
+            return Ok(query);
+        }
+        for (kind, piece) in cut? {
+            match kind {
+                Kind::Plain => {}
+                Kind::Phrase => query.add_phrase(piece)?,
+                Kind::Regex => query.add_regex(&piece.replace("\\/", "/"))?,
             }
         }
-        query.add_words(&plain);
+        query.plain = plain;
         if query.words.is_empty() && query.exact.is_empty() {
             return Err(QueryError::Empty);
         }
@@ -164,6 +171,37 @@ impl SearchQuery {
         self.exact.push(Exact { regex, fragments });
         Ok(())
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Phrase,
+    Regex,
+}
+
+/// Cuts a query into words, phrases and expressions, without their marks.
+fn cut(text: &str) -> Result<Vec<(Kind, &str)>, QueryError> {
+    let (mut pieces, mut at, mut plain) = (Vec::new(), 0, 0);
+    while let Some(c) = text[at..].chars().next() {
+        let rest = &text[at..];
+        let is_at_start = text[..at].chars().next_back().is_none_or(char::is_whitespace);
+        let regex = if c == '/' && is_at_start { regex_end(rest) } else { None };
+        let end = match regex {
+            None if c == '"' => Some(1 + rest[1..].find('"').ok_or(QueryError::OpenPhrase(at))?),
+            end => end,
+        };
+        let Some(end) = end else {
+            at += c.len_utf8();
+            continue;
+        };
+        pieces.push((Kind::Plain, &text[plain..at]));
+        pieces.push((if c == '"' { Kind::Phrase } else { Kind::Regex }, &rest[1..end]));
+        at += end + 1;
+        plain = at;
+    }
+    pieces.push((Kind::Plain, &text[plain..]));
+    Ok(pieces)
 }
 
 /// Returns where the slash stands that closes the expression at the beginning of `text`: the end or a space follows it.
@@ -242,6 +280,17 @@ mod tests {
         check("/x{3}yes_/", "", &["yes_"]);
         check("the of", "the of", &[]);
         check("\"\" x", "x", &[]);
+    }
+
+    #[test]
+    fn marks_in_a_sentence_are_punctuation() {
+        check(
+            "Renames the property to \"_id\" in each object of a query",
+            "Renames property _id each object query",
+            &[],
+        );
+        check("one two three four five six 5\" and /a/", "one two three four five six 5", &[]);
+        check("one two three four \"six\"", "one two three four", &["six"]);
     }
 
     #[test]

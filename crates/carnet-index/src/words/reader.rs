@@ -149,6 +149,24 @@ impl<'w> Segment<'w> {
         Ok(())
     }
 
+    /// Calls `then` with each word of field `field` that begins with `prefix`.
+    pub fn each_word_from(
+        &self,
+        field: usize,
+        prefix: &str,
+        mut then: impl FnMut(&[u8]),
+    ) -> Result<(), IndexError> {
+        let field = self.words.fields.texts[field];
+        let failed = |error: std::io::Error| self.words.failed(error);
+        let inverted =
+            self.reader.inverted_index(field).map_err(|error| self.words.failed(error))?;
+        let mut terms = inverted.terms().range().ge(prefix).into_stream().map_err(failed)?;
+        while terms.advance() && terms.key().starts_with(prefix.as_bytes()) {
+            then(terms.key());
+        }
+        Ok(())
+    }
+
     /// Calls `then` with each document that has a word with `fragment` inside.
     pub fn each_document_around(
         &self,

@@ -1,8 +1,8 @@
-//! What is known of good answers beyond the words in them: names, tests, what others wrote.
+//! What is known of good answers beyond the words in them: names, kinds, tests, what others wrote.
 
 use std::collections::HashSet;
 
-use carnet_parse::Symbol;
+use carnet_parse::{Symbol, SymbolKind};
 
 use super::SearchQuery;
 use crate::snapshot::LiveFile;
@@ -12,18 +12,21 @@ pub(super) struct Rules {
     /// The names that the query may mean, lower-cased.
     names: HashSet<String>,
     is_one_name: bool,
+    is_question: bool,
     speaks_of_tests: bool,
 }
 
 impl Rules {
-    pub fn new(query: &SearchQuery) -> Rules {
-        let names: HashSet<String> = query.words.iter().map(|word| word.to_lowercase()).collect();
+    /// - `is_question`: whether the query describes something; then a word of it is a name only where it looks like one.
+    pub fn new(query: &SearchQuery, is_question: bool) -> Rules {
+        let words = || query.words.iter().map(|word| word.to_lowercase());
+        let may_be_name = |word: &&String| !is_question || looks_like_name(word);
+        let names = query.words.iter().filter(may_be_name).map(|word| word.to_lowercase());
         Rules {
+            names: names.collect(),
             is_one_name: query.words.len() == 1,
-            speaks_of_tests: names
-                .iter()
-                .any(|name| name.starts_with("test") || name.contains("_test")),
-            names,
+            is_question,
+            speaks_of_tests: words().any(|name| name.starts_with("test") || name.contains("_test")),
         }
     }
 
@@ -53,9 +56,32 @@ impl Rules {
         if has(&["examples", "example", "benches", "benchmarks"]) {
             factor *= 0.8;
         }
-        if symbol.is_none() {
-            factor *= if file.language.is_some() { 0.6 } else { 0.7 };
+        match symbol {
+            Some(symbol) if self.is_question => factor *= factor_of_kind(symbol),
+            Some(_) => {}
+            None => factor *= if file.language.is_some() { 0.6 } else { 0.7 },
         }
         factor
     }
+}
+
+/// What a description describes is mostly something that is done, where it is done.
+fn factor_of_kind(symbol: &Symbol) -> f32 {
+    match symbol.kind {
+        // Without a body: the signature of an overload, of an interface, of a trait.
+        SymbolKind::Function | SymbolKind::Method if is_declared_alone(symbol) => 0.8,
+        SymbolKind::Function | SymbolKind::Method => 1.0,
+        _ => 0.7,
+    }
+}
+
+fn is_declared_alone(symbol: &Symbol) -> bool {
+    // A signature ends where the body begins.
+    let n_bytes = symbol.region.end.saturating_sub(symbol.region.start);
+    n_bytes <= symbol.signature.len() + 1
+}
+
+/// Tells whether a word looks like the name of something in code.
+pub(super) fn looks_like_name(word: &str) -> bool {
+    word.contains('_') || word.chars().skip(1).any(char::is_uppercase)
 }

@@ -22,7 +22,7 @@ pub(crate) struct Window {
 pub(crate) fn best(
     source: &str,
     unit: LineRange,
-    words: &HashSet<&str>,
+    words: &HashSet<String>,
     matched: &[u32],
 ) -> Window {
     let first = unit.start.max(1) as usize - 1;
@@ -34,7 +34,7 @@ pub(crate) fn best(
     Window { start: (first + at) as u32 + 1, lines: shown.collect() }
 }
 
-fn best_start(lines: &[&str], first: usize, words: &HashSet<&str>, matched: &[u32]) -> usize {
+fn best_start(lines: &[&str], first: usize, words: &HashSet<String>, matched: &[u32]) -> usize {
     let mut analyzer = tokens::code();
     let found: Vec<HashSet<String>> = lines
         .iter()

@@ -31,7 +31,8 @@ pub struct ScopeArgs {
 /// Options of `search`.
 #[derive(Debug, Args)]
 pub struct SearchArgs {
-    /// Words, `"an exact phrase"`, `/a regular expression/`.
+    /// Words, `"an exact phrase"`, `/a regular expression/`; in a sentence, beside more than four words that say something, quotation
+    /// marks and slashes are punctuation.
     #[arg(required = true, value_name = "QUERY")]
     query: Vec<String>,
     #[command(flatten)]

@@ -1,0 +1,129 @@
+//! Fuses what words say of a question with what vectors say.
+
+use std::{cmp::Ordering, collections::HashMap, path::Path};
+
+use super::{
+    SearchQuery, UnitCode, live::Live, reader::Segment, rules::looks_like_name, score::Scored,
+    store::has_vector, words_dir,
+};
+use crate::{
+    IndexError,
+    vectors::{self, Model, Question},
+};
+
+/// How many of the best by words, and by vectors, are weighed against each other.
+const WINDOW: usize = 200;
+/// How much vectors count against words, of 1.
+const VECTOR_SHARE: f32 = 0.65;
+
+/// Fuses what words say with what vectors say: both brought to 0..1 over their best, then weighed. Units that share no word with
+/// the question join where they are among the best by direction; those without a vector are judged by words alone.
+pub(super) fn with_vectors(
+    dir: &Path,
+    segments: &[Segment<'_>],
+    live: &Live,
+    query: &SearchQuery,
+    scored: Vec<Scored>,
+    is_wanted: impl Fn(u32, u64) -> bool,
+) -> Result<(Vec<Scored>, bool), IndexError> {
+    let Some(question) = Model::embedded().question(&query.plain) else {
+        return Ok((scored, false));
+    };
+    let (near, is_graph_damaged) =
+        nearest(dir, segments, live, &Question::new(question), is_wanted)?;
+    let mut all: HashMap<(usize, u32), Scored> =
+        scored.into_iter().map(|it| ((it.segment, it.doc), it)).collect();
+    let word_window = Window::of(all.values().map(|it| it.points));
+    let vector_window = Window::of(near.iter().map(|(.., cosine)| *cosine));
+    for it in all.values_mut() {
+        it.points = word_window.place(it.points);
+        let code = UnitCode::decode(segments[it.segment].unit(it.doc));
+        if code.is_some_and(has_vector) {
+            it.points *= 1.0 - VECTOR_SHARE;
+        }
+    }
+    for (segment, doc, cosine) in near {
+        let it = all.entry((segment, doc)).or_insert_with(|| Scored::new(segment, doc, live));
+        it.cosine = cosine;
+        it.points += VECTOR_SHARE * vector_window.place(cosine);
+    }
+    Ok((all.into_values().collect(), is_graph_damaged))
+}
+
+/// Tells whether a query describes something, or only names it: then words alone answer.
+pub(super) fn is_question(query: &SearchQuery) -> bool {
+    query.exact.is_empty()
+        && query.words.len() > 1
+        && !query.words.iter().all(|word| looks_like_name(word))
+}
+
+/// Returns the documents of the [`WINDOW`] wanted units nearest to a question, with the cosine of each, and whether the graph of
+/// neighbours is damaged.
+fn nearest(
+    dir: &Path,
+    segments: &[Segment<'_>],
+    live: &Live,
+    question: &Question,
+    is_wanted: impl Fn(u32, u64) -> bool,
+) -> Result<(Vec<(usize, u32, f32)>, bool), IndexError> {
+    let file_of = |key: u64| live.rows.binary_search_by_key(&key, |row| row.0).ok();
+    // Vectors of one file stand together.
+    let mut last = None;
+    let near = vectors::nearest(&words_dir(dir), question, WINDOW, |key, unit| {
+        let file = match last {
+            Some((last_key, file)) if last_key == key => file,
+            _ => file_of(key),
+        };
+        last = Some((key, file));
+        file.is_some_and(|file| is_wanted(file as u32, unit))
+    });
+    let near =
+        near.map_err(|error| IndexError::damaged_words(dir, &format!("their vectors: {error}")))?;
+    let mut cosines: HashMap<u32, Vec<(u64, f32)>> = HashMap::new();
+    for it in near.units {
+        let file = file_of(it.file).map(|file| cosines.entry(file as u32).or_default());
+        file.into_iter().for_each(|units| units.push((it.unit, it.cosine)));
+    }
+    let mut documents = Vec::new();
+    for (segment, files) in live.files_of_documents.iter().enumerate() {
+        for (doc, file) in (0..).zip(files) {
+            if let Some(units) = cosines.get(file) {
+                let unit = segments[segment].unit(doc);
+                let cosine = units.iter().find(|(it, _)| *it == unit);
+                documents.extend(cosine.map(|(_, cosine)| (segment, doc, *cosine)));
+            }
+        }
+    }
+    Ok((documents, near.is_graph_damaged))
+}
+
+/// The best of a list, brought to 0..1.
+struct Window {
+    low: f32,
+    high: f32,
+}
+
+impl Window {
+    fn of(values: impl Iterator<Item = f32>) -> Window {
+        let mut values: Vec<f32> = values.collect();
+        if values.len() > WINDOW {
+            values.select_nth_unstable_by(WINDOW - 1, |a, b| descending(*a, *b));
+            values.truncate(WINDOW);
+        }
+        let low = values.iter().copied().fold(f32::INFINITY, f32::min);
+        let high = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        Window { low, high }
+    }
+
+    fn place(&self, value: f32) -> f32 {
+        match self.high > self.low {
+            true => ((value - self.low) / (self.high - self.low)).max(0.0),
+            // All alike.
+            false => f32::from(u8::from(value >= self.high)),
+        }
+    }
+}
+
+pub(super) fn descending(a: f32, b: f32) -> Ordering {
+    b.total_cmp(&a)
+}
