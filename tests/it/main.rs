@@ -20,6 +20,7 @@ mod clients;
 mod clock;
 mod command_line;
 mod edits;
+mod embedding;
 mod endings;
 mod findings;
 mod forged;

@@ -142,9 +142,12 @@ pub(crate) fn rotate(home: &Home) -> Result<(), String> {
 /// memory that the daemon does not keep.
 pub(crate) fn vectors(home: &Home) -> Result<(), String> {
     let Some(repo) = open(home) else { return Ok(()) };
-    match graph_state(&repo).map_err(|err| chain(&err))? {
-        GraphState::Due => have_done(home, &["daemon", "vectors"], &[0]),
-        _ => Ok(()),
+    let keys = ["carnet.embeddingEndpoint", "carnet.embeddingDirectory"];
+    let has_model = keys.iter().any(|key| repo.config_get(key).is_some());
+    let is_due = has_model || graph_state(&repo).map_err(|err| chain(&err))? == GraphState::Due;
+    match is_due {
+        true => have_done(home, &["daemon", "vectors"], &[0]),
+        false => Ok(()),
     }
 }
 

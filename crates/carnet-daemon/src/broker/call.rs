@@ -175,7 +175,9 @@ impl Call {
         loop {
             n_attempts += 1;
             let clients = &self.gateway.clients;
-            let came = attempt(clients, candidate, key, &body, self.is_embedding, *timeout).await;
+            let came =
+                attempt(clients, &candidate.provider, key, &body, self.is_embedding, *timeout)
+                    .await;
             let Attempt::Failed(failure) = &came else {
                 self.heard(&candidate.target, true);
                 return came;

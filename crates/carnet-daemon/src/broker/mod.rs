@@ -9,6 +9,7 @@
 
 mod call;
 mod door;
+mod embed;
 mod lines;
 mod relay;
 mod upstream;
@@ -24,6 +25,8 @@ use carnet_core::{Digest, LaneName, ModelExchange, Timestamp};
 use carnet_policy::broker::{Breaker, BrokerPolicy, Catalogue, Meter, Target};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
+
+pub use embed::{EmbedError, Embedder};
 
 use crate::http::{Bounds, HttpError, run_stream_server};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use carnet_policy::broker::{
-    Api, Candidate, StreamFromAnthropic, from_anthropic_reply, to_anthropic_request,
+    Api, Candidate, Provider, StreamFromAnthropic, from_anthropic_reply, to_anthropic_request,
 };
 use reqwest::{Client, Response, redirect};
 use serde_json::{Value, json};
@@ -78,13 +78,12 @@ pub(super) struct Upstream {
 /// - `body`: the request in OpenAI's form.
 pub(super) async fn attempt(
     clients: &Clients,
-    candidate: &Candidate,
+    provider: &Provider,
     key: Option<&str>,
     body: &Value,
     is_embedding: bool,
     timeout: Duration,
 ) -> Attempt {
-    let provider = &candidate.provider;
     let (path, body) = match (provider.api, is_embedding) {
         (Api::Openai, true) => ("/embeddings", body.clone()),
         (Api::Openai, false) => ("/chat/completions", body.clone()),

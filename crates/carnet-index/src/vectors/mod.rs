@@ -8,14 +8,18 @@ mod question;
 mod store;
 
 mod build;
+mod models;
 mod neighbours;
+mod transformer;
 
 pub use build::{GraphState, build_graph, graph_state};
 pub(crate) use model::MODEL_DIGEST;
 pub use model::{FIELD_WORDS_MAX, Field, Model, UnitTexts, words_of, write_model};
+pub use models::{ModelCoverage, ModelError, ModelStore};
 pub use neighbours::{Nearest, nearest};
 pub use question::Question;
 pub use store::{Near, VectorWriter, Vectors};
+pub use transformer::{Transformer, TransformerError};
 
 #[cfg(test)]
 mod tests;

@@ -62,13 +62,19 @@ impl VectorWriter {
 
     /// Adds a unit's vector to the batch that is gathered.
     pub fn add(&self, file: u64, unit: u64, vector: &[f32]) {
-        debug_assert_eq!(vector.len(), self.dimension);
         let scale = scale_of(vector);
+        let numbers: Vec<u8> = vector.iter().map(|it| (it / scale).round() as i8 as u8).collect();
+        self.add_bytes(file, unit, scale, &numbers);
+    }
+
+    /// Adds a unit's numbers as they are stored.
+    pub(super) fn add_bytes(&self, file: u64, unit: u64, scale: f32, numbers: &[u8]) {
+        debug_assert_eq!(numbers.len(), self.dimension);
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.extend_from_slice(&file.to_le_bytes());
         waiting.extend_from_slice(&unit.to_le_bytes());
         waiting.extend_from_slice(&scale.to_le_bytes());
-        waiting.extend(vector.iter().map(|it| (it / scale).round() as i8 as u8));
+        waiting.extend_from_slice(numbers);
     }
 
     /// Appends the batch, and waits until it is on the disk.
@@ -256,6 +262,20 @@ impl Vectors {
         Record::new(&self.bytes[at..at + self.record_bytes])
     }
 
+    /// Returns the two numbers that name a record.
+    pub(super) fn name(&self, at: usize) -> (u64, u64) {
+        let record = self.record(at);
+        (record.file, record.unit)
+    }
+
+    /// Returns the first sixteen bytes of a record's numbers as such a name.
+    pub(super) fn bytes_as_name(&self, at: usize) -> (u64, u64) {
+        let mut name = [0; 16];
+        self.record(at).numbers.iter().zip(&mut name).for_each(|(byte, to)| *to = *byte);
+        let name = u128::from_be_bytes(name);
+        ((name >> 64) as u64, name as u64)
+    }
+
     /// Returns the scale and the numbers of a record, as they are stored.
     pub(super) fn vector(&self, at: usize) -> &[u8] {
         &self.bytes[at + UNIT_BYTES..at + self.record_bytes]
@@ -353,6 +373,9 @@ pub(super) fn map(dir: &Path, name: &str) -> io::Result<OwnedBytes> {
         OpenReadError::IoError { io_error, .. } => io::Error::new(io_error.kind(), io_error),
         other => io::Error::new(io::ErrorKind::InvalidData, other),
     };
+    if !dir.is_dir() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
     let directory = MmapDirectory::open(dir).map_err(io::Error::other)?;
     directory.open_read(Path::new(name)).map_err(failed)?.read_bytes()
 }

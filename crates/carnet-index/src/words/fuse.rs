@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     IndexError,
-    vectors::{self, Model, Question},
+    vectors::{self, Model, ModelStore, Question},
 };
 
 /// How many of the best by words, and by vectors, are weighed against each other.
@@ -26,11 +26,13 @@ pub(super) fn with_vectors(
     scored: Vec<Scored>,
     is_wanted: impl Fn(u32, u64) -> bool,
 ) -> Result<(Vec<Scored>, bool), IndexError> {
-    let Some(question) = Model::embedded().question(&query.plain) else {
-        return Ok((scored, false));
+    let embedded = Model::embedded().question(&query.plain).map(Question::new);
+    let (store, question) = match (&query.model, &embedded) {
+        (Some((store, question)), _) => (Some(store), question),
+        (None, Some(question)) => (None, question),
+        (None, None) => return Ok((scored, false)),
     };
-    let (near, is_graph_damaged) =
-        nearest(dir, segments, live, &Question::new(question), is_wanted)?;
+    let (near, is_graph_damaged) = nearest(dir, store, segments, live, question, is_wanted)?;
     let mut all: HashMap<(usize, u32), Scored> =
         scored.into_iter().map(|it| ((it.segment, it.doc), it)).collect();
     let word_window = Window::of(all.values().map(|it| it.points));
@@ -61,6 +63,7 @@ pub(super) fn is_question(query: &SearchQuery) -> bool {
 /// neighbours is damaged.
 fn nearest(
     dir: &Path,
+    store: Option<&ModelStore>,
     segments: &[Segment<'_>],
     live: &Live,
     question: &Question,
@@ -69,14 +72,18 @@ fn nearest(
     let file_of = |key: u64| live.rows.binary_search_by_key(&key, |row| row.0).ok();
     // Vectors of one file stand together.
     let mut last = None;
-    let near = vectors::nearest(&words_dir(dir), question, WINDOW, |key, unit| {
+    let is_wanted = |key: u64, unit: u64| {
         let file = match last {
             Some((last_key, file)) if last_key == key => file,
             _ => file_of(key),
         };
         last = Some((key, file));
         file.is_some_and(|file| is_wanted(file as u32, unit))
-    });
+    };
+    let near = match store {
+        Some(store) => store.nearest(question, WINDOW, is_wanted),
+        None => vectors::nearest(&words_dir(dir), question, WINDOW, is_wanted),
+    };
     let near =
         near.map_err(|error| IndexError::damaged_words(dir, &format!("their vectors: {error}")))?;
     let mut cosines: HashMap<u32, Vec<(u64, f32)>> = HashMap::new();

@@ -37,8 +37,8 @@ pub use extent::Extent;
 pub use query::{QUERY_BYTES_MAX, QueryError, SearchQuery};
 pub use scope::Scope;
 pub use search::{Found, Hit, LineRange};
-pub(crate) use store::WordStore;
-pub(crate) use units::is_worth_reading;
+pub(crate) use store::{WordStore, has_vector};
+pub(crate) use units::{is_worth_reading, units_of};
 
 /// Grows whenever the same files would give other documents.
 const WORDS_VERSION: u32 = 3;

@@ -4,6 +4,7 @@ use regex_automata::{meta, util::syntax};
 use regex_syntax::hir::{Hir, HirKind};
 
 use super::tokens;
+use crate::vectors::{ModelStore, Question};
 
 /// Longest query, in bytes.
 pub const QUERY_BYTES_MAX: usize = 2_000;
@@ -39,6 +40,8 @@ pub struct SearchQuery {
     pub(crate) exact: Vec<Exact>,
     /// Words past the bound, which are not looked for.
     pub(crate) n_words_left: usize,
+    /// What a model of git's configuration says, in place of the embedded table.
+    pub(crate) model: Option<(ModelStore, Question)>,
 }
 
 /// Something that must stand in the text as it is.
@@ -109,6 +112,18 @@ impl SearchQuery {
             return Err(QueryError::Empty);
         }
         Ok(query)
+    }
+
+    /// Returns what is asked about, as a model is to embed it; `None` where vectors say nothing to the query.
+    pub fn question(&self) -> Option<String> {
+        super::fuse::is_question(self).then(|| self.plain.trim().to_owned())
+    }
+
+    /// Has vectors of a model answer.
+    ///
+    /// - `vector`: the model's vector of [`SearchQuery::question`], of length 1.
+    pub fn ask_model(&mut self, store: ModelStore, vector: Vec<f32>) {
+        self.model = Some((store, Question::new(vector)));
     }
 
     /// Returns how many words are past the bound and not looked for.

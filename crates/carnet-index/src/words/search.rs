@@ -87,6 +87,8 @@ pub struct Found {
     pub left_out: Option<&'static str>,
     /// Whether the graph of neighbours is damaged, so that all vectors were looked through.
     pub is_graph_damaged: bool,
+    /// Why the model that was asked for does not answer, or not for all; whoever asked it says so.
+    pub degraded: Option<String>,
 }
 
 impl Snapshot {

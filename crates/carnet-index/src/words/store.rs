@@ -301,7 +301,7 @@ impl WordStore {
 }
 
 /// Constants and variables are found by their names.
-pub(super) fn has_vector(code: UnitCode) -> bool {
+pub(crate) fn has_vector(code: UnitCode) -> bool {
     match code {
         UnitCode::Text => true,
         UnitCode::Nothing(_) => false,

@@ -18,6 +18,7 @@ mod daemon_logs;
 mod daemon_unit;
 mod daemon_vectors;
 mod doctor;
+mod embedding;
 mod findings;
 pub mod gc;
 pub mod graph;

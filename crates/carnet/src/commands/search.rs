@@ -7,6 +7,7 @@ use carnet_index::{Found, Hit, QueryError, Scope, SearchQuery, suspect_words};
 use clap::Args;
 use serde::Serialize;
 
+use super::embedding;
 use super::query::{Asked, IndexLine, is_false};
 use crate::{
     cli::FreshArgs,
@@ -78,6 +79,9 @@ pub(super) struct HitList {
     /// The graph of neighbours is damaged: all vectors were looked through, and it is made anew.
     #[serde(skip_serializing_if = "is_false")]
     graph_damaged: bool,
+    /// Why the model that git's configuration names does not answer, or not for all files; the embedded table does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    degraded: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     truncated: Option<Truncated>,
 }
@@ -146,13 +150,14 @@ pub(super) fn find(
     text: &str,
     scope: &Scope,
 ) -> Result<(Asked, Found), CommandError> {
-    let query = SearchQuery::parse(text)?;
+    let mut query = SearchQuery::parse(text)?;
     let mut is_healed = false;
     loop {
         let asked = Asked::open(ui, fresh)?;
         let dir = carnet_daemon::index_dir(&asked.repo);
+        let degraded = embedding::ask(&asked, &mut query);
         match asked.snapshot.search(&dir, &query, scope, &carnet_daemon::blobs(&asked.repo)) {
-            Ok(found) => return Ok((asked, found)),
+            Ok(found) => return Ok((asked, Found { degraded, ..found })),
             Err(error) if error.is_damaged_words() && !is_healed && !fresh.no_wait => {
                 ui.err(&format!("carnet: {error}; they are made anew\n"));
                 suspect_words(&dir).map_err(|error| CommandError::of(ExitCode::Io, &error))?;
@@ -189,6 +194,7 @@ pub(super) fn hit_list(asked: &Asked, text: &str, found: &Found) -> Result<HitLi
         words_ignored,
         left_out: found.left_out,
         graph_damaged: found.is_graph_damaged,
+        degraded: found.degraded.clone(),
         truncated: None,
     };
     answer.note_truncation(found.n_total);
@@ -270,6 +276,9 @@ fn print_hits(ui: &Ui, asked: &Asked, found: &Found, max_tokens: Option<usize>) 
             let files = super::report::count(n_files as usize, "file");
             let _ = writeln!(notes, "{files} {what}");
         }
+    }
+    if let Some(degraded) = &found.degraded {
+        let _ = writeln!(notes, "degraded: {degraded}; words, names and the embedded table answer");
     }
     if found.is_graph_damaged {
         let _ = writeln!(

@@ -3,11 +3,14 @@
 use carnet_core::{ExitCode, GitOid};
 use carnet_daemon::{DaemonState, RefreshRecord, Sizes, Status, StatusError, protocol::WatchMode};
 use carnet_guard::LookedOver;
-use carnet_index::vectors::GraphState;
+use carnet_index::{
+    Snapshot,
+    vectors::{GraphState, ModelCoverage},
+};
 use carnet_run::index;
 use serde::Serialize;
 
-use super::{query::describe, report::count};
+use super::{embedding::Model, query::describe, report::count};
 use crate::{
     cli::JsonArgs,
     error::{CommandError, CommandResult},
@@ -33,6 +36,9 @@ pub(super) struct StatusReport {
     refreshes: Vec<RefreshLine>,
     /// What the index takes on the disk, in bytes.
     sizes: SizesLine,
+    /// The model that git's configuration names, and how much it has embedded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<ModelLine>,
     /// How it stands with the graph of neighbours: `fresh`, `due` or `no-room`; absent where so few vectors need none.
     #[serde(skip_serializing_if = "Option::is_none")]
     vector_graph: Option<&'static str>,
@@ -56,6 +62,33 @@ struct IndexReport {
     n_calls_resolved: u64,
     /// What the words leave out, since the ceiling of memory has no room for it.
     left_out: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct ModelLine {
+    name: String,
+    n_files_embedded: u64,
+    n_files: u64,
+    /// Why it cannot be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl ModelLine {
+    fn of(repo: &carnet_git::Repo) -> Option<ModelLine> {
+        let line = || -> Result<Option<ModelLine>, CommandError> {
+            let Some(model) = Model::configured(repo)? else { return Ok(None) };
+            let snapshot = Snapshot::open_current(&carnet_daemon::index_dir(repo))?;
+            let coverage = snapshot.map(|it| model.store.coverage(&it)).transpose()?;
+            let ModelCoverage { n_files_done, n_files } = coverage.unwrap_or_default();
+            let name = model.name().to_owned();
+            Ok(Some(ModelLine { name, n_files_embedded: n_files_done, n_files, error: None }))
+        };
+        line().unwrap_or_else(|error| {
+            let name = String::new();
+            Some(ModelLine { name, n_files_embedded: 0, n_files: 0, error: Some(error.message) })
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -113,6 +146,7 @@ pub(super) fn look() -> Result<(Status, StatusReport), CommandError> {
     let n_runs = index::open(&workspace.repo)?.len();
     let looked_over = LookedOver::load(&workspace.repo);
     let mut report = report(&status, n_runs, looked_over.flagged());
+    report.model = ModelLine::of(&workspace.repo);
     report.vector_graph = match carnet_daemon::graph_state(&workspace.repo) {
         Ok(GraphState::Fresh) => Some("fresh"),
         Ok(GraphState::Due) => Some("due"),
@@ -175,6 +209,7 @@ fn report(status: &Status, n_runs: usize, flagged: &[GitOid]) -> StatusReport {
         objective_seconds: FRESH_WITHIN_SECS,
         last_refresh_ms: status.refreshes.last().map(|refresh| refresh.duration_ms),
         refreshes: status.refreshes.iter().map(refresh_line).collect(),
+        model: None,
         vector_graph: None,
         sizes: sizes_line(&status.sizes),
         daemon,
@@ -276,6 +311,15 @@ fn page(ui: &Ui, status: &Status, report: &StatusReport, stale: bool) -> String 
                 ),
             );
         }
+    }
+    if let Some(ModelLine { name, n_files_embedded, n_files, error }) = &report.model {
+        row(
+            "",
+            match error {
+                Some(error) => ui.yellow_out(&format!("the model is not used: {error}")),
+                None => format!("`{name}` has embedded {n_files_embedded} of {n_files} files"),
+            },
+        );
     }
     match report.vector_graph {
         Some("fresh") => {
