@@ -106,6 +106,9 @@ fn define_function(
     let Some(name) = name else { return };
     let end = field(function, "body").map(|body| body.start_byte());
     let symbol_idx = walk.define(kind, name, whole, end);
+    if kind == SymbolKind::Function {
+        walk.bind_symbol(name, symbol_idx);
+    }
     walk.enter_symbol(symbol_idx);
     walk.enter_scope_of(symbol_idx);
     if kind == SymbolKind::Function && !is_arrow(function) {
@@ -238,6 +241,9 @@ fn define_type(walk: &mut Walk<'_>, kind: SymbolKind, node: Node<'_>) {
         _ => field(node, "body").map(|body| body.start_byte()),
     };
     let symbol_idx = walk.define(kind, name, node, end);
+    if kind == SymbolKind::Class {
+        walk.bind_symbol(name, symbol_idx);
+    }
     walk.enter_symbol(symbol_idx);
     walk.own_container();
     if let Some(value) = field(node, "value").filter(|_| kind == SymbolKind::Type) {
@@ -317,6 +323,7 @@ fn declarator(walk: &mut Walk<'_>, node: Node<'_>) {
                 (None, None) => vec![],
             };
             values.into_iter().for_each(|value| walk.fact(symbol_idx, "", value));
+            walk.variable(name, symbol_idx);
             walk.enter_symbol(symbol_idx);
             if let Some(class) = value.filter(|_| is_class) {
                 walk.own_container();
@@ -493,13 +500,32 @@ fn import(walk: &mut Walk<'_>, node: Node<'_>) {
     }
 }
 
-/// `export { a as b } from "m"` and `export * from "m"` hand names on without using them here.
+/// `export { a as b } from "m"` and `export * from "m"` hand names on without using them here; `export { a as b }` and
+/// `export default a` hand on what this file has, which is written as a module without a name.
 fn export(walk: &mut Walk<'_>, node: Node<'_>) {
     walk.export_end = node.end_byte();
-    let Some(module) = field(node, "source").map(|source| unquoted(walk, source)) else { return };
+    let module = field(node, "source").map(|source| unquoted(walk, source));
     let mut cursor = node.walk();
+    let parts = node.named_children(&mut cursor).collect::<Vec<_>>();
+    let mut cursor = node.walk();
+    if node.children(&mut cursor).take(4).any(|child| child.kind() == "default") {
+        let value = field(node, "value").filter(|value| value.kind() == "identifier");
+        let declared = field(node, "declaration").and_then(|it| field(it, "name"));
+        if let Some(name) = value.or(declared) {
+            let imported = Imported::Name(walk.text(name));
+            walk.import_as("", imported, Some("default".to_owned()), name, true, false);
+        }
+        return;
+    }
+    let Some(module) = module else {
+        let clause = parts.into_iter().find(|part| part.kind() == "export_clause");
+        if let Some(clause) = clause {
+            specifiers(walk, clause, "", (true, false));
+        }
+        return;
+    };
     let mut is_glob = true;
-    for part in node.named_children(&mut cursor).collect::<Vec<_>>() {
+    for part in parts {
         match part.kind() {
             "export_clause" => {
                 is_glob = false;

@@ -49,6 +49,8 @@ pub(crate) enum Head<'s> {
     Super(Rc<str>),
     /// A value of a declared type.
     Declared(String),
+    /// A definition of this file.
+    Symbol(u32),
 }
 
 /// An expression without its arguments, in the scope it stands in.
@@ -60,6 +62,16 @@ pub(crate) struct Expr<'s> {
 }
 
 impl<'s> Expr<'s> {
+    /// Returns a name as it is used in a scope.
+    pub fn name(name: &'s str, scope: u32) -> Expr<'s> {
+        Expr { head: Head::Name(name), steps: String::new(), scope }
+    }
+
+    /// Returns what names a definition.
+    pub fn symbol(symbol: u32) -> Expr<'s> {
+        Expr { head: Head::Symbol(symbol), steps: String::new(), scope: TOP }
+    }
+
     /// Tells whether it begins with a name.
     pub fn is_named(&self) -> bool {
         matches!(self.head, Head::Name(_))
@@ -201,6 +213,7 @@ impl<'s> Locals<'s> {
             Head::OwnType(path) => format!("^{path}\n"),
             Head::Super(path) => format!("${path}\n"),
             Head::Declared(ty) => format!(":{ty}\n"),
+            Head::Symbol(symbol) => format!("%{symbol}\n"),
             Head::Name(name) => match self.binding_scope(name, expr.scope) {
                 None => (*name).to_owned(),
                 Some(scope) => self.local(scope, name, closed, n_left.checked_sub(1)?)?.to_string(),

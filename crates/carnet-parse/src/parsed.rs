@@ -223,7 +223,7 @@ pub struct Call {
     /// What qualifies it.
     pub qualifier: Qualifier,
     /// What the receiver is, in the words of [`TypeFact::text`], where its qualifier does not say so already: an expression,
-    /// or names that begin with a local one. `None` when that is not known.
+    /// or names that begin with a local one; of a call without qualifier, the definition that a local name is. `None` when that is not known.
     pub receiver: Option<String>,
     /// How it is written.
     pub form: CallForm,
@@ -289,7 +289,8 @@ pub struct TypeFact {
     /// An expression without its arguments, in which no local name is left.
     ///
     /// It begins with a name that the file sees (`a`, `a::b`); or, up to a line feed, with `:` and a declared type, with `@`
-    /// and the container path of the type whose `self` is meant, with `^` for that type itself, with `$` for its supertype. Steps
+    /// and the container path of the type whose `self` is meant, with `^` for that type itself, with `$` for its supertype,
+    /// with `%` and the position of a definition in [`Parsed::symbols`]. Steps
     /// follow: `.name` a member, `()` called, `[]` indexed, `*` iterated, `#0` the first part of a tuple, `!` awaited,
     /// `=` entered by `with`, `+` a sequence of it.
     pub text: String,

@@ -3,7 +3,7 @@
 //! A [`Walk`] keeps a stack of frames, one per scope entered; leaving the node that opened a scope puts
 //! back what held before it.
 
-use std::{borrow::Cow, rc::Rc};
+use std::{borrow::Cow, collections::HashMap, rc::Rc};
 
 use carnet_core::Region;
 use tree_sitter::{Node, Range};
@@ -95,6 +95,7 @@ pub(crate) struct Walk<'s> {
     calls: Vec<PendingCall<'s>>,
     facts: Vec<PendingFact<'s>>,
     locals: Locals<'s>,
+    variables: HashMap<&'s str, u32>,
     is_full: bool,
 }
 
@@ -128,6 +129,7 @@ impl<'s> Walk<'s> {
             calls: Vec::new(),
             facts: Vec::new(),
             locals: Locals::new(),
+            variables: HashMap::new(),
             is_full: false,
         }
     }
@@ -144,9 +146,16 @@ impl<'s> Walk<'s> {
                 let is_local = pending.head.as_deref().is_some_and(bound);
                 // A path of names that the whole file sees says itself what it is.
                 let is_said = !is_local && matches!(pending.call.qualifier, Qualifier::Path(_));
-                let receiver = pending.receiver.filter(|it| !(is_said && it.is_named()));
+                let is_free = pending.call.qualifier == Qualifier::Bare && !is_local;
+                let receiver =
+                    pending.receiver.filter(|it| !is_free && !(is_said && it.is_named()));
                 let receiver =
                     receiver.and_then(|receiver| self.locals.closed(&receiver, &mut closed));
+                // A function that a local name is defined as is as good as one that the file sees.
+                let is_bare = pending.call.qualifier == Qualifier::Bare;
+                let receiver =
+                    receiver.filter(|it| !is_bare || (it.starts_with('%') && it.ends_with('\n')));
+                let is_local = is_local && !(is_bare && receiver.is_some());
                 Call { is_local, receiver, ..pending.call }
             })
             .collect();
@@ -417,11 +426,26 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// Notes that a local name is given another value; a name that no scope around binds stays as it is.
+    /// Notes that a local name is given another value; or a variable of the file is.
     pub fn bind_again(&mut self, name: Node<'_>, value: Value<'s>) {
         let Some(name) = self.str(name) else { return };
-        if let Some(scope) = self.locals.binding_scope(name, self.here.scope) {
-            self.locals.bind(scope, name, value);
+        match self.locals.binding_scope(name, self.here.scope) {
+            Some(scope) => self.locals.bind(scope, name, value),
+            None => self.fact(self.variables.get(name).copied(), "", value),
+        }
+    }
+
+    /// Notes a variable that the whole file sees, so that what it is given later counts.
+    pub fn variable(&mut self, name: Node<'_>, symbol: Option<u32>) {
+        if let (Some(name), Some(symbol)) = (self.str(name), symbol) {
+            self.variables.insert(name, symbol);
+        }
+    }
+
+    /// Notes that a local name is a definition of this file; nothing outside functions.
+    pub fn bind_symbol(&mut self, name: Node<'_>, symbol: Option<u32>) {
+        if let Some(symbol) = symbol {
+            self.bind_as(name, Value::From(Expr::symbol(symbol)));
         }
     }
 
@@ -469,6 +493,12 @@ impl<'s> Walk<'s> {
             Qualifier::Bare => self.str(name_node).map(Cow::Borrowed),
             Qualifier::Own(_) => self.here.receiver.as_deref().map(owned),
             Qualifier::Path(text) | Qualifier::Value(text) => head_of(text).map(owned),
+        };
+        let receiver = match (&qualifier, receiver) {
+            (Qualifier::Bare, None) if self.here.scope != TOP => {
+                self.str(name_node).map(|name| Expr::name(name, self.here.scope))
+            }
+            (_, receiver) => receiver,
         };
         let call = Call {
             name,

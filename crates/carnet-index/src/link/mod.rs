@@ -72,7 +72,7 @@ pub(crate) enum QualifierRow {
 
 pub(crate) struct CallRow {
     pub file: FileIdx,
-    /// The name it is listed under: the callee's, or the imported name that the callee is an alias of.
+    /// The name it is listed under: that of the definition it means, else the callee's or the imported one it is an alias of.
     pub name: StringId,
     pub callee: StringId,
     pub qualifier: QualifierRow,
@@ -173,6 +173,9 @@ impl Linker {
             };
             self.bases.push(row);
         }
+        if parsed.imports.iter().any(|import| import.alias.as_deref() == Some("default")) {
+            self.strings.intern(b"default")?; // The one name that is imported and never called.
+        }
         for fact in &parsed.types {
             let row = TypeRow {
                 symbol: first_symbol + fact.symbol,
@@ -263,8 +266,10 @@ impl Linker {
                 let decision = resolver.resolve(call);
                 call.evidence = decision.evidence;
                 call.target = decision.target;
-                if let Some(name) = decision.listed_under {
-                    renamed.push((call_idx, name));
+                match (decision.target, decision.listed_under) {
+                    (Some(idx), _) => call.name = self.symbols[idx as usize].name,
+                    (None, Some(name)) => renamed.push((call_idx, name)),
+                    (None, None) => {}
                 }
             }
         }

@@ -14,7 +14,7 @@ mod types;
 
 use std::{
     borrow::Cow,
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
 };
 
 use carnet_parse::{CallForm, Import, Imported, Language, SymbolKind};
@@ -156,7 +156,17 @@ impl<'l> Resolver<'l> {
 
     fn enter_in(&mut self, idx: SymbolIdx, space: Space) {
         let symbol = &self.linker.symbols[idx as usize];
-        hold(self.by_file.entry((symbol.file, symbol.container, symbol.name, space)), idx);
+        let entry = self.by_file.entry((symbol.file, symbol.container, symbol.name, space));
+        match entry {
+            // Signatures of one function follow one another; the last has the body.
+            Entry::Occupied(mut held)
+                if *held.get() == Held::One(idx.wrapping_sub(1))
+                    && is_overloaded(self.linker, idx) =>
+            {
+                held.insert(Held::One(idx));
+            }
+            entry => hold(entry, idx),
+        }
         match self.linker.files[symbol.file as usize].language {
             Language::Go => {
                 let package = self.number_directory(self.modules.directory_of(symbol.file));
@@ -185,7 +195,10 @@ impl<'l> Resolver<'l> {
         let sought = Sought::of_call(call);
         let by_name = match call.qualifier {
             _ if call.is_local => None,
-            QualifierRow::Bare => self.bare(sought),
+            QualifierRow::Bare => match call.receiver.and_then(|it| self.marked(call.file, it)) {
+                Some(idx) => Some(decided(Held::One(idx), Evidence::SameScope)),
+                None => self.bare(sought),
+            },
             QualifierRow::Own(owner) => self.own(sought, owner),
             QualifierRow::Path(text) | QualifierRow::Value(text) if self.is_super(sought, text) => {
                 self.of_super(sought)
@@ -206,6 +219,19 @@ impl<'l> Resolver<'l> {
         let by_type = text.and_then(|text| self.of_receiver(sought, &text));
         let why_not = if call.is_local { Evidence::LocalName } else { Evidence::NameOnly };
         by_type.unwrap_or_else(|| unresolved(why_not))
+    }
+
+    /// Returns the definition that an expression names by its place.
+    fn marked(&self, file: FileIdx, expression: StringId) -> Option<SymbolIdx> {
+        let text = self.linker.expressions.text(expression);
+        self.symbol_of(file, text.strip_prefix('%')?.strip_suffix('\n')?)
+    }
+
+    /// Returns the definition at a place in a file, written as a number.
+    fn symbol_of(&self, file: FileIdx, place: &str) -> Option<SymbolIdx> {
+        let row = &self.linker.files[file as usize];
+        let place = place.parse().ok().filter(|place: &u32| *place < row.n_symbols)?;
+        Some(row.first_symbol + place)
     }
 
     /// Tells whether `super()` in Python, or `super` in TypeScript and JavaScript, stands before the callee.
@@ -384,7 +410,16 @@ fn is_within(inner: &str, outer: &str) -> bool {
         || inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-fn hold<K>(entry: std::collections::hash_map::Entry<'_, K, Held>, idx: SymbolIdx) {
+/// Tells whether a function of TypeScript may have been declared before its body.
+fn is_overloaded(linker: &Linker, idx: SymbolIdx) -> bool {
+    let (symbol, before) = (&linker.symbols[idx as usize], &linker.symbols[idx as usize - 1]);
+    let language = linker.files[symbol.file as usize].language;
+    matches!(language, Language::TypeScript | Language::Tsx)
+        && matches!(symbol.kind, SymbolKind::Function | SymbolKind::Method)
+        && symbol.kind == before.kind
+}
+
+fn hold<K>(entry: Entry<'_, K, Held>, idx: SymbolIdx) {
     entry.and_modify(|held| *held = Held::Several).or_insert(Held::One(idx));
 }
 

@@ -79,3 +79,32 @@ fn typescript_values_have_the_methods_of_their_types() {
         ],
     );
 }
+
+#[test]
+fn local_functions_default_exports_and_renamed_exports_are_followed() {
+    let files = [
+        (
+            "src/a.ts",
+            "function inner(): void {}\nexport { inner as handed }\nexport default function main(): void {}\nexport function over(a: string): void\nexport function over(a: number): void\nexport function over(a: any): void {}\n",
+        ),
+        ("src/b.ts", "import { handed } from './a'\nexport { handed }\n"),
+        (
+            "src/use.test.ts",
+            "import start, { over } from './a'\nimport { handed } from './b'\nlet app\nsetUp(() => { app = new App() })\nclass App { go() {} }\ntest(() => {\n  const make = () => 1\n  make()\n  handed()\n  start()\n  over(1)\n  app.go()\n})\ntest((other) => {\n  const make = () => 2\n  make()\n  other()\n})\n",
+        ),
+    ];
+    for (name, expected) in [
+        (
+            "make",
+            &[
+                "src/use.test.ts:8 in - same-scope -> src/use.test.ts:make",
+                "src/use.test.ts:16 in - same-scope -> src/use.test.ts:make",
+            ][..],
+        ),
+        ("inner", &["src/use.test.ts:9 in - import -> src/a.ts:inner"][..]),
+        ("over", &["src/use.test.ts:11 in - import -> src/a.ts:over"][..]),
+        ("go", &["src/use.test.ts:12 in - receiver-type -> src/use.test.ts:App.go"][..]),
+    ] {
+        check_callers(&files, name, expected);
+    }
+}

@@ -59,7 +59,7 @@ impl<'l> Resolver<'l> {
                 let file = self.modules.ecma(sought.file, &import.module)?;
                 self.in_file(file, rest, sought.name, sought.space)
             }
-            (_, Imported::Name(name)) if name != "default" => {
+            (_, Imported::Name(name)) => {
                 let file = self.modules.ecma(sought.file, &import.module)?;
                 self.member_of_exported(file, name, rest, sought.name, sought.space)
             }

@@ -48,9 +48,13 @@ impl Resolver<'_> {
                 _ => None,
             };
             let Some(handed) = handed else { continue };
-            let Some(module) = self.module_of(file, &import.module) else { continue };
-            let held =
-                (module != file).then(|| self.handed_on(module, handed, space, n_left)).flatten();
+            let held = match (import.module.as_str(), self.module_of(file, &import.module)) {
+                ("", _) => self.used_here(file, handed, space, n_left),
+                (_, Some(module)) if module != file => {
+                    self.handed_on(module, handed, space, n_left)
+                }
+                _ => None,
+            };
             match (found, held) {
                 (_, None) => {}
                 (Some(before), Some(held)) if before != held => return Some(Held::Several),
@@ -58,6 +62,21 @@ impl Resolver<'_> {
             }
         }
         found
+    }
+
+    /// Returns what a name means at the top of a file of JavaScript or TypeScript.
+    fn used_here(&self, file: FileIdx, name: StringId, space: Space, n_left: u32) -> Option<Held> {
+        if let Some(held) = self.in_file(file, "", name, space) {
+            return Some(held);
+        }
+        let [import] = self.imports[file as usize].get(&*self.linker.strings.text(name))?[..]
+        else {
+            return None;
+        };
+        let Imported::Name(inner) = &import.imported else { return None };
+        let inner = self.linker.strings.find(inner.as_bytes())?;
+        let module = self.module_of(file, &import.module).filter(|module| *module != file)?;
+        self.handed_on(module, inner, space, n_left)
     }
 
     pub(super) fn module_of(&self, file: FileIdx, module: &str) -> Option<FileIdx> {

@@ -112,6 +112,10 @@ impl Resolver<'_> {
                 let own = at.own.or_else(|| self.type_at(at.file, path))?;
                 (Ty::Type(own), steps)
             }
+            b'%' => {
+                let (place, steps) = marked(&text[1..])?;
+                (self.of_symbol(self.symbol_of(at.file, place)?, None)?, steps)
+            }
             b'$' => {
                 let (path, steps) = marked(&text[1..])?;
                 (Ty::Super(self.type_at(at.file, path)?), steps)
