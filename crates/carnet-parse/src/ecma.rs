@@ -31,6 +31,19 @@ pub(crate) fn enter(walk: &mut Walk<'_>, node: Node<'_>) -> bool {
         "return_statement" => {
             let values = node.named_child(0).map(|it| values(walk, it)).unwrap_or_default();
             values.into_iter().for_each(|value| walk.returns(value));
+            if let Some(function) = node.named_child(0).filter(|it| is_function(*it))
+                && let Some(ty) = walk.returned_type()
+            {
+                walk.callbacks.insert(function.id(), ty);
+            }
+        }
+        "call_signature" => {
+            if let Some(parameters) = field(node, "parameters") {
+                let interface = walk.here.enclosing;
+                named_children(parameters)
+                    .into_iter()
+                    .for_each(|parameter| given(walk, interface, parameter));
+            }
         }
         "interface_declaration" => define_type(walk, SymbolKind::Interface, node),
         "enum_declaration" => define_type(walk, SymbolKind::Enum, node),
@@ -70,6 +83,7 @@ pub(crate) fn enter(walk: &mut Walk<'_>, node: Node<'_>) -> bool {
         "call_expression" => {
             if let Some(function) = field(node, "function") {
                 call(walk, function, CallForm::Function);
+                callbacks(walk, node, function);
             }
         }
         "new_expression" => {
@@ -115,8 +129,16 @@ fn define_function(
         walk.here.owner = None;
     }
     bind_parameters(walk, function);
+    if let Some(parameters) = field(function, "parameters") {
+        named_children(parameters)
+            .into_iter()
+            .for_each(|parameter| given(walk, symbol_idx, parameter));
+    }
     if let Some(ty) = field(function, "return_type") {
         let ty = declared(walk, ty);
+        if let Value::Declared(text) = &ty {
+            walk.here.returned = Some(std::rc::Rc::from(text.as_str()));
+        }
         walk.fact(symbol_idx, "", ty);
     }
     let body = field(function, "body").filter(|body| body.kind() != "statement_block");
@@ -134,6 +156,38 @@ fn is_function(node: Node<'_>) -> bool {
     matches!(node.kind(), "arrow_function" | "function_expression" | "generator_function")
 }
 
+fn named_children(node: Node<'_>) -> Vec<Node<'_>> {
+    let mut cursor = node.walk();
+    node.named_children(&mut cursor).take(PARTS_MAX).collect()
+}
+
+/// Remembers of functions without a name what they are given to: that says what their parameters are.
+fn callbacks(walk: &mut Walk<'_>, node: Node<'_>, function: Node<'_>) {
+    let Some(arguments) = field(node, "arguments") else { return };
+    let functions = named_children(arguments).into_iter().filter(|it| is_function(*it));
+    let functions: Vec<_> = functions.collect();
+    if functions.is_empty() {
+        return;
+    }
+    let Some(callee) = expression(walk, function) else { return };
+    for function in functions {
+        walk.callbacks.insert(function.id(), callee.clone().then(Step::Callback));
+    }
+}
+
+/// Notes what a parameter of a function is, if that may be a function.
+fn given(walk: &mut Walk<'_>, symbol: Option<u32>, parameter: Node<'_>) {
+    let Some(ty) = field(parameter, "type") else { return };
+    let Value::Declared(ty) = declared(walk, ty) else { return };
+    let ty = match ty.split_once('<') {
+        Some((name, _)) if ty.ends_with('>') && !ty.contains("=>") => name.to_owned(),
+        _ => ty,
+    };
+    if ty.contains("=>") || ty.starts_with(char::is_uppercase) {
+        walk.fact(symbol, "&", Value::From(crate::locals::Expr::of_type(ty)));
+    }
+}
+
 fn bind_parameters(walk: &mut Walk<'_>, function: Node<'_>) {
     let parameters = field(function, "parameters").or_else(|| field(function, "parameter"));
     let Some(parameters) = parameters else { return };
@@ -142,8 +196,15 @@ fn bind_parameters(walk: &mut Walk<'_>, function: Node<'_>) {
     }
     let mut cursor = parameters.walk();
     let parameters: Vec<_> = parameters.named_children(&mut cursor).take(PARTS_MAX).collect();
-    for parameter in parameters {
+    let callback = walk.callbacks.remove(&function.id());
+    for (at, parameter) in parameters.into_iter().enumerate() {
         let name = field(parameter, "pattern").filter(|name| name.kind() == "identifier");
+        let plain = name.or(Some(parameter).filter(|it| it.kind() == "identifier"));
+        if let (Some(name), None, Some(callback)) = (plain, field(parameter, "type"), &callback) {
+            let value = callback.clone().then(Step::Parameter(at as u8));
+            walk.bind_as(name, Value::From(value));
+            continue;
+        }
         match (name, field(parameter, "type")) {
             (Some(name), Some(ty)) => {
                 let ty = declared(walk, ty);
@@ -300,6 +361,11 @@ fn declarator(walk: &mut Walk<'_>, node: Node<'_>) {
         && require(walk, name, value)
     {
         return;
+    }
+    if let (Some(value), Some(ty)) = (value.filter(|it| is_function(*it)), field(node, "type"))
+        && let Value::Declared(ty) = declared(walk, ty)
+    {
+        walk.callbacks.insert(value.id(), crate::locals::Expr::of_type(ty));
     }
     match value {
         Some(value) if is_function(value) && name.kind() == "identifier" => {

@@ -34,6 +34,10 @@ pub(crate) enum Step<'s> {
     Entered,
     /// A sequence of such values.
     Sequence,
+    /// A function that it is given.
+    Callback,
+    /// A parameter of that function, from 0.
+    Parameter(u8),
 }
 
 /// What an expression begins with.
@@ -70,6 +74,11 @@ impl<'s> Expr<'s> {
     /// Returns what names a definition.
     pub fn symbol(symbol: u32) -> Expr<'s> {
         Expr { head: Head::Symbol(symbol), steps: String::new(), scope: TOP }
+    }
+
+    /// Returns a value of a declared type.
+    pub fn of_type(ty: String) -> Expr<'s> {
+        Expr { head: Head::Declared(ty), steps: String::new(), scope: TOP }
     }
 
     /// Tells whether it begins with a name.
@@ -126,6 +135,10 @@ fn write_step(text: &mut String, step: Step<'_>) {
         Step::Awaited => text.push('!'),
         Step::Entered => text.push('='),
         Step::Sequence => text.push('+'),
+        Step::Callback => text.push('&'),
+        Step::Parameter(parameter) => {
+            let _infallible = write!(text, "~{parameter}");
+        }
     }
 }
 

@@ -292,7 +292,8 @@ pub struct TypeFact {
     /// and the container path of the type whose `self` is meant, with `^` for that type itself, with `$` for its supertype,
     /// with `%` and the position of a definition in [`Parsed::symbols`]. Steps
     /// follow: `.name` a member, `()` called, `[]` indexed, `*` iterated, `#0` the first part of a tuple, `!` awaited,
-    /// `=` entered by `with`, `+` a sequence of it.
+    /// `=` entered by `with`, `+` a sequence of it, `&` a function that is given to it, `~0` the first parameter of a function.
+    /// The member `&` of a function is what its parameters are.
     pub text: String,
 }
 

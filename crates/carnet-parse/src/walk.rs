@@ -35,6 +35,8 @@ pub(crate) struct Here {
     pub owner: Option<Rc<str>>,
     /// That type, where it is defined around.
     pub owner_symbol: Option<u32>,
+    /// What the function around declares to give back.
+    pub returned: Option<Rc<str>>,
     /// The name of the receiver variable, in Go.
     pub receiver: Option<Rc<str>>,
     /// What can use a member that says nothing itself: after `public:` in C++, in the `impl` of a trait in Rust.
@@ -96,6 +98,8 @@ pub(crate) struct Walk<'s> {
     facts: Vec<PendingFact<'s>>,
     locals: Locals<'s>,
     variables: HashMap<&'s str, u32>,
+    /// By its node: what a function without a name is, as seen from what it is given to.
+    pub callbacks: HashMap<usize, Expr<'s>>,
     is_full: bool,
 }
 
@@ -107,6 +111,7 @@ impl<'s> Walk<'s> {
             scope: TOP,
             owner: None,
             owner_symbol: None,
+            returned: None,
             receiver: None,
             access: None,
         };
@@ -130,6 +135,7 @@ impl<'s> Walk<'s> {
             facts: Vec::new(),
             locals: Locals::new(),
             variables: HashMap::new(),
+            callbacks: HashMap::new(),
             is_full: false,
         }
     }
@@ -173,8 +179,9 @@ impl<'s> Walk<'s> {
         facts.sort_by_key(|fact| (fact.symbol, fact.member));
         let mut types: Vec<TypeFact> = vec![];
         for group in facts.chunk_by(|a, b| (a.symbol, a.member) == (b.symbol, b.member)) {
+            let is_one = group[0].member != "&";
             let declared = group.iter().find_map(|fact| match &fact.value {
-                Value::Declared(ty) => Some(format!(":{ty}\n")),
+                Value::Declared(ty) if is_one => Some(format!(":{ty}\n")),
                 _ => None,
             });
             let mut texts: Vec<String> = declared.into_iter().collect();
@@ -187,7 +194,8 @@ impl<'s> Walk<'s> {
                     }
                 }
             }
-            if texts.len() <= VALUES_MAX && types.len() + texts.len() <= TYPES_MAX {
+            let n_max = if is_one { VALUES_MAX } else { 2 * VALUES_MAX };
+            if texts.len() <= n_max && types.len() + texts.len() <= TYPES_MAX {
                 let (symbol, member) = (group[0].symbol, group[0].member);
                 let fact = |text| TypeFact { symbol, member: member.to_owned(), text };
                 types.extend(texts.into_iter().map(fact));
@@ -384,6 +392,7 @@ impl<'s> Walk<'s> {
         self.push_frame();
         self.here.scope = self.locals.open(self.here.scope, symbol_idx);
         self.here.access = None;
+        self.here.returned = None;
     }
 
     /// Returns the source of a node, where it is UTF-8.
@@ -447,6 +456,11 @@ impl<'s> Walk<'s> {
         if let Some(symbol) = symbol {
             self.bind_as(name, Value::From(Expr::symbol(symbol)));
         }
+    }
+
+    /// Returns a value of the type that the function around declares to give back.
+    pub fn returned_type(&self) -> Option<Expr<'s>> {
+        Some(Expr::of_type(self.here.returned.as_deref()?.to_owned()))
     }
 
     /// Returns a declared type as a value.

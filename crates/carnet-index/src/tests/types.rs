@@ -108,3 +108,28 @@ fn local_functions_default_exports_and_renamed_exports_are_followed() {
         check_callers(&files, name, expected);
     }
 }
+
+#[test]
+fn parameters_of_callbacks_are_what_the_callee_says() {
+    let files = [
+        (
+            "src/app.ts",
+            "export class Context<E> { text() {} }\ntype Next = () => Promise<void>\nexport type Handler<E> = (c: Context<E>, next: Next) => Answer\nexport type Late<E> = (c: Context<E>, next: Next) => Promise<Answer>\ntype H<E> = Handler<E> | Late<E>\nexport interface Routes<E> {\n  <P>(path: P, handler: H<E>): App\n  <P>(path: P, first: H<E>, handler: H<E>): App\n}\nexport class App<E> {\n  get!: Routes<E>\n  each(run: (it: Context<E>) => void) {}\n}\n",
+        ),
+        (
+            "src/use.ts",
+            "import { App, Handler } from './app'\nconst app = new App()\napp.get('/', (c) => c.text())\napp.each((it) => { it.text() })\nconst held: Handler<X> = async (c, next) => c.text()\nfunction made(): Handler<X> {\n  return function (c) { return c.text() }\n}\nunknown((c) => c.text())\n",
+        ),
+    ];
+    check_callers(
+        &files,
+        "text",
+        &[
+            "src/use.ts:3 in - receiver-type -> src/app.ts:Context.text",
+            "src/use.ts:4 in - receiver-type -> src/app.ts:Context.text",
+            "src/use.ts:5 in held receiver-type -> src/app.ts:Context.text",
+            "src/use.ts:7 in made receiver-type -> src/app.ts:Context.text",
+            "src/use.ts:9 in - local-name",
+        ],
+    );
+}

@@ -157,6 +157,7 @@ class C { m() { this.part.go(); super.m() } }
         "Hono().fetch()! . go",
         ":Deep; . go",
         "Hono() . on",
+        "Hono().on&~0 . go",
         ":Context<E>; . go",
         "@C;.part . go",
         "$C; . m",
@@ -190,10 +191,13 @@ const short = (a: Made) => a.part
         "C.given: Given()",
         "C.inner: :Inner;",
         "C.plain: :Plain;",
+        "C.constructor.&: :Inner;",
+        "C.constructor.&: :Plain;",
         "C.first.: :First;",
         "C.make.: Made()",
         "arrow.: :Promise<Made>;",
         "short.: :Made;.part",
+        "short.&: :Made;",
     ];
     check_types(Language::TypeScript, source, &expected);
 }

@@ -80,10 +80,30 @@ impl Resolver<'_> {
         let boxed = |of: Option<&&str>| Some(Box::new(self.of_text(of?, at, n_left)?));
         let alternatives = split(ty.strip_prefix('|').unwrap_or(ty), '|');
         if alternatives.len() > 1 {
-            return self.only(&alternatives, &["null", "undefined", "void"], at, n_left);
+            return self.only(
+                &alternatives,
+                &["null", "undefined", "void", "string", "number", "boolean"],
+                at,
+                n_left,
+            );
         }
-        if let Some(inner) = ty.strip_prefix('(').and_then(|ty| ty.strip_suffix(')')) {
-            return if ty.contains("=>") { None } else { self.of_text(inner, at, n_left) };
+        if let Some(inner) = ty.strip_prefix('(') {
+            let end = closing(inner)?;
+            return match inner[end + 1..].trim_start() {
+                "" => self.of_text(&inner[..end], at, n_left),
+                rest if rest.starts_with("=>") => {
+                    let parameters = split(&inner[..end], ',').into_iter();
+                    let ty =
+                        |parameter: &str| self.of_text(parameter.split_once(':')?.1, at, n_left);
+                    Some(Ty::Callback(parameters.map(ty).collect()))
+                }
+                rest => match rest.strip_prefix("[]") {
+                    Some("") => {
+                        Some(Ty::Sequence(Box::new(self.of_text(&inner[..end], at, n_left)?)))
+                    }
+                    _ => None,
+                },
+            };
         }
         if let Some(of) = ty.strip_suffix("[]") {
             return Some(Ty::Sequence(Box::new(self.of_text(of, at, n_left)?)));
@@ -140,6 +160,22 @@ impl Resolver<'_> {
         }
         found
     }
+}
+
+/// Returns where the bracket closes in which a text begins.
+fn closing(text: &str) -> Option<usize> {
+    let (mut depth, mut before) = (0_i32, ' ');
+    for (at, c) in text.char_indices() {
+        match c {
+            ')' if depth == 0 => return Some(at),
+            '[' | '(' | '<' | '{' => depth += 1,
+            '>' if before == '=' => {}
+            ']' | ')' | '>' | '}' => depth -= 1,
+            _ => {}
+        }
+        before = c;
+    }
+    None
 }
 
 /// Splits a type at a separator that stands in no brackets.

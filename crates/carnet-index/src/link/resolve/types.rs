@@ -42,6 +42,8 @@ pub(super) enum Ty {
     /// A promise, an option, a result.
     Wrapped(Box<Ty>),
     Tuple(Vec<Option<Ty>>),
+    /// A function of such parameters.
+    Callback(Vec<Option<Ty>>),
 }
 
 /// All supertypes of a type in the order of lookup, `None` for one that is not known.
@@ -121,7 +123,9 @@ impl Resolver<'_> {
                 (Ty::Super(self.type_at(at.file, path)?), steps)
             }
             _ => {
-                let end = text.find(['.', '(', '[', '*', '#', '!', '=', '+']).unwrap_or(text.len());
+                let end = text
+                    .find(['.', '(', '[', '*', '#', '!', '=', '+', '&', '~'])
+                    .unwrap_or(text.len());
                 match self.dotted_module(text, end, at) {
                     Some((file, steps)) => (Ty::Module(file), steps),
                     None => (self.named(&text[..end], at)?, &text[end..]),
@@ -132,7 +136,8 @@ impl Resolver<'_> {
 
     /// `import a.b` binds the whole dotted name; the longest that fits is meant.
     fn dotted_module<'t>(&self, text: &'t str, end: usize, at: At) -> Option<(FileIdx, &'t str)> {
-        let dotted_end = text.find(['(', '[', '*', '#', '!', '=', '+']).unwrap_or(text.len());
+        let dotted_end =
+            text.find(['(', '[', '*', '#', '!', '=', '+', '&', '~']).unwrap_or(text.len());
         let mut head = &text[..dotted_end];
         while head.len() > end {
             if let ImportMatch::One(import) = self.import_of(at.sought(), head) {
@@ -217,6 +222,7 @@ impl Resolver<'_> {
 
     /// Returns what the facts say of a definition, or of its member; `None` when they say nothing, or different things.
     fn fact(&self, symbol: SymbolIdx, member: &str, own: Option<SymbolIdx>) -> Option<Ty> {
+        let is_callback = member == "&";
         let member = self.linker.expressions.find(member.as_bytes())?;
         let rows = &self.linker.types;
         let first = rows.partition_point(|row| row.symbol < symbol);
@@ -239,6 +245,9 @@ impl Resolver<'_> {
         let mut found: Option<Ty> = None;
         for (_, text) in texts {
             let Some(ty) = self.read(&self.linker.expressions.text(text), at) else { continue };
+            if is_callback && !matches!(ty, Ty::Callback(_)) {
+                continue;
+            }
             match &found {
                 Some(before) if *before != ty => {
                     found = None;
@@ -286,9 +295,20 @@ impl Resolver<'_> {
                         .unwrap_or(Ty::Instance(idx)),
                 )
             }
+            (Step::Callback, Ty::Function(idx, own)) => self.callback(idx, own),
+            (Step::Callback, Ty::Instance(idx)) => self.callback(idx, None),
+            (Step::Parameter(at), Ty::Callback(mut parameters)) => {
+                let at = usize::from(at);
+                (at < parameters.len()).then(|| parameters.swap_remove(at))?
+            }
             (Step::Sequence, value) => Some(Ty::Sequence(Box::new(value))),
             _ => None,
         }
+    }
+
+    /// Returns the one kind of function that a function may be given; other parameters count for nothing.
+    fn callback(&self, idx: SymbolIdx, own: Option<SymbolIdx>) -> Option<Ty> {
+        self.fact(idx, "&", own)
     }
 
     /// Returns what calling a method of a type gives.
@@ -423,6 +443,8 @@ enum Step<'t> {
     Awaited,
     Entered,
     Sequence,
+    Callback,
+    Parameter(u8),
 }
 
 /// Splits the first step off.
@@ -430,16 +452,20 @@ fn split_step(steps: &str) -> Option<(Step<'_>, &str)> {
     let (first, rest) = (steps.as_bytes().first()?, steps.get(1..)?);
     Some(match first {
         b'.' => {
-            let end = rest.find(['.', '(', '[', '*', '#', '!', '=', '+']).unwrap_or(rest.len());
+            let end =
+                rest.find(['.', '(', '[', '*', '#', '!', '=', '+', '&', '~']).unwrap_or(rest.len());
             (Step::Member(&rest[..end]), &rest[end..])
         }
         b'(' => (Step::Call, rest.strip_prefix(')')?),
         b'[' => (Step::Index, rest.strip_prefix(']')?),
         b'*' => (Step::Each, rest),
-        b'#' => {
+        b'#' | b'~' => {
             let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-            (Step::Part(rest[..end].parse().ok()?), &rest[end..])
+            let at = rest[..end].parse().ok()?;
+            let step = if *first == b'#' { Step::Part(at) } else { Step::Parameter(at) };
+            (step, &rest[end..])
         }
+        b'&' => (Step::Callback, rest),
         b'!' => (Step::Awaited, rest),
         b'=' => (Step::Entered, rest),
         b'+' => (Step::Sequence, rest),
