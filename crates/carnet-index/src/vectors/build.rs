@@ -16,12 +16,12 @@ use std::{
 use hnsw_rs::prelude::{Distance, Hnsw};
 
 use super::{
+    halves::dot_of_stored,
     model::Model,
     neighbours::{
         HIGH_BYTES, LEVELS_MAX, LINKS_HIGH, LINKS_LOW, MAGIC, NAME, NODE_BYTES, Neighbours,
         node_checksum,
     },
-    question::dot,
     store::Vectors,
 };
 use crate::{
@@ -175,7 +175,7 @@ struct Spread;
 impl Distance<u8> for Spread {
     fn eval(&self, a: &[u8], b: &[u8]) -> f32 {
         let ((a_scale, a), (b_scale, b)) = (scale_and_numbers(a), scale_and_numbers(b));
-        (1.0 - dot(a, b) as f32 * a_scale * b_scale).max(0.0)
+        (1.0 - dot_of_stored(a, b) as f32 * a_scale * b_scale).max(0.0)
     }
 }
 

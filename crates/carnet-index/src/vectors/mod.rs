@@ -3,6 +3,7 @@
 //! A question and the units that answer it point in nearly one direction, even where they share no word. The table is made by
 //! `cargo xtask train-embedding`; what it was made from, and how well it does, is in `data/README.md`.
 
+mod halves;
 mod model;
 mod question;
 mod store;

@@ -30,6 +30,8 @@ const TEXT_BYTES_MAX: usize = 2_000;
 const WRITTEN_TOGETHER: usize = 256;
 /// Bytes of a text's digest that name it.
 const HASH_BYTES: usize = 16;
+/// The same in numbers of a vector, of which a byte holds two.
+const HASH_NUMBERS: usize = HASH_BYTES * 2;
 /// Stands for "this file was looked at".
 const LOOKED_AT: u64 = u64::MAX;
 /// Of a hundred live files so many must be embedded before a question goes to the model.
@@ -117,7 +119,7 @@ impl ModelStore {
     }
 
     fn files_done(&self) -> Result<HashSet<u64>, IndexError> {
-        match Vectors::open(&self.units(), HASH_BYTES) {
+        match Vectors::open(&self.units(), HASH_NUMBERS) {
             Ok(units) => Ok(units.places().map(|at| units.record(at).file).collect()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(HashSet::new()),
             Err(error) => Err(self.failed(error)),
@@ -152,7 +154,7 @@ impl ModelStore {
             Ok(()) => {}
         }
         let mut chunks = self.writer(&self.chunks(), self.dimension)?;
-        let mut units = self.writer(&self.units(), HASH_BYTES)?;
+        let mut units = self.writer(&self.units(), HASH_NUMBERS)?;
         let known = Vectors::open(&self.chunks(), self.dimension).map_err(failed)?;
         let mut known: HashSet<(u64, u64)> = known.places().map(|at| known.name(at)).collect();
         let done = self.files_done()?;
@@ -217,7 +219,7 @@ impl ModelStore {
         n: usize,
         mut is_wanted: impl FnMut(u64, u64) -> bool,
     ) -> io::Result<Nearest> {
-        let units = Vectors::open(&self.units(), HASH_BYTES)?;
+        let units = Vectors::open(&self.units(), HASH_NUMBERS)?;
         let chunks = Vectors::open(&self.chunks(), self.dimension)?;
         let mut wanted: HashMap<(u64, u64), Vec<(u64, u64)>> = HashMap::new();
         for at in units.places() {

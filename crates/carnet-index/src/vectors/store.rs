@@ -17,11 +17,11 @@ use std::{
 use carnet_core::Digest;
 use tantivy::directory::{Directory as _, MmapDirectory, OwnedBytes, error::OpenReadError};
 
-use super::{model::scale_of, question::Question};
+use super::{halves, question::Question};
 use crate::format::Input;
 
 /// What the file begins with.
-const MAGIC: &[u8; 16] = b"carnet/vectors/2";
+const MAGIC: &[u8; 16] = b"carnet/vectors/3";
 /// Bytes of a record before its vector: file and unit.
 const UNIT_BYTES: usize = 8 + 8;
 /// Bytes of a record before its numbers: file, unit, scale.
@@ -62,14 +62,14 @@ impl VectorWriter {
 
     /// Adds a unit's vector to the batch that is gathered.
     pub fn add(&self, file: u64, unit: u64, vector: &[f32]) {
-        let scale = scale_of(vector);
-        let numbers: Vec<u8> = vector.iter().map(|it| (it / scale).round() as i8 as u8).collect();
+        debug_assert_eq!(vector.len(), self.dimension);
+        let (scale, numbers) = halves::pack(vector);
         self.add_bytes(file, unit, scale, &numbers);
     }
 
     /// Adds a unit's numbers as they are stored.
     pub(super) fn add_bytes(&self, file: u64, unit: u64, scale: f32, numbers: &[u8]) {
-        debug_assert_eq!(numbers.len(), self.dimension);
+        debug_assert_eq!(numbers.len(), halves::n_bytes(self.dimension));
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.extend_from_slice(&file.to_le_bytes());
         waiting.extend_from_slice(&unit.to_le_bytes());
@@ -184,7 +184,7 @@ impl Vectors {
     /// Maps the vectors in `dir`; nothing of a batch was compared with its checksum.
     pub(super) fn open_unchecked(dir: &Path, dimension: usize) -> io::Result<Vectors> {
         let bytes = map(dir, NAME)?;
-        let record_bytes = RECORD_HEAD_BYTES + dimension;
+        let record_bytes = RECORD_HEAD_BYTES + halves::n_bytes(dimension);
         let mut input = Input(bytes.strip_prefix(MAGIC).ok_or_else(damaged)?);
         let mut batches = Vec::new();
         while let (Some(n_bytes), Some(turned)) = (input.u64(), input.u64()) {
@@ -414,7 +414,7 @@ mod tests {
         let near = vectors.nearest(&Question::new(vec![0.0, 1.0, 0.0]), 2, |file, _| file != 1);
         assert_eq!(near.iter().map(|it| (it.file, it.unit)).collect::<Vec<_>>(), [(2, 8), (3, 9)]);
         for (near, expected) in near.iter().zip([0.8, 0.0]) {
-            assert!((near.cosine - expected).abs() < 0.01, "{near:?}");
+            assert!((near.cosine - expected).abs() < 0.06, "{near:?}");
         }
     }
 

@@ -23,7 +23,7 @@ const BASE_BYTES: u64 = 150 << 20;
 /// What the writer of words takes less when it gets no bodies, in bytes.
 const BODIES_BYTES: u64 = 30 << 20;
 /// What a vector takes while all of them are written and checked, in bytes.
-const VECTOR_BYTES: u64 = 2 * 300;
+const VECTOR_BYTES: u64 = 2 * 150;
 
 impl Extent {
     pub(crate) const ALL: [Extent; 3] = [Extent::Whole, Extent::NoVectors, Extent::NoBodies];
@@ -77,7 +77,7 @@ mod tests {
     fn vectors_go_before_bodies_and_nothing_without_a_ceiling() {
         let fits = |mib: u64| Extent::that_fits(100 << 20, 100_000, Some(mib << 20));
         assert_eq!(fits(600), Extent::Whole);
-        assert_eq!(fits(300), Extent::NoVectors);
+        assert_eq!(fits(270), Extent::NoVectors);
         assert_eq!(fits(200), Extent::NoBodies);
         assert_eq!(fits(0), Extent::NoBodies);
         assert_eq!(Extent::that_fits(u64::MAX, u64::MAX, None), Extent::Whole);

@@ -41,7 +41,7 @@ pub(crate) use store::{WordStore, has_vector};
 pub(crate) use units::{is_worth_reading, units_of};
 
 /// Grows whenever the same files would give other documents.
-const WORDS_VERSION: u32 = 3;
+const WORDS_VERSION: u32 = 4;
 
 /// Fields that hold words, in the order of [`Fields::texts`].
 pub(crate) const TEXT_FIELDS: [&str; 5] = ["name", "path", "signature", "doc", "body"];
