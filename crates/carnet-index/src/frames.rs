@@ -7,11 +7,11 @@
 use carnet_core::Digest;
 
 /// A frame ends when it holds so many bytes unpacked.
-const FRAME_BYTES: usize = 128 << 10;
+const FRAME_BYTES: usize = 512 << 10;
 /// Most bytes that one frame may have unpacked: one fact is never cut.
 const FRAME_BYTES_MAX: usize = 256 << 20;
 /// How hard frames are packed: more takes longer than it saves.
-const PACKING: i32 = 3;
+const PACKING: i32 = 6;
 /// Bytes of the digest before a frame: enough against damage, which is all it guards against.
 const CHECK_BYTES: usize = 16;
 /// Most and fewest pages of one piece, and the bytes of a page; what the store adds to a piece, rounded up.
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn facts_are_found_in_their_frames() {
-        let facts: Vec<Vec<u8>> = (0..400_u32).map(|n| vec![n as u8; n as usize * 7]).collect();
+        let facts: Vec<Vec<u8>> = (0..400_u32).map(|n| vec![n as u8; n as usize * 20]).collect();
         let facts: Vec<&[u8]> = facts.iter().map(Vec::as_slice).collect();
         let (stream, places) = pack(&facts, 1000).unwrap();
         assert!(places.last().unwrap().frame > 1000, "there are several frames");
