@@ -59,6 +59,9 @@ pub(super) fn is_question(query: &SearchQuery) -> bool {
         && !query.words.iter().all(|word| looks_like_name(word))
 }
 
+/// A document by its segment and number, and the cosine of its angle to the question.
+type NearDocument = (usize, u32, f32);
+
 /// Returns the documents of the [`WINDOW`] wanted units nearest to a question, with the cosine of each, and whether the graph of
 /// neighbours is damaged.
 fn nearest(
@@ -68,7 +71,7 @@ fn nearest(
     live: &Live,
     question: &Question,
     is_wanted: impl Fn(u32, u64) -> bool,
-) -> Result<(Vec<(usize, u32, f32)>, bool), IndexError> {
+) -> Result<(Vec<NearDocument>, bool), IndexError> {
     let file_of = |key: u64| live.rows.binary_search_by_key(&key, |row| row.0).ok();
     // Vectors of one file stand together.
     let mut last = None;
