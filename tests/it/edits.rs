@@ -79,6 +79,32 @@ fn edits_are_followed_once_somebody_asks_and_are_made_before_the_next_question()
 }
 
 #[test]
+fn notices_that_overflow_are_healed() {
+    let walk = Followed(Walk::initialised(SOURCES, everyone()[0]));
+    let pid = walk.json(&["daemon", "start", "--json"], 0)["pid"].as_u64().unwrap().to_string();
+    walk.carnet(&["where-defined", "low", "--dirty"]).expect_code(0);
+    walk.status_when(|it| edits(it)["watch"] == "watching 3 directories");
+    let signal = |name: &str| walk.0.runner(&which("kill")).args([name, &pid]).run().expect_code(0);
+    let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    // While it stands still the kernel's queue fills up: each write is at least two notices, and what comes after them is lost.
+    signal("-STOP");
+    for n in 0..limit.trim().parse::<usize>().unwrap().min(100_000) {
+        // By turns: the same notice twice in a row is one.
+        fs::write(walk.0.repo.path().join(format!("turn{}.py", n % 2)), "def turn(): pass\n")
+            .unwrap();
+    }
+    for n in 0..5 {
+        walk.0.write(&format!("after/{n}/lost.py"), format!("def lost_{n}(): pass\n"));
+    }
+    signal("-CONT");
+    walk.status_when(|it| edits(it)["n_files"] == 7);
+    walk.status_when(|it| edits(it)["watch"] == "watching 9 directories");
+    walk.0.write("after/4/lost.py", "def lost(): pass\n");
+    fs::remove_file(walk.0.repo.path().join("turn0.py")).unwrap();
+    walk.status_when(|it| edits(it)["n_files"] == 6);
+}
+
+#[test]
 fn what_is_touched_or_added_by_git_at_the_same_moment_is_no_edit_and_no_obstacle() {
     let walk = Followed(Walk::initialised(SOURCES, everyone()[0]));
     walk.carnet(&["where-defined", "low", "--dirty"]).expect_code(0);
