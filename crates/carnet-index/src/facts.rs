@@ -3,7 +3,7 @@
 //! A cache and nothing more: every fact can be had again from its blob. So a store that is damaged is moved aside and begun
 //! anew.
 //!
-//! Facts lie one after the other in [frames](super::frames), since what is packed together is packed smaller, and what lies
+//! Facts lie one after the other in [frames], since what is packed together is packed smaller, and what lies
 //! in a row fills the pages of the store.
 
 use std::{
