@@ -153,8 +153,7 @@ impl<'s> Walk<'s> {
                 // A path of names that the whole file sees says itself what it is.
                 let is_said = !is_local && matches!(pending.call.qualifier, Qualifier::Path(_));
                 let is_free = pending.call.qualifier == Qualifier::Bare && !is_local;
-                let receiver =
-                    pending.receiver.filter(|it| !is_free && !(is_said && it.is_named()));
+                let receiver = pending.receiver.filter(|it| !(is_free || is_said && it.is_named()));
                 let receiver =
                     receiver.and_then(|receiver| self.locals.closed(&receiver, &mut closed));
                 // A function that a local name is defined as is as good as one that the file sees.
