@@ -1,5 +1,7 @@
 //! Go: functions, methods with receivers, types, package variables, calls, imports.
 
+mod values;
+
 use std::rc::Rc;
 
 use tree_sitter::Node;
@@ -25,20 +27,30 @@ pub(crate) fn enter(walk: &mut Walk<'_>, node: Node<'_>) -> bool {
         "method_elem" | "method_spec" => {
             if let Some(name) = field(node, "name") {
                 let symbol_idx = walk.define(SymbolKind::Method, name, node, None);
+                values::result(walk, symbol_idx, node);
                 walk.enter_symbol(symbol_idx);
             }
         }
+        "field_declaration" => values::fields(walk, node),
+        "type_elem" => values::embedded(walk, node),
         "const_spec" => variables(walk, node, SymbolKind::Constant),
         "var_spec" => variables(walk, node, SymbolKind::Variable),
-        "short_var_declaration" | "range_clause" | "receive_statement" => {
-            if let Some(left) = field(node, "left") {
-                walk.bind(left);
-            }
-        }
+        "block"
+        | "if_statement"
+        | "for_statement"
+        | "expression_case"
+        | "default_case"
+        | "communication_case"
+        | "expression_switch_statement" => walk.enter_block(),
+        "short_var_declaration" | "receive_statement" => values::short_variables(walk, node),
+        "range_clause" => values::range(walk, node),
         "type_switch_statement" => {
-            if let Some(alias) = field(node, "alias") {
-                walk.bind(alias);
-            }
+            walk.enter_block();
+            values::type_switch(walk, node);
+        }
+        "type_case" => {
+            walk.enter_block();
+            values::type_case(walk, node);
         }
         "call_expression" => {
             if let Some(function) = field(node, "function") {
@@ -64,8 +76,9 @@ fn function(walk: &mut Walk<'_>, node: Node<'_>) {
     let Some(name) = field(node, "name") else { return };
     let end = field(node, "body").map(|body| body.start_byte());
     let symbol_idx = walk.define(SymbolKind::Function, name, node, end);
+    values::result(walk, symbol_idx, node);
     walk.enter_symbol(symbol_idx);
-    walk.enter_function_scope();
+    walk.enter_scope_of(symbol_idx);
     bind_signature(walk, node);
 }
 
@@ -79,18 +92,23 @@ fn method(walk: &mut Walk<'_>, node: Node<'_>) {
     }
     let end = field(node, "body").map(|body| body.start_byte());
     let symbol_idx = walk.define(SymbolKind::Method, name, node, end);
+    values::result(walk, symbol_idx, node);
     walk.enter_symbol(symbol_idx);
-    walk.enter_function_scope();
-    let receiver_name = receiver.and_then(|receiver| field(receiver, "name"));
-    walk.here.receiver = receiver_name.map(|name| Rc::from(walk.text(name)));
+    walk.enter_scope_of(symbol_idx);
+    let name = receiver.and_then(|receiver| field(receiver, "name"));
+    if let (Some(name), Some(ty)) = (name, receiver.and_then(|it| field(it, "type"))) {
+        let ty = walk.declared(ty);
+        walk.bind_as(name, ty);
+        walk.here.receiver = Some((Rc::from(walk.text(name)), walk.here.scope));
+    }
 }
 
-/// Binds parameters and named results; the receiver stays free, it means the own type.
+/// Binds parameters and named results.
 fn bind_signature(walk: &mut Walk<'_>, node: Node<'_>) {
     for part in ["parameters", "result"] {
         let Some(list) = field(node, part) else { continue };
         if list.kind() == "parameter_list" {
-            walk.bind(list);
+            values::parameters(walk, list);
         }
     }
 }
@@ -121,20 +139,26 @@ fn type_spec(walk: &mut Walk<'_>, node: Node<'_>) {
         _ => ty.map(|ty| ty.start_byte()),
     };
     let symbol_idx = walk.define(kind, name, node, end);
+    if let (SymbolKind::Type, Some(ty)) = (kind, ty) {
+        let ty = walk.declared(ty);
+        walk.fact(symbol_idx, "", ty);
+    }
     walk.enter_symbol(symbol_idx);
 }
 
 /// Package variables are symbols; inside a function they are local names.
 fn variables(walk: &mut Walk<'_>, node: Node<'_>, kind: SymbolKind) {
-    let mut cursor = node.walk();
-    let names: Vec<_> =
-        node.children_by_field_name("name", &mut cursor).filter(|name| name.is_named()).collect();
+    let names = values::all(node, "name");
     let mut first = None;
-    for name in names {
+    for (at, name) in names.iter().enumerate() {
+        let value = values::variable(walk, node, at, names.len());
         if !walk.is_top_scope() {
-            walk.bind(name);
-        } else if !walk.is_text(name, "_") {
-            let symbol_idx = walk.define(kind, name, node, None);
+            if let Some(name) = walk.str(*name) {
+                walk.bind_after(name, value);
+            }
+        } else if !walk.is_text(*name, "_") {
+            let symbol_idx = walk.define(kind, *name, node, None);
+            walk.fact(symbol_idx, "", value);
             first = first.or(symbol_idx);
         }
     }
@@ -162,16 +186,15 @@ fn call(walk: &mut Walk<'_>, function: Node<'_>) {
         _ => return,
     };
     let Some(name) = name else { return };
-    let qualifier = match qualifier {
-        None => Qualifier::Bare,
-        Some(operand) => match (&walk.here.receiver, &walk.here.owner) {
-            (Some(receiver), Some(owner)) if walk.is_text(operand, receiver) => {
-                Qualifier::Own(owner.to_string())
-            }
-            _ => walk.receiver(operand),
-        },
+    let Some(operand) = qualifier else {
+        return walk.call(name, Qualifier::Bare, CallForm::Function);
     };
-    walk.call(name, qualifier, CallForm::Function);
+    let qualifier = match &walk.here.owner {
+        Some(owner) if values::is_receiver(walk, operand) => Qualifier::Own(owner.to_string()),
+        _ => walk.receiver(operand),
+    };
+    let receiver = values::expression(walk, operand);
+    walk.call_on(name, qualifier, CallForm::Function, receiver);
 }
 
 fn import(walk: &mut Walk<'_>, node: Node<'_>) {

@@ -48,4 +48,4 @@ pub use parsed::{
 };
 
 /// Version of what is extracted: grows whenever the same source would give another [`Parsed`].
-pub const EXTRACTOR_VERSION: u32 = 7;
+pub const EXTRACTOR_VERSION: u32 = 8;

@@ -201,6 +201,11 @@ impl<'s> Locals<'s> {
         }
     }
 
+    /// Tells whether that very scope binds a name.
+    pub fn is_bound_in(&self, scope: u32, name: &'s str) -> bool {
+        self.locals.contains_key(&(scope, name))
+    }
+
     /// Returns the scope that binds a name, looked for outward from `scope`: none for a name that the whole file sees.
     pub fn binding_scope(&self, name: &str, mut scope: u32) -> Option<u32> {
         for _ in 0..SCOPES_MAX {

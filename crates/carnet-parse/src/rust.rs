@@ -1,5 +1,7 @@
 //! Rust: items, `impl` blocks, calls in all their forms, `use` trees.
 
+mod values;
+
 use tree_sitter::Node;
 
 use crate::{
@@ -29,12 +31,14 @@ pub(crate) fn enter(walk: &mut Walk<'_>, node: Node<'_>) -> bool {
         "trait_item" => {
             item(walk, node, SymbolKind::Trait);
             walk.own_container();
+            values::bounds(walk, node);
             bases::of_definition(walk, walk.here.enclosing, node);
         }
         "impl_item" => {
             if let Some(name) = field(node, "type").and_then(|ty| type_name(walk, ty)) {
                 walk.enter_container(&name);
                 walk.own_container();
+                values::bounds(walk, node);
                 if let Some(implemented) = field(node, "trait") {
                     walk.here.access = Some(Visibility::Public);
                     let subtype = walk.here.container.to_string();
@@ -44,15 +48,23 @@ pub(crate) fn enter(walk: &mut Walk<'_>, node: Node<'_>) -> bool {
         }
         "closure_expression" => {
             walk.enter_function_scope();
-            if let Some(parameters) = field(node, "parameters") {
-                walk.bind(parameters);
-            }
+            values::closure(walk, node);
         }
-        "parameter" | "let_declaration" | "for_expression" | "let_condition" | "match_arm" => {
-            if let Some(pattern) = field(node, "pattern") {
-                walk.bind(pattern);
-            }
+        "block" | "if_expression" | "while_expression" => walk.enter_block(),
+        "for_expression" => {
+            walk.enter_block();
+            values::for_loop(walk, node);
         }
+        "match_expression" => values::subject(walk, node),
+        "match_arm" => {
+            walk.enter_block();
+            values::arm(walk, node);
+        }
+        "parameter" if !walk.is_top_scope() => values::parameter(walk, node),
+        "let_declaration" => values::let_declaration(walk, node),
+        "let_condition" => values::let_condition(walk, node),
+        "field_declaration" => values::named_field(walk, node),
+        "ordered_field_declaration_list" => values::placed_fields(walk, node),
         "call_expression" => {
             if let Some(function) = field(node, "function") {
                 call(walk, function);
@@ -88,7 +100,9 @@ fn function(walk: &mut Walk<'_>, node: Node<'_>) {
     let end = field(node, "body").map(|body| body.start_byte());
     let symbol_idx = walk.define(kind, name, node, end);
     walk.enter_symbol(symbol_idx);
-    walk.enter_function_scope();
+    walk.enter_scope_of(symbol_idx);
+    values::bounds(walk, node);
+    values::result(walk, symbol_idx, node);
 }
 
 fn item(walk: &mut Walk<'_>, node: Node<'_>, kind: SymbolKind) {
@@ -100,6 +114,10 @@ fn item(walk: &mut Walk<'_>, node: Node<'_>, kind: SymbolKind) {
     };
     let symbol_idx = walk.define(kind, name, node, end);
     walk.enter_symbol(symbol_idx);
+    values::bounds(walk, node);
+    if matches!(kind, SymbolKind::Type | SymbolKind::Constant | SymbolKind::Variable) {
+        values::typed(walk, symbol_idx, node);
+    }
 }
 
 /// Returns the name of a type without its path and parameters.
@@ -150,7 +168,8 @@ fn call(walk: &mut Walk<'_>, function: Node<'_>) {
                     other => other,
                 },
             };
-            walk.call(name, qualifier, CallForm::Function);
+            let receiver = values::expression(walk, value);
+            walk.call_on(name, qualifier, CallForm::Function, receiver);
         }
         _ => {}
     }

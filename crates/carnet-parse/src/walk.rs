@@ -18,9 +18,14 @@ use crate::{
         PATTERN_NODES_MAX, RECEIVER_BYTES_MAX, SIGNATURE_BYTES_MAX, SYMBOLS_MAX, TYPES_MAX,
         VALUES_MAX,
     },
-    locals::{Closed, Expr, Locals, TOP, Value, type_text},
+    locals::{Closed, Expr, Head, Locals, TOP, Value, type_text},
     visibility,
 };
+
+/// The member under which a type keeps what it embeds.
+pub(crate) const EMBEDDED: &str = "+";
+/// Most types that one embeds.
+const EMBEDDED_MAX: usize = 32;
 
 /// Where the walk stands.
 #[derive(Clone)]
@@ -37,8 +42,10 @@ pub(crate) struct Here {
     pub owner_symbol: Option<u32>,
     /// What the function around declares to give back.
     pub returned: Option<Rc<str>>,
-    /// The name of the receiver variable, in Go.
-    pub receiver: Option<Rc<str>>,
+    /// The name of the receiver variable, in Go, and the scope that binds it.
+    pub receiver: Option<(Rc<str>, u32)>,
+    /// Type parameters and what bounds them, in Rust.
+    pub bounds: Rc<[(String, String)]>,
     /// What can use a member that says nothing itself: after `public:` in C++, in the `impl` of a trait in Rust.
     pub access: Option<Visibility>,
 }
@@ -91,6 +98,10 @@ pub(crate) struct Walk<'s> {
     pub doc: PendingDoc,
     /// Whether reading the method that is defined next calls it.
     pub is_property: bool,
+    /// What the matches around look at, innermost last, each with its depth.
+    pub subjects: Vec<(u32, Option<Expr<'s>>)>,
+    /// Names that are bound when the node at that depth is left.
+    later: Vec<(u32, &'s str, Value<'s>)>,
     macro_depth: u32,
     frames: Vec<Frame>,
     parsed: Parsed,
@@ -113,6 +124,7 @@ impl<'s> Walk<'s> {
             owner_symbol: None,
             returned: None,
             receiver: None,
+            bounds: Rc::from([]),
             access: None,
         };
         Walk {
@@ -128,6 +140,8 @@ impl<'s> Walk<'s> {
             anonymous_bodies: Vec::new(),
             doc: PendingDoc::default(),
             is_property: false,
+            subjects: Vec::new(),
+            later: Vec::new(),
             macro_depth: 0,
             frames: Vec::new(),
             parsed: Parsed::default(),
@@ -179,11 +193,12 @@ impl<'s> Walk<'s> {
         let mut types: Vec<TypeFact> = vec![];
         for group in facts.chunk_by(|a, b| (a.symbol, a.member) == (b.symbol, b.member)) {
             let is_one = group[0].member != "&";
-            let declared = group.iter().find_map(|fact| match &fact.value {
+            let declared = group.iter().filter_map(|fact| match &fact.value {
                 Value::Declared(ty) if is_one => Some(format!(":{ty}\n")),
                 _ => None,
             });
-            let mut texts: Vec<String> = declared.into_iter().collect();
+            let n_max = if group[0].member == EMBEDDED { EMBEDDED_MAX } else { 1 };
+            let mut texts: Vec<String> = declared.take(n_max).collect();
             if texts.is_empty() {
                 for fact in group {
                     let Value::From(expr) = &fact.value else { continue };
@@ -193,7 +208,7 @@ impl<'s> Walk<'s> {
                     }
                 }
             }
-            let n_max = if is_one { VALUES_MAX } else { 2 * VALUES_MAX };
+            let n_max = n_max.max(if is_one { VALUES_MAX } else { 2 * VALUES_MAX });
             if texts.len() <= n_max && types.len() + texts.len() <= TYPES_MAX {
                 let (symbol, member) = (group[0].symbol, group[0].member);
                 let fact = |text| TypeFact { symbol, member: member.to_owned(), text };
@@ -210,11 +225,20 @@ impl<'s> Walk<'s> {
                 self.here = frame.before;
             }
         }
+        while self.subjects.last().is_some_and(|(at, _)| *at >= depth) {
+            self.subjects.pop();
+        }
+        let first = self.later.iter().position(|(at, ..)| *at >= depth).unwrap_or(self.later.len());
+        for (_, name, value) in self.later.split_off(first) {
+            self.bind_here(name, value);
+        }
     }
 
     /// Begins reading a macro's body: the walk stands where the macro stood.
     pub fn begin_macro_body(&mut self, body: MacroBody) {
         self.frames.clear();
+        self.subjects.clear();
+        self.later.clear();
         self.here = body.here;
         self.macro_depth = body.depth;
         self.is_macro_body = true;
@@ -394,6 +418,47 @@ impl<'s> Walk<'s> {
         self.here.returned = None;
     }
 
+    /// Opens a block of the function around: what it binds is not seen behind it.
+    pub fn enter_block(&mut self) {
+        if self.here.scope != TOP {
+            self.push_frame();
+            self.open_block();
+        }
+    }
+
+    fn open_block(&mut self) {
+        let symbol = self.locals.symbol_of(self.here.scope);
+        self.here.scope = self.locals.open(self.here.scope, symbol);
+    }
+
+    /// Binds a name from here to the end of the block; another one of that name is hidden from here on.
+    pub fn bind_here(&mut self, name: &'s str, value: Value<'s>) {
+        if self.here.scope == TOP || name == "_" {
+            return;
+        }
+        if self.locals.is_bound_in(self.here.scope, name) {
+            self.open_block();
+        }
+        self.locals.bind(self.here.scope, name, value);
+    }
+
+    /// Binds a name as soon as the current node is left.
+    pub fn bind_after(&mut self, name: &'s str, value: Value<'s>) {
+        self.later.push((self.depth, name, value));
+    }
+
+    /// The same for a name that keeps its value where the block binds it already.
+    pub fn bind_first_after(&mut self, name: &'s str, value: Value<'s>) {
+        if !self.locals.is_bound_in(self.here.scope, name) {
+            self.bind_after(name, value);
+        }
+    }
+
+    /// Returns the head of a name, for languages where a name is bound before it is used, and the scope to look it up in.
+    pub fn name_here(&self, name: &'s str) -> (Head<'s>, u32) {
+        (Head::Name(name), self.locals.binding_scope(name, self.here.scope).unwrap_or(TOP))
+    }
+
     /// Returns the source of a node, where it is UTF-8.
     pub fn str(&self, node: Node<'_>) -> Option<&'s str> {
         std::str::from_utf8(self.source.get(node.byte_range())?).ok()
@@ -501,14 +566,16 @@ impl<'s> Walk<'s> {
             self.note_full(region(name_node));
             return;
         }
+        // Where a name is bound before it is used, what is bound later does not count.
+        let is_sequential = matches!(self.language, Language::Go | Language::Rust);
         let owned = |text: &str| Cow::Owned(text.to_owned());
         let head = match &qualifier {
             Qualifier::Bare => self.str(name_node).map(Cow::Borrowed),
-            Qualifier::Own(_) => self.here.receiver.as_deref().map(owned),
+            Qualifier::Own(_) => None,
             Qualifier::Path(text) | Qualifier::Value(text) => head_of(text).map(owned),
         };
         let receiver = match (&qualifier, receiver) {
-            (Qualifier::Bare, None) if self.here.scope != TOP => {
+            (Qualifier::Bare, None) if self.here.scope != TOP && !is_sequential => {
                 self.str(name_node).map(|name| Expr::name(name, self.here.scope))
             }
             (_, receiver) => receiver,
@@ -522,7 +589,12 @@ impl<'s> Walk<'s> {
             is_local: false,
             region: region(name_node),
         };
-        self.calls.push(PendingCall { call, scope: self.here.scope, head, receiver });
+        let is_free = |head: &str| self.locals.binding_scope(head, self.here.scope).is_none();
+        let scope = match &head {
+            Some(head) if is_sequential && is_free(head) => TOP,
+            _ => self.here.scope,
+        };
+        self.calls.push(PendingCall { call, scope, head, receiver });
     }
 
     /// Returns the qualifier for a receiver that is not the own type: plain names or an expression.

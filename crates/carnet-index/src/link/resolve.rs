@@ -5,6 +5,7 @@
 //! is not found, or found twice, stays a candidate.
 
 mod c_family;
+mod go;
 mod imports;
 mod inherit;
 mod java;

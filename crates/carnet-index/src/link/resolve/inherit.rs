@@ -140,8 +140,11 @@ impl Resolver<'_> {
 
     /// Returns the method that a type itself defines.
     pub(super) fn method(&self, idx: SymbolIdx, name: StringId) -> Option<Held> {
-        let symbol = &self.linker.symbols[idx as usize];
-        self.in_file(symbol.file, &self.path_of(idx), name, Space::Value)
+        let file = self.linker.symbols[idx as usize].file;
+        match self.language(file) {
+            Language::Go => self.go_method(file, &self.path_of(idx), name),
+            _ => self.in_file(file, &self.path_of(idx), name, Space::Value),
+        }
     }
 
     /// Returns a definition's container and name.

@@ -16,13 +16,14 @@ impl Resolver<'_> {
         self.of_text(ty, at, WRAPPERS_MAX)
     }
 
-    fn of_text(&self, ty: &str, at: At, n_left: u32) -> Option<Ty> {
+    pub(super) fn of_text(&self, ty: &str, at: At, n_left: u32) -> Option<Ty> {
         let n_left = n_left.checked_sub(1)?;
         match self.language(at.file) {
             Language::Python => self.of_python(ty.trim(), at, n_left),
             Language::TypeScript | Language::Tsx | Language::JavaScript => {
                 self.of_ecma(ty.trim(), at, n_left)
             }
+            Language::Go => self.of_go(ty.trim(), at, n_left),
             _ => None,
         }
     }
@@ -139,7 +140,7 @@ impl Resolver<'_> {
     }
 
     /// Returns a value of the type of that name.
-    fn value_of(&self, name: &str, at: At) -> Option<Ty> {
+    pub(super) fn value_of(&self, name: &str, at: At) -> Option<Ty> {
         let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '.');
         let found = name.chars().all(is_name).then(|| self.named_type(name, at))?;
         match found? {
@@ -179,7 +180,7 @@ fn closing(text: &str) -> Option<usize> {
 }
 
 /// Splits a type at a separator that stands in no brackets.
-fn split(text: &str, separator: char) -> Vec<&str> {
+pub(super) fn split(text: &str, separator: char) -> Vec<&str> {
     let (mut parts, mut start, mut depth) = (vec![], 0, 0_i32);
     let mut before = ' ';
     for (at, c) in text.char_indices() {

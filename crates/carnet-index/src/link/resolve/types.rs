@@ -36,6 +36,8 @@ pub(super) enum Ty {
     /// What the supertypes of that type have.
     Super(SymbolIdx),
     Module(FileIdx),
+    /// A package of Go, by its directory.
+    Package(u32),
     Sequence(Box<Ty>),
     /// A map to such values.
     Mapping(Box<Ty>),
@@ -77,6 +79,10 @@ impl Resolver<'_> {
         match self.read(receiver, at)? {
             Ty::Module(file) => {
                 Some(decided(self.exported(file, sought.name, Space::Value)?, Evidence::Path))
+            }
+            Ty::Package(directory) => {
+                let held = self.in_package(directory, sought.name, Space::Value)?;
+                Some(decided(held, Evidence::Path))
             }
             Ty::Instance(idx) | Ty::Type(idx) => {
                 Some(decided(self.method_of(idx, sought.name)?, evidence))
@@ -155,6 +161,9 @@ impl Resolver<'_> {
         {
             return Some(Ty::Module(file));
         }
+        if let Some(package) = self.imported_package(name, at) {
+            return Some(Ty::Package(package));
+        }
         let name = self.linker.strings.find(name.as_bytes())?;
         let sought = Sought { name, ..at.sought() };
         self.of_symbol(self.bare(sought)?.target?, None)
@@ -189,7 +198,7 @@ impl Resolver<'_> {
     }
 
     /// Returns what a definition is when it is named.
-    fn of_symbol(&self, idx: SymbolIdx, own: Option<SymbolIdx>) -> Option<Ty> {
+    pub(super) fn of_symbol(&self, idx: SymbolIdx, own: Option<SymbolIdx>) -> Option<Ty> {
         use SymbolKind::{
             Class, Constant, Enum, Function, Interface, Method, Struct, Trait, Type, Union,
             Variable, Variant,
@@ -261,6 +270,18 @@ impl Resolver<'_> {
         found
     }
 
+    /// Returns all that the facts say of a member of a definition.
+    pub(super) fn facts(&self, symbol: SymbolIdx, member: &str) -> Vec<Ty> {
+        let Some(member) = self.linker.expressions.find(member.as_bytes()) else { return vec![] };
+        let rows = &self.linker.types;
+        let first = rows.partition_point(|row| row.symbol < symbol);
+        let of_symbol = rows[first..].iter().take_while(|row| row.symbol == symbol);
+        let file = self.linker.symbols[symbol as usize].file;
+        let at = At { file, enclosing: Some(symbol), own: None };
+        let texts = of_symbol.filter(|row| row.member == member).map(|row| row.text);
+        texts.filter_map(|text| self.read(&self.linker.expressions.text(text), at)).collect()
+    }
+
     fn step(&self, value: Ty, step: Step<'_>, is_called: bool) -> Option<Ty> {
         let value = match step {
             Step::Member(_) | Step::Call => value,
@@ -326,6 +347,7 @@ impl Resolver<'_> {
             Ty::Instance(idx) | Ty::Type(idx) => self.member_of(idx, name, is_called, true),
             Ty::Super(idx) => self.member_of(idx, name, is_called, false),
             Ty::Module(file) => self.member_of_module(file, name),
+            Ty::Package(directory) => self.member_of_package(directory, name),
             value => of_container(&value, name).map(|given| Ty::Gives(Box::new(given))),
         }
     }
@@ -381,9 +403,27 @@ impl Resolver<'_> {
     }
 
     fn lineage_of(&self, ty: SymbolIdx) -> Option<Lineage> {
-        let path = self.linker.strings.find(self.path_of(ty).as_bytes());
         let file = self.linker.symbols[ty as usize].file;
-        Some(path.map_or_else(|| Rc::from([]), |path| self.lineage(file, path)))
+        let Some(path) = self.linker.strings.find(self.path_of(ty).as_bytes()) else {
+            return Some(self.supertypes_elsewhere(ty));
+        };
+        if let Some(known) = self.types.lineages.borrow().get(&(file, path)) {
+            return Some(known.clone());
+        }
+        let lineage = match self.language(file) {
+            Language::Go | Language::Rust => self.supertypes_elsewhere(ty),
+            _ => return Some(self.lineage(file, path)),
+        };
+        self.types.lineages.borrow_mut().insert((file, path), lineage.clone());
+        Some(lineage)
+    }
+
+    /// Returns the supertypes of a type in a language where its own file need not name them.
+    fn supertypes_elsewhere(&self, ty: SymbolIdx) -> Lineage {
+        match self.language(self.linker.symbols[ty as usize].file) {
+            Language::Go => self.embedded(ty),
+            _ => Rc::from([]),
+        }
     }
 
     /// Returns what an alias stands for; anything else as it is.
@@ -398,7 +438,7 @@ impl Resolver<'_> {
 }
 
 impl At {
-    fn sought(self) -> Sought {
+    pub(super) fn sought(self) -> Sought {
         Sought {
             file: self.file,
             enclosing: self.enclosing,
