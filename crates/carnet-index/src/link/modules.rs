@@ -233,10 +233,26 @@ fn rust_module(path: &str, by_path: &HashMap<String, FileIdx>) -> Option<RustMod
             });
         }
         if directory.is_empty() {
-            return None;
+            return outside_of_crates(stem);
         }
         directory = parent(directory);
     }
+}
+
+/// Says where a test, an example or a benchmark stands: each may be a crate, and use the others as modules.
+fn outside_of_crates(stem: &str) -> Option<RustModule> {
+    let parts: Vec<&str> = stem.split('/').collect();
+    let at = parts.iter().rposition(|part| ["tests", "examples", "benches"].contains(part))?;
+    let inner = parts.get(at + 1..).filter(|inner| !inner.is_empty());
+    let (crate_dir, inner) = match inner {
+        Some(inner) => (parts[..=at].join("/"), inner.join(".")),
+        None => (parts[..at].join("/"), String::new()),
+    };
+    let path = match inner.as_str() {
+        "tests" => "",
+        inner => inner.strip_suffix(".mod").unwrap_or(inner),
+    };
+    Some(RustModule { crate_dir, path: path.to_owned() })
 }
 
 /// Returns the directory of a path, empty at the top.

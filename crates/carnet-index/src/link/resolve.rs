@@ -10,6 +10,7 @@ mod imports;
 mod inherit;
 mod java;
 mod rust;
+mod rust_types;
 mod type_text;
 mod types;
 
@@ -272,6 +273,9 @@ impl<'l> Resolver<'l> {
         if self.language(sought.file) == Language::Go {
             let held = self.in_go_package(self.modules.directory_of(sought.file), "", sought)?;
             return Some(decided(held, Evidence::SamePackage));
+        }
+        if self.language(sought.file) == Language::Rust {
+            return Some(decided(self.through_globs(sought)?, Evidence::Import));
         }
         None
     }

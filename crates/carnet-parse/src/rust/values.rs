@@ -58,8 +58,7 @@ pub(super) fn bounds(walk: &mut Walk<'_>, item: Node<'_>) {
     let n_before = found.len();
     let mut note = |walk: &Walk<'_>, name: Option<Node<'_>>, bounds: Option<Node<'_>>| {
         if let (Some(name), Some(bounds)) = (name, bounds)
-            && let (Some(name), Some(bounds)) =
-                (walk.str(name), type_text(walk.source, bounds))
+            && let (Some(name), Some(bounds)) = (walk.str(name), type_text(walk.source, bounds))
         {
             found.push((name.to_owned(), bounds.trim_start_matches(':').trim().to_owned()));
         }
@@ -272,8 +271,7 @@ fn head<'s>(walk: &Walk<'s>, mut chain: Chain<'s>, node: Node<'_>) -> Option<Exp
         chain.push(Step::Member(member))?;
         return Some(chain.of(Head::OwnType(walk.here.owner.clone()?), scope));
     }
-    if let Some(path) = field(node, "path").filter(|path| path.kind().starts_with("generic_type"))
-    {
+    if let Some(path) = field(node, "path").filter(|path| path.kind().starts_with("generic_type")) {
         chain.push(Step::Member(walk.str(field(node, "name")?)?))?;
         return head(walk, chain, field(path, "type")?);
     }

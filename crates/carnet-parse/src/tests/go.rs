@@ -78,7 +78,7 @@ package main
 func (r *Reader) Read() { for _, r := range all() { r.fill() } }
                  ^^^^ def method Reader.Read
                                             ^^^ call all from Reader.Read
-                                                      ^^^^ call fill own Reader local from Reader.Read
+                                                      ^^^^ call fill path r local from Reader.Read
 "#,
     );
 }

@@ -143,6 +143,7 @@ impl Resolver<'_> {
         let file = self.linker.symbols[idx as usize].file;
         match self.language(file) {
             Language::Go => self.go_method(file, &self.path_of(idx), name),
+            Language::Rust => self.rust_method(idx, name),
             _ => self.in_file(file, &self.path_of(idx), name, Space::Value),
         }
     }

@@ -20,7 +20,11 @@ impl Resolver<'_> {
     pub(super) fn rust_path(&self, sought: Sought, path: &str) -> Option<Held> {
         let inline = self.inline_module(sought);
         let (crate_dir, container) = self.rust_place(sought, path, &inline, true)?;
-        self.in_rust_crate(&crate_dir, &container, sought)
+        if let Some(held) = self.in_rust_crate(&crate_dir, &container, sought) {
+            return Some(held);
+        }
+        let is_method = sought.space == Space::Value;
+        is_method.then(|| self.rust_method_of_path(sought, path)).flatten()
     }
 
     /// Returns the crate and the container that a Rust path means in the inline module `inline`.
@@ -121,6 +125,17 @@ impl Resolver<'_> {
     }
 
     pub(super) fn in_crate(
+        &self,
+        crate_dir: &str,
+        container: &str,
+        name: StringId,
+        space: Space,
+    ) -> Option<Held> {
+        let itself = self.in_crate_itself(crate_dir, container, name, space);
+        itself.or_else(|| self.handed_on_by_rust(crate_dir, container, name, space))
+    }
+
+    pub(super) fn in_crate_itself(
         &self,
         crate_dir: &str,
         container: &str,

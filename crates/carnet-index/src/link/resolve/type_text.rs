@@ -23,6 +23,7 @@ impl Resolver<'_> {
             Language::TypeScript | Language::Tsx | Language::JavaScript => {
                 self.of_ecma(ty.trim(), at, n_left)
             }
+            Language::Rust => self.of_rust(ty.trim(), at, n_left),
             Language::Go => self.of_go(ty.trim(), at, n_left),
             _ => None,
         }

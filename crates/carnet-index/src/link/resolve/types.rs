@@ -55,9 +55,12 @@ type Facts = HashMap<(u32, Option<SymbolIdx>), Option<Ty>>;
 /// What was found out already.
 #[derive(Default)]
 pub(super) struct Known {
+    pub rust: super::rust_types::RustTypes,
+    /// Whether what is read is Rust.
+    pub is_rust: Cell<bool>,
     pub lineages: RefCell<HashMap<(FileIdx, StringId), Lineage>>,
     /// By first fact and the type it was looked up in; what is being found out is not known.
-    facts: RefCell<Facts>,
+    pub facts: RefCell<Facts>,
     n_reads: Cell<u32>,
     depth: Cell<u32>,
 }
@@ -74,6 +77,7 @@ impl Resolver<'_> {
     /// Decides about a call by what its receiver is.
     pub(super) fn of_receiver(&self, sought: Sought, receiver: &str) -> Option<Decision> {
         self.types.n_reads.set(0);
+        self.types.is_rust.set(self.language(sought.file) == Language::Rust);
         let at = At { file: sought.file, enclosing: sought.enclosing, own: None };
         let evidence = Evidence::ReceiverType;
         match self.read(receiver, at)? {
@@ -85,6 +89,9 @@ impl Resolver<'_> {
                 Some(decided(held, Evidence::Path))
             }
             Ty::Instance(idx) | Ty::Type(idx) => {
+                Some(decided(self.method_of(idx, sought.name)?, evidence))
+            }
+            Ty::Function(variant, Some(idx)) if self.is_variant(variant) => {
                 Some(decided(self.method_of(idx, sought.name)?, evidence))
             }
             Ty::Super(idx) => Some(decided(self.inherited_method(idx, sought.name)?, evidence)),
@@ -112,12 +119,12 @@ impl Resolver<'_> {
             }
             b'@' => {
                 let (path, steps) = marked(&text[1..])?;
-                let own = at.own.or_else(|| self.type_at(at.file, path))?;
+                let own = at.own.or_else(|| self.own_type(path, at))?;
                 (Ty::Instance(own), steps)
             }
             b'^' => {
                 let (path, steps) = marked(&text[1..])?;
-                let own = at.own.or_else(|| self.type_at(at.file, path))?;
+                let own = at.own.or_else(|| self.own_type(path, at))?;
                 (Ty::Type(own), steps)
             }
             b'%' => {
@@ -160,6 +167,9 @@ impl Resolver<'_> {
             && let Some(file) = self.imported_module(at.file, import)
         {
             return Some(Ty::Module(file));
+        }
+        if name.contains("::") {
+            return self.rust_named(name, at);
         }
         if let Some(package) = self.imported_package(name, at) {
             return Some(Ty::Package(package));
@@ -207,6 +217,9 @@ impl Resolver<'_> {
             Class | Struct | Enum | Interface | Trait | Type | Union => Some(Ty::Type(idx)),
             Function | Method => Some(Ty::Function(idx, own)),
             Variable | Constant => self.fact(idx, "", own).or_else(|| self.object(idx)),
+            Variant if self.types.is_rust.get() => {
+                Some(Ty::Function(idx, self.linker.symbols[idx as usize].parent))
+            }
             Variant => Some(Ty::Instance(self.linker.symbols[idx as usize].parent?)),
             _ => None,
         }
@@ -216,6 +229,13 @@ impl Resolver<'_> {
     fn object(&self, idx: SymbolIdx) -> Option<Ty> {
         let file = self.linker.symbols[idx as usize].file;
         self.file_has_container(file, &self.path_of(idx)).then_some(Ty::Instance(idx))
+    }
+
+    fn own_type(&self, path: &str, at: At) -> Option<SymbolIdx> {
+        match self.language(at.file) {
+            Language::Rust => self.rust_owner(path, at),
+            _ => self.type_at(at.file, path),
+        }
     }
 
     /// Returns the type at a container path of a file.
@@ -230,7 +250,12 @@ impl Resolver<'_> {
     }
 
     /// Returns what the facts say of a definition, or of its member; `None` when they say nothing, or different things.
-    fn fact(&self, symbol: SymbolIdx, member: &str, own: Option<SymbolIdx>) -> Option<Ty> {
+    pub(super) fn fact(
+        &self,
+        symbol: SymbolIdx,
+        member: &str,
+        own: Option<SymbolIdx>,
+    ) -> Option<Ty> {
         let is_callback = member == "&";
         let member = self.linker.expressions.find(member.as_bytes())?;
         let rows = &self.linker.types;
@@ -290,8 +315,12 @@ impl Resolver<'_> {
         match (step, value) {
             (Step::Member(name), value) => self.member(value, name, is_called),
             (Step::Call, Ty::Type(idx)) => Some(Ty::Instance(idx)),
+            (Step::Call, Ty::Function(idx, Some(own))) if self.is_variant(idx) => {
+                Some(Ty::Instance(own))
+            }
             (Step::Call, Ty::Function(idx, own)) => self.fact(idx, "", own),
             (Step::Call, Ty::Gives(given)) => Some(*given),
+            (step, value) if self.types.is_rust.get() => self.step_of_rust(step, value),
             (Step::Call, Ty::Instance(idx)) => self.given_by(idx, "__call__"),
             (Step::Index, Ty::Sequence(of) | Ty::Mapping(of)) => Some(*of),
             (Step::Index, Ty::Instance(idx)) => self.given_by(idx, "__getitem__"),
@@ -333,7 +362,7 @@ impl Resolver<'_> {
     }
 
     /// Returns what calling a method of a type gives.
-    fn given_by(&self, ty: SymbolIdx, method: &str) -> Option<Ty> {
+    pub(super) fn given_by(&self, ty: SymbolIdx, method: &str) -> Option<Ty> {
         let method = self.linker.strings.find(method.as_bytes())?;
         match self.method_of(ty, method)? {
             Held::One(idx) => self.fact(idx, "", Some(ty)),
@@ -343,6 +372,7 @@ impl Resolver<'_> {
 
     fn member(&self, value: Ty, name: &str, is_called: bool) -> Option<Ty> {
         match value {
+            value if self.types.is_rust.get() => self.member_of_rust(value, name, is_called),
             Ty::Instance(idx) if name == "__class__" => Some(Ty::Type(idx)),
             Ty::Instance(idx) | Ty::Type(idx) => self.member_of(idx, name, is_called, true),
             Ty::Super(idx) => self.member_of(idx, name, is_called, false),
@@ -353,7 +383,13 @@ impl Resolver<'_> {
     }
 
     /// Returns a member of a type: what is known of the field, or the method.
-    fn member_of(&self, ty: SymbolIdx, name: &str, is_called: bool, with_own: bool) -> Option<Ty> {
+    pub(super) fn member_of(
+        &self,
+        ty: SymbolIdx,
+        name: &str,
+        is_called: bool,
+        with_own: bool,
+    ) -> Option<Ty> {
         let id = self.linker.strings.find(name.as_bytes());
         let own = with_own.then_some(ty);
         let here = |idx: SymbolIdx| -> Option<Option<Ty>> {
@@ -422,6 +458,7 @@ impl Resolver<'_> {
     fn supertypes_elsewhere(&self, ty: SymbolIdx) -> Lineage {
         match self.language(self.linker.symbols[ty as usize].file) {
             Language::Go => self.embedded(ty),
+            Language::Rust => self.traits_of(ty),
             _ => Rc::from([]),
         }
     }
@@ -474,7 +511,7 @@ fn of_container(container: &Ty, method: &str) -> Option<Ty> {
 
 /// One step from a value to another; `carnet-parse` says what each means.
 #[derive(Clone, Copy)]
-enum Step<'t> {
+pub(super) enum Step<'t> {
     Member(&'t str),
     Call,
     Index,
