@@ -4,6 +4,7 @@ mod c_and_java;
 mod durability;
 mod graph;
 mod questions;
+mod receivers;
 mod refresh;
 mod travel;
 mod types;

@@ -201,3 +201,114 @@ const short = (a: Made) => a.part
     ];
     check_types(Language::TypeScript, source, &expected);
 }
+
+#[test]
+fn go_names_stand_for_what_they_are_given_until_their_block_ends() {
+    let source = r#"
+package p
+func (c *Conn) Run(in Reader, rest ...*Line) (out Writer) {
+	c.part.stop()
+	in.stop()
+	rest[0].stop()
+	out.stop()
+	made, err := make_(in)
+	made.stop()
+	if made := other(); made.ok() { made.stop() }
+	made.stop()
+	for _, it := range made.all { it.stop() }
+	v, ok := x.(*Deep)
+	v.stop()
+	(&T{}).stop()
+	stop := stop()
+}
+"#;
+    let expected = [
+        ":*Conn;.part . stop",
+        ":Reader; . stop",
+        ":[]*Line;[] . stop",
+        ":Writer; . stop",
+        "make_()#0 . stop",
+        "other() . ok",
+        "other() . stop",
+        "make_()#0 . stop",
+        "make_()#0.all[] . stop",
+        ":*Deep; . stop",
+        ":T; . stop",
+    ];
+    check_receivers(Language::Go, source, &expected);
+    let source = "package p\ntype T struct { a, b []X; *Inner; q.Other }\ntype I interface { Get() (*X, error); J }\n\
+                  var v = New()\nfunc New() *T { return nil }\n";
+    let expected = [
+        "T.+: :Inner;",
+        "T.+: :q.Other;",
+        "T.Inner: :Inner;",
+        "T.Other: :q.Other;",
+        "T.a: :[]X;",
+        "T.b: :[]X;",
+        "I.+: :J;",
+        "I.J: :J;",
+        "I.Get.: :(*X, error);",
+        "v.: New()",
+        "New.: :*T;",
+    ];
+    check_types(Language::Go, source, &expected);
+}
+
+#[test]
+fn rust_names_stand_for_what_they_are_given_until_another_hides_them() {
+    let source = r#"
+impl<M: Match> Reader<M> {
+    fn run(&mut self, m: &M, (a, b): (A, B)) {
+        self.part.stop();
+        m.stop();
+        b.stop();
+        let x = Some(made(1))?;
+        x.stop();
+        let x = x.inner()[0].stop();
+        x.stop();
+        if let Some(x) = self.find() { x.stop(); }
+        match x { Kind::One(ref y) => y.stop(), Kind::Two { z, .. } => z.stop(), Err(e) => e.stop() }
+        for y in &self.all { y.stop(); }
+        self.all.iter().map(|it| it.stop());
+        let y: Vec<_> = Self::open(x);
+        y.stop();
+        Arc::new(T { a: 1 }).stop();
+        a::b::C::<u8>::d().await.stop();
+    }
+}
+"#;
+    let expected = [
+        "@Reader;.part . stop",
+        ":Match; . stop",
+        ":(A, B);#1 . stop",
+        "made()! . stop",
+        "made()! . inner",
+        "made()!.inner()[] . stop",
+        "made()!.inner()[].stop() . stop",
+        "@Reader; . find",
+        "@Reader;.find()! . stop",
+        "Kind::One.0 . stop",
+        "Kind::Two.z . stop",
+        "@Reader;.all* . stop",
+        "@Reader;.all . iter",
+        "@Reader;.all.iter() . map",
+        "@Reader;.all.iter()* . stop",
+        "^Reader;.open() . stop",
+        ":T; . stop",
+        "a::b::C.d() . stop",
+    ];
+    check_receivers(Language::Rust, source, &expected);
+    let source = "struct S { a: Vec<X> }\nstruct P(pub A, B);\nenum E { V(A), W { x: X } }\nfn f<T>(t: T) -> Option<T> where T: Into<X> { None }\n\
+                  type A = B;\nimpl I for S { type Item = X; }\n";
+    let expected = [
+        "S.a: :Vec<X>;",
+        "P.0: :A;",
+        "P.1: :B;",
+        "E.V.0: :A;",
+        "E.W.x: :X;",
+        "f.: :Option<T>;",
+        "A.: :B;",
+        "S.Item.: :X;",
+    ];
+    check_types(Language::Rust, source, &expected);
+}

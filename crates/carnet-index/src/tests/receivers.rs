@@ -1,0 +1,124 @@
+use super::check_callers;
+
+const GO: [(&str, &str); 4] = [
+    ("go.mod", "module example.com/m\n"),
+    (
+        "pool/pool.go",
+        "package pool\ntype Pool struct { idle map[string]*Conn; Stats }\ntype Conn struct{}\ntype Stats struct{}\n\
+         func New() (*Pool, error) { return nil, nil }\nfunc (p *Pool) Get(name string) *Conn { return p.idle[name] }\n",
+    ),
+    (
+        "pool/more.go",
+        "package pool\nfunc (c *Conn) Close() {}\nfunc (s Stats) Count() int { return 0 }\nfunc (p *Pool) All() []*Conn { return nil }\n",
+    ),
+    (
+        "main.go",
+        "package main\nimport \"example.com/m/pool\"\ntype Closer interface { Close() }\ntype door struct{}\nfunc (d door) Close() {}\n\
+         func main() {\n\tp, err := pool.New()\n\tif err != nil { return }\n\tp.Count()\n\tp.Get(\"x\").Close()\n\
+         \tfor _, each := range p.All() { each.Close() }\n\tp.Count()\n}\n\
+         func each(given Closer, all ...door) {\n\tgiven.Close()\n\tall[0].Close()\n\tswitch it := given.(type) {\n\
+         \tcase door: it.Close()\n\tdefault: it.Close()\n\t}\n\tp := other()\n\tp.Close()\n\tfunc(p door) { p.Close() }(x)\n}\n",
+    ),
+];
+
+#[test]
+fn go_values_are_what_they_are_declared_as_or_given() {
+    check_callers(
+        &GO,
+        "Close",
+        &[
+            "main.go:10 in main receiver-type -> pool/more.go:Conn.Close",
+            "main.go:11 in main receiver-type -> pool/more.go:Conn.Close",
+            "main.go:15 in each receiver-type -> main.go:Closer.Close",
+            "main.go:16 in each receiver-type -> main.go:door.Close",
+            "main.go:18 in each receiver-type -> main.go:door.Close",
+            "main.go:23 in each receiver-type -> main.go:door.Close",
+            "main.go:19 in each local-name",
+            "main.go:22 in each local-name",
+        ],
+    );
+}
+
+#[test]
+fn go_types_lend_the_methods_of_what_they_embed() {
+    check_callers(
+        &GO,
+        "Count",
+        &[
+            "main.go:9 in main receiver-type -> pool/more.go:Stats.Count",
+            "main.go:12 in main receiver-type -> pool/more.go:Stats.Count",
+        ],
+    );
+}
+
+const RUST: [(&str, &str); 6] = [
+    ("one/Cargo.toml", "[package]\nname = \"one\"\n"),
+    (
+        "one/src/lib.rs",
+        "mod inner;\npub use inner::Reader;\npub mod deep { pub use crate::inner::*; }\n",
+    ),
+    (
+        "one/src/inner.rs",
+        "pub struct Reader { line: Option<Line>, all: Vec<Line> }\npub struct Line(Part);\npub struct Part;\n\
+         pub enum Found { Here(Line), There { part: Part } }\n\
+         impl Reader {\n    pub fn new() -> Self { Reader { line: None, all: vec![] } }\n\
+         \x20   pub fn line(&self) -> Result<&Line, String> { self.line.as_ref().ok_or_else(|| String::new()) }\n}\n\
+         impl Line { pub fn close(&self) { self.0.close() } }\n",
+    ),
+    ("one/src/inner/more.rs", "use super::Part;\nimpl Part { pub fn close(&self) {} }\n"),
+    (
+        "two/src/lib.rs",
+        "use one::{Reader, deep::{Found, Line}};\nuse std::sync::Arc;\ntrait Closing { fn close(&self); fn twice(&self) { self.close() } }\n\
+         impl Closing for Reader { fn close(&self) {} }\n\
+         fn f(found: Found, shared: Arc<Reader>, any: impl Closing) -> Option<()> {\n\
+         \x20   let reader = Reader::new();\n    reader.close();\n    let reader = reader.line().ok()?;\n    reader.close();\n\
+         \x20   match found {\n        Found::Here(line) => line.close(),\n        Found::There { part } => part.close(),\n    }\n\
+         \x20   shared.close();\n    any.close();\n    shared.twice();\n    None\n}\n\
+         fn g<T: Closing>(lines: &[Line], t: &T, other: Other) {\n    for line in lines.iter() { line.close(); }\n\
+         \x20   lines.first().map(|it| it.close());\n    if let Some(line) = lines.last() { line.close(); }\n    t.close();\n    other.close();\n\
+         \x20   let lines = one::Reader::new();\n    lines.close();\n}\n",
+    ),
+    ("two/Cargo.toml", "[package]\nname = \"two\"\n"),
+];
+
+#[test]
+fn rust_values_are_what_they_are_declared_as_or_given() {
+    check_callers(
+        &RUST,
+        "close",
+        &[
+            "one/src/inner.rs:9 in Line.close receiver-type -> one/src/inner/more.rs:Part.close",
+            "two/src/lib.rs:3 in Closing.twice own-type -> two/src/lib.rs:Closing.close",
+            "two/src/lib.rs:7 in f receiver-type -> two/src/lib.rs:Reader.close",
+            "two/src/lib.rs:9 in f receiver-type -> one/src/inner.rs:Line.close",
+            "two/src/lib.rs:11 in f receiver-type -> one/src/inner.rs:Line.close",
+            "two/src/lib.rs:12 in f receiver-type -> one/src/inner/more.rs:Part.close",
+            "two/src/lib.rs:14 in f receiver-type -> two/src/lib.rs:Reader.close",
+            "two/src/lib.rs:15 in f receiver-type -> two/src/lib.rs:Closing.close",
+            "two/src/lib.rs:20 in g receiver-type -> one/src/inner.rs:Line.close",
+            "two/src/lib.rs:21 in g receiver-type -> one/src/inner.rs:Line.close",
+            "two/src/lib.rs:22 in g receiver-type -> one/src/inner.rs:Line.close",
+            "two/src/lib.rs:23 in g receiver-type -> two/src/lib.rs:Closing.close",
+            "two/src/lib.rs:26 in g receiver-type -> two/src/lib.rs:Reader.close",
+            "two/src/lib.rs:24 in g local-name",
+        ],
+    );
+}
+
+#[test]
+fn rust_names_are_found_where_they_are_handed_on() {
+    check_callers(
+        &RUST,
+        "new",
+        &[
+            "one/src/inner.rs:6 in Reader.new name-only",
+            "two/src/lib.rs:6 in f path -> one/src/inner.rs:Reader.new",
+            "two/src/lib.rs:25 in g path -> one/src/inner.rs:Reader.new",
+        ],
+    );
+    check_callers(
+        &RUST,
+        "twice",
+        &["two/src/lib.rs:16 in f receiver-type -> two/src/lib.rs:Closing.twice"],
+    );
+}
