@@ -111,9 +111,9 @@ fn rust_names_are_found_where_they_are_handed_on() {
         &RUST,
         "new",
         &[
-            "one/src/inner.rs:6 in Reader.new name-only",
             "two/src/lib.rs:6 in f path -> one/src/inner.rs:Reader.new",
             "two/src/lib.rs:25 in g path -> one/src/inner.rs:Reader.new",
+            "one/src/inner.rs:7 in Reader.line name-only",
         ],
     );
     check_callers(

@@ -49,6 +49,8 @@ const SAME: [&str; 30] = [
 #[derive(Default)]
 pub(super) struct RustTypes {
     impls: OnceCell<Impls>,
+    /// The files of a module, by crate and path.
+    modules: OnceCell<HashMap<(String, String), Vec<FileIdx>>>,
     is_gathering: Cell<bool>,
 }
 
@@ -58,8 +60,6 @@ struct Impls {
     places: HashMap<SymbolIdx, Vec<(FileIdx, StringId)>>,
     /// The traits that a type implements, and those that a trait demands.
     traits: HashMap<SymbolIdx, Vec<SymbolIdx>>,
-    /// The files of a module, by crate and path.
-    modules: HashMap<(String, String), Vec<FileIdx>>,
 }
 
 impl Resolver<'_> {
@@ -75,12 +75,6 @@ impl Resolver<'_> {
 
     fn gather_impls(&self) -> Impls {
         let mut impls = Impls::default();
-        for file in 0..self.linker.files.len() as FileIdx {
-            if let Some(module) = self.modules.rust_module(file) {
-                let key = (module.crate_dir.clone(), module.path.clone());
-                impls.modules.entry(key).or_default().push(file);
-            }
-        }
         let mut seen = HashSet::new();
         for (idx, symbol) in self.linker.symbols.iter().enumerate() {
             let is_method = symbol.kind == SymbolKind::Method;
@@ -109,6 +103,20 @@ impl Resolver<'_> {
         self.types.facts.borrow_mut().clear();
         self.types.lineages.borrow_mut().clear();
         impls
+    }
+
+    fn module_files(&self, crate_dir: &str, path: &str) -> Option<&Vec<FileIdx>> {
+        let modules = self.types.rust.modules.get_or_init(|| {
+            let mut modules: HashMap<_, Vec<FileIdx>> = HashMap::new();
+            for file in 0..self.linker.files.len() as FileIdx {
+                if let Some(module) = self.modules.rust_module(file) {
+                    let key = (module.crate_dir.clone(), module.path.clone());
+                    modules.entry(key).or_default().push(file);
+                }
+            }
+            modules
+        });
+        modules.get(&(crate_dir.to_owned(), path.to_owned()))
     }
 
     /// Returns the type at the container path of an `impl` block: one that stands there, or one that is imported there.
@@ -279,8 +287,7 @@ impl Resolver<'_> {
         // The innermost module that is a file hands on the name behind it.
         let mut module = outer;
         loop {
-            let key = (crate_dir.to_owned(), module.to_owned());
-            if let Some(files) = self.impls().modules.get(&key) {
+            if let Some(files) = self.module_files(crate_dir, module) {
                 let rest = whole[module.len()..].trim_start_matches('.');
                 let mut files = files.iter().take(MODULES_MAX);
                 if let Some(held) =
@@ -297,13 +304,16 @@ impl Resolver<'_> {
     }
 
     fn handed_by_file(&self, file: FileIdx, rest: &str, space: Space, left: u32) -> Option<Held> {
-        let (first, behind) = rest.split_once('.').unwrap_or((rest, ""));
         let at = At { file, enclosing: None, own: None };
         let mut found: Option<Held> = None;
         for import in &self.linker.files[file as usize].imports {
-            if !import.container.is_empty() {
-                continue;
-            }
+            // It may stand in a module written inside the file.
+            let inner = match import.container.as_str() {
+                "" => Some(rest),
+                container => rest.strip_prefix(container).and_then(|it| it.strip_prefix('.')),
+            };
+            let Some(inner) = inner else { continue };
+            let (first, behind) = inner.split_once('.').unwrap_or((inner, ""));
             let Some((crate_dir, whole)) = self.handed_place(import, first, behind, at) else {
                 continue;
             };
