@@ -260,7 +260,8 @@ fn texts_of(
             "{path}\n{} {}\n{}\n{}\n{}",
             unit.container, unit.name, unit.signature, unit.doc, unit.body
         );
-        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+        let mut ends = (0..=TEXT_BYTES_MAX.min(text.len())).rev();
+        text.truncate(ends.find(|end| text.is_char_boundary(*end)).unwrap_or(0));
         (UnitCode::encode(unit.code), text)
     });
     Ok(texts.collect())
