@@ -19,7 +19,7 @@ use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefini
 use crate::{
     IndexError,
     frames::{self, Place},
-    manifest::ManifestKind,
+    manifest::{Manifest, ManifestKind},
 };
 
 /// Where facts lie ([`Place`]), by extractor version (big endian), language code and raw blob id.
@@ -68,8 +68,8 @@ impl EncodedFact {
         EncodedFact::of(parsed)
     }
 
-    pub fn of_name(name: &Option<String>) -> Result<EncodedFact, IndexError> {
-        EncodedFact::of(name)
+    pub fn of_manifest(manifest: &Manifest) -> Result<EncodedFact, IndexError> {
+        EncodedFact::of(manifest)
     }
 
     fn of(value: &impl serde::Serialize) -> Result<EncodedFact, IndexError> {
@@ -87,10 +87,9 @@ impl EncodedFact {
             code if Language::from_code(code).is_some() => {
                 postcard::from_bytes::<Parsed>(&plain).is_ok_and(|parsed| is_sound(&parsed))
             }
-            code if ManifestKind::from_code(code).is_some() => {
-                postcard::from_bytes::<Option<String>>(&plain).is_ok()
-            }
-            _ => false,
+            code => ManifestKind::from_code(code).is_some_and(|kind| {
+                postcard::from_bytes::<Manifest>(&plain).is_ok_and(|manifest| manifest.is_of(kind))
+            }),
         };
         (is_ours && is_sound).then_some(EncodedFact(plain))
     }

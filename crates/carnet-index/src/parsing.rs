@@ -13,7 +13,7 @@ use carnet_core::GitOid;
 use crate::{
     BlobError, BlobSource, IndexError,
     facts::{EncodedFact, FactKey, FactStore, Subject, fact_key},
-    manifest::name_in,
+    manifest::Manifest,
 };
 
 /// Most threads that parse.
@@ -75,7 +75,7 @@ fn parse_one(
     let source = blobs.read(&job.blob_id)?;
     Ok(match job.subject {
         Subject::Code(language) => EncodedFact::of_parsed(&carnet_parse::parse(language, &source)),
-        Subject::Manifest(kind) => EncodedFact::of_name(&name_in(kind, &source)),
+        Subject::Manifest(kind) => EncodedFact::of_manifest(&Manifest::read(kind, &source)),
     })
 }
 

@@ -13,7 +13,7 @@ use crate::{
     BlobError, Coverage, IndexError,
     facts::{FactReader, FactStore, Subject, fact_key},
     link::Linker,
-    manifest::ManifestKind,
+    manifest::{Manifest, ManifestKind},
     parsing::{Job, parse_all},
     words::{Extent, WordStore, is_worth_reading},
     write::{self, Becomes, SnapshotHead},
@@ -297,7 +297,9 @@ impl IndexStore {
                     Some(Fact::Code(language, parsed)) => {
                         linker.add_file(path, language, blob_id, *parsed)?;
                     }
-                    Some(Fact::Manifest(kind, name)) => linker.add_manifest(path, kind, &name),
+                    Some(Fact::Manifest(kind, manifest)) => {
+                        linker.add_manifest(path, kind, manifest)
+                    }
                     None => {}
                 }
                 if Language::of_path(path).is_none() && is_worth_reading(path) {
@@ -312,7 +314,7 @@ impl IndexStore {
 /// What is known of one file.
 enum Fact {
     Code(Language, Box<Parsed>),
-    Manifest(ManifestKind, String),
+    Manifest(ManifestKind, Manifest),
 }
 
 fn fact_of(
@@ -326,9 +328,7 @@ fn fact_of(
         Subject::Code(language) => {
             facts.get(&key)?.map(|parsed| Fact::Code(language, Box::new(parsed)))
         }
-        Subject::Manifest(kind) => {
-            facts.get::<Option<String>>(&key)?.flatten().map(|name| Fact::Manifest(kind, name))
-        }
+        Subject::Manifest(kind) => facts.get(&key)?.map(|manifest| Fact::Manifest(kind, manifest)),
     })
 }
 

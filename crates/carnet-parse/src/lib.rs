@@ -47,5 +47,6 @@ pub use parsed::{
     SymbolKind, TypeFact, Visibility,
 };
 
-/// Version of what is extracted: grows whenever the same source would give another [`Parsed`].
-pub const EXTRACTOR_VERSION: u32 = 8;
+/// Version of what is extracted: grows whenever the same source, or the same manifest of modules,
+/// would give other facts.
+pub const EXTRACTOR_VERSION: u32 = 9;

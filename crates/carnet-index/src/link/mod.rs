@@ -3,6 +3,7 @@
 //! Facts come in file by file, in the order of their paths, and are kept as rows of numbers and shared
 //! strings, so the whole repository's rows fit in memory many times over where its text would not.
 
+mod ecma_modules;
 mod method_sets;
 mod modules;
 mod resolve;
@@ -15,7 +16,10 @@ use carnet_parse::{
     Call, CallForm, Import, Language, Parsed, Qualifier, Symbol, SymbolKind, Visibility,
 };
 
-use crate::{Coverage, Evidence, IndexError, manifest::ManifestKind};
+use crate::{
+    Coverage, Evidence, IndexError,
+    manifest::{Manifest, ManifestKind},
+};
 use modules::Modules;
 pub(crate) use strings::{StringId, Strings};
 
@@ -109,7 +113,8 @@ pub(crate) struct Linker {
     types: Vec<TypeRow>,
     /// What only resolving reads: no snapshot holds it.
     expressions: Strings,
-    manifests: BTreeMap<(ManifestKind, Vec<u8>), String>,
+    /// By their paths.
+    manifests: BTreeMap<(ManifestKind, String), Manifest>,
 }
 
 impl Linker {
@@ -127,10 +132,10 @@ impl Linker {
         }
     }
 
-    /// Adds what a manifest calls the directory it lies in.
-    pub fn add_manifest(&mut self, path: &RepoPath, kind: ManifestKind, name: &str) {
-        let directory = modules::directory(path.as_bytes()).to_vec();
-        self.manifests.insert((kind, directory), name.to_owned());
+    /// Adds what a manifest says.
+    pub fn add_manifest(&mut self, path: &RepoPath, kind: ManifestKind, manifest: Manifest) {
+        let path = String::from_utf8_lossy(path.as_bytes()).into_owned();
+        self.manifests.insert((kind, path), manifest);
     }
 
     /// Adds a file that holds text and no code. They come in the order of their paths.
@@ -311,9 +316,18 @@ impl Linker {
         }
     }
 
-    pub(super) fn manifests(&self, kind: ManifestKind) -> impl Iterator<Item = (&[u8], &str)> {
+    /// Returns the manifests of a kind with their paths.
+    fn manifests(&self, kind: ManifestKind) -> impl Iterator<Item = (&str, &Manifest)> {
         let of_kind = self.manifests.iter().filter(move |((found, _), _)| *found == kind);
-        of_kind.map(|((_, directory), name)| (directory.as_slice(), name.as_str()))
+        of_kind.map(|((_, path), manifest)| (path.as_str(), manifest))
+    }
+
+    /// Returns the directories that manifests of a kind name, and their names.
+    fn named(&self, kind: ManifestKind) -> impl Iterator<Item = (&str, &str)> {
+        self.manifests(kind).filter_map(|(path, manifest)| match manifest {
+            Manifest::Name(name) => Some((modules::parent(path), name.as_str())),
+            _ => None,
+        })
     }
 }
 

@@ -8,34 +8,12 @@ use std::collections::HashMap;
 use carnet_parse::Language;
 
 use crate::{
-    link::{FileIdx, Linker},
+    link::{FileIdx, Linker, ecma_modules::EcmaModules},
     manifest::ManifestKind,
 };
 
 /// Directories below which packages commonly lie, beside the importing file's own ancestors.
 const PYTHON_ROOTS: [&str; 4] = ["src", "lib", "python", "source"];
-/// Endings tried for a JavaScript or TypeScript module, in the order of the resolvers.
-const ECMA_ENDINGS: [&str; 18] = [
-    "",
-    ".ts",
-    ".tsx",
-    ".mts",
-    ".cts",
-    ".d.ts",
-    ".js",
-    ".jsx",
-    ".mjs",
-    ".cjs",
-    "/index.ts",
-    "/index.tsx",
-    "/index.mts",
-    "/index.d.ts",
-    "/index.js",
-    "/index.jsx",
-    "/index.mjs",
-    "/index.cjs",
-];
-
 /// Where a Rust file stands: its crate's directory and its own module path, joined by `.`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RustModule {
@@ -50,6 +28,7 @@ pub(crate) struct Modules {
     rust: Vec<Option<RustModule>>,
     rust_crates: HashMap<String, Option<String>>,
     go_modules: Vec<(String, String)>,
+    ecma: EcmaModules,
     /// Java files by their own name, without the directories.
     java: HashMap<String, Vec<FileIdx>>,
 }
@@ -65,17 +44,15 @@ impl Modules {
         });
         let rust = rust.collect();
         let mut rust_crates: HashMap<String, Option<String>> = HashMap::new();
-        for (dir, name) in linker.manifests(ManifestKind::CargoToml) {
-            let dir = join(&String::from_utf8_lossy(dir), "src");
+        for (dir, name) in linker.named(ManifestKind::CargoToml) {
+            let dir = join(dir, "src");
             let known = rust_crates.entry(name.to_owned()).or_insert_with(|| Some(dir.clone()));
             if known.as_ref() != Some(&dir) {
                 *known = None; // Two crates of one name: only cargo knows which is meant.
             }
         }
-        let go_modules = linker.manifests(ManifestKind::GoMod);
-        let go_modules = go_modules
-            .map(|(dir, name)| (name.to_owned(), String::from_utf8_lossy(dir).into_owned()))
-            .collect();
+        let go_modules = linker.named(ManifestKind::GoMod);
+        let go_modules = go_modules.map(|(dir, name)| (name.to_owned(), dir.to_owned())).collect();
         let mut java: HashMap<String, Vec<FileIdx>> = HashMap::new();
         for (idx, (file, path)) in linker.files.iter().zip(&paths).enumerate() {
             if file.language == Language::Java {
@@ -83,7 +60,8 @@ impl Modules {
                 java.entry(name.to_owned()).or_default().push(idx as FileIdx);
             }
         }
-        Modules { paths, by_path, rust, rust_crates, go_modules, java }
+        let ecma = EcmaModules::new(linker);
+        Modules { paths, by_path, rust, rust_crates, go_modules, ecma, java }
     }
 
     /// Returns the directory of a file, empty at the top.
@@ -189,28 +167,10 @@ impl Modules {
         }
     }
 
-    /// Returns the file of a relative JavaScript or TypeScript module.
+    /// Returns the file of a JavaScript or TypeScript module as `file` names it.
     pub fn ecma(&self, file: FileIdx, module: &str) -> Option<FileIdx> {
-        if !module.starts_with('.') {
-            return None; // A package, or a path only the project's configuration explains.
-        }
-        let mut directory = self.directory_of(file).to_owned();
-        for part in module.split('/') {
-            match part {
-                "" | "." => {}
-                ".." if directory.is_empty() => return None,
-                ".." => directory = parent(&directory).to_owned(),
-                part => directory = join(&directory, part),
-            }
-        }
-        let endings = || ECMA_ENDINGS.iter();
-        let of_stem = |stem: &str| {
-            endings().find_map(|ending| self.by_path.get(&format!("{stem}{ending}")).copied())
-        };
-        // `./x.js` in TypeScript means `./x.ts`, unless there is such a file.
-        let stem =
-            [".js", ".jsx", ".mjs", ".cjs"].iter().find_map(|end| directory.strip_suffix(end));
-        of_stem(&directory).or_else(|| of_stem(stem?)).filter(|found| *found != file)
+        let found = self.ecma.find(&self.by_path, &self.paths[file as usize], module);
+        found.filter(|found| *found != file)
     }
 }
 
@@ -260,11 +220,11 @@ pub(crate) fn directory(path: &[u8]) -> &[u8] {
     path.iter().rposition(|byte| *byte == b'/').map_or(b"", |slash| &path[..slash])
 }
 
-fn parent(directory: &str) -> &str {
+pub(super) fn parent(directory: &str) -> &str {
     directory.rsplit_once('/').map_or("", |(parent, _)| parent)
 }
 
-fn join(directory: &str, name: &str) -> String {
+pub(super) fn join(directory: &str, name: &str) -> String {
     match (directory, name) {
         ("", name) => name.to_owned(),
         (directory, "") => directory.to_owned(),

@@ -2,6 +2,7 @@
 
 mod c_and_java;
 mod durability;
+mod ecma_modules;
 mod graph;
 mod questions;
 mod receivers;

@@ -130,7 +130,8 @@ fn facts_that_a_parser_cannot_have_made_are_refused() {
     assert!(!check(&|parsed| parsed.symbols.reverse()));
     assert!(!check(&|parsed| parsed.calls[0].enclosing = Some(2)));
     assert!(!check(&|parsed| parsed.calls[0].region.start = usize::MAX));
-    let stored = || EncodedFact::of_name(&None).unwrap().sealed().unwrap();
+    let stored =
+        || EncodedFact::of_manifest(&crate::manifest::Manifest::Nothing).unwrap().sealed().unwrap();
     assert!(EncodedFact::of_sealed(&key, &stored()).is_none(), "a name is no parsed source");
     for key in [&b""[..], b"abc", &key[..9], &[0; 25]] {
         assert!(EncodedFact::of_sealed(key, &stored()).is_none(), "{key:?}");

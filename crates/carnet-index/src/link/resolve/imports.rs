@@ -57,7 +57,12 @@ impl<'l> Resolver<'l> {
             }
             (_, Imported::Module) => {
                 let file = self.modules.ecma(sought.file, &import.module)?;
-                self.in_file(file, rest, sought.name, sought.space)
+                match rest.split_once('.').unwrap_or((rest, "")) {
+                    ("", _) => self.exported(file, sought.name, sought.space),
+                    (name, rest) => {
+                        self.member_of_exported(file, name, rest, sought.name, sought.space)
+                    }
+                }
             }
             (_, Imported::Name(name)) => {
                 let file = self.modules.ecma(sought.file, &import.module)?;
