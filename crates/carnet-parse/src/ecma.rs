@@ -2,6 +2,7 @@
 
 use tree_sitter::Node;
 
+mod common_js;
 mod values;
 
 use crate::{
@@ -358,7 +359,7 @@ fn declarator(walk: &mut Walk<'_>, node: Node<'_>) {
     let Some(name) = field(node, "name") else { return };
     let value = field(node, "value");
     if let Some(value) = value
-        && require(walk, name, value)
+        && common_js::require(walk, name, value)
     {
         return;
     }
@@ -420,36 +421,6 @@ fn bind_declared(walk: &mut Walk<'_>, node: Node<'_>, name: Node<'_>, value: Opt
     }
 }
 
-/// Notes `const x = require("m")` and `const { a, b: c } = require("m")` as imports.
-fn require(walk: &mut Walk<'_>, name: Node<'_>, value: Node<'_>) -> bool {
-    let is_require = value.kind() == "call_expression"
-        && field(value, "function").is_some_and(|function| walk.is_text(function, "require"));
-    let argument = field(value, "arguments").and_then(|arguments| arguments.named_child(0));
-    let Some(source) = argument.filter(|argument| is_require && argument.kind() == "string") else {
-        return false;
-    };
-    let module = unquoted(walk, source);
-    if name.kind() == "identifier" {
-        let alias = Some(walk.text(name));
-        walk.import(&module, Imported::Module, alias, name);
-        return true;
-    }
-    let mut cursor = name.walk();
-    for part in name.named_children(&mut cursor).take(1_000).collect::<Vec<_>>() {
-        let (imported, alias) = match part.kind() {
-            "shorthand_property_identifier_pattern" => (Some(part), None),
-            "pair_pattern" => (field(part, "key"), field(part, "value")),
-            _ => (None, None),
-        };
-        if let Some(imported) = imported {
-            let imported = Imported::Name(walk.text(imported));
-            let alias = alias.map(|alias| walk.text(alias));
-            walk.import(&module, imported, alias, part);
-        }
-    }
-    true
-}
-
 /// `Foo.prototype.bar = function () {}` and `exports.bar = () => {}` define what they look like.
 fn assignment(walk: &mut Walk<'_>, node: Node<'_>) {
     let (Some(left), Some(right)) = (field(node, "left"), field(node, "right")) else { return };
@@ -471,6 +442,7 @@ fn assignment(walk: &mut Walk<'_>, node: Node<'_>) {
         }
         return;
     }
+    common_js::hand_on(walk, left, right);
     if !is_function(right) {
         return;
     }

@@ -126,6 +126,9 @@ impl EcmaModules {
         if module.starts_with('.') {
             return search.relative(directory, module).ok()?;
         }
+        if module.is_empty() {
+            return None; // The file itself, which hands on what it has.
+        }
         let key = (directory.to_owned(), is_javascript, module.to_owned());
         if let Some(found) = self.known.borrow().get(&key) {
             return *found;

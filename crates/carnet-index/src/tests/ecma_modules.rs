@@ -239,6 +239,44 @@ fn namespaces_of_barrels_hand_names_on() {
 }
 
 #[test]
+fn what_module_exports_is_bound_by_require() {
+    let files = [
+        ("lib/whole.js", "function start() {}\nmodule.exports = start\n"),
+        ("lib/made.js", "module.exports = function () {}\n"),
+        ("lib/api.js", "const api = { go() {} }\nmodule.exports = api\n"),
+        (
+            "lib/several.js",
+            "const { kept } = require('./kept')\nfunction inner() {}\nmodule.exports = { inner, outer: inner, kept }\n",
+        ),
+        ("lib/kept.js", "exports.kept = hidden\nfunction hidden() {}\n"),
+        (
+            "lib/either.js",
+            "function left() {}\nfunction right() {}\nif (x) module.exports = left\nelse module.exports = right\n",
+        ),
+        (
+            "use.js",
+            "const start = require('./lib/whole')\nconst made = require('./lib/made')\nconst api = require('./lib/api')\nconst { outer, kept } = require('./lib/several')\nconst several = require('./lib/several')\nconst either = require('./lib/either')\nstart()\nmade()\napi.go()\nouter()\nkept()\nseveral.inner()\neither()\n",
+        ),
+    ];
+    for (name, expected) in [
+        ("start", &["use.js:7 in - import -> lib/whole.js:start"][..]),
+        ("exports", &["use.js:8 in - import -> lib/made.js:exports"]),
+        ("go", &["use.js:9 in - path -> lib/api.js:api.go"]),
+        (
+            "inner",
+            &[
+                "use.js:10 in - import -> lib/several.js:inner",
+                "use.js:12 in - path -> lib/several.js:inner",
+            ],
+        ),
+        ("hidden", &["use.js:11 in - import -> lib/kept.js:hidden"]),
+        ("either", &["use.js:13 in - ambiguous"]),
+    ] {
+        check_callers(&files, name, expected);
+    }
+}
+
+#[test]
 fn a_changed_configuration_links_anew() {
     let of = |target: &str| {
         format!("{{\"compilerOptions\": {{\"paths\": {{\"@/*\": [\"./{target}/*\"]}}}}}}")

@@ -136,6 +136,30 @@ const { f, g: h } = require("./s");
 }
 
 #[test]
+fn what_module_exports_is_handed_on() {
+    check_imports(
+        JavaScript,
+        r#"
+module.exports = start;
+exports.f = g;
+module.exports.h = h;
+module.exports = { a, b: c, "d": e, f: () => {}, [g]: h };
+module.exports = function () { exports.inner = start; };
+other.exports = start;
+module.other = start;
+"#,
+        &[
+            " name start as default reexport unusable",
+            " name g as f reexport unusable",
+            " name h as h reexport unusable",
+            " name a reexport unusable",
+            " name c as b reexport unusable",
+            " name exports as default reexport unusable",
+        ],
+    );
+}
+
+#[test]
 fn call_signatures_without_semicolons_and_exported_types_are_understood() {
     check(
         TypeScript,

@@ -58,7 +58,11 @@ impl<'l> Resolver<'l> {
             (_, Imported::Module) => {
                 let file = self.modules.ecma(sought.file, &import.module)?;
                 match rest.split_once('.').unwrap_or((rest, "")) {
-                    ("", _) => self.exported(file, sought.name, sought.space),
+                    // What a module of CommonJS is as a whole is written as its default.
+                    ("", _) => self.exported(file, sought.name, sought.space).or_else(|| {
+                        let space = sought.space;
+                        self.member_of_exported(file, "default", "", sought.name, space)
+                    }),
                     (name, rest) => {
                         self.member_of_exported(file, name, rest, sought.name, sought.space)
                     }
@@ -74,7 +78,14 @@ impl<'l> Resolver<'l> {
 
     /// `f()` where an import names `f`.
     pub(super) fn through_import(&self, sought: Sought, import: &Import) -> Decision {
-        let Imported::Name(name) = &import.imported else { return unresolved(Evidence::NameOnly) };
+        let name = match (&import.imported, self.language(sought.file)) {
+            (Imported::Name(name), _) => name.as_str(),
+            // `const x = require("./x")`, for nothing else is a module and is called.
+            (Imported::Module, Language::JavaScript | Language::TypeScript | Language::Tsx) => {
+                "default"
+            }
+            _ => return unresolved(Evidence::NameOnly),
+        };
         let held = self.linker.strings.find(name.as_bytes()).and_then(|name_id| {
             match self.language(sought.file) {
                 Language::Python => {
@@ -95,7 +106,7 @@ impl<'l> Resolver<'l> {
         });
         let is_renamed = import.alias.is_some() && name != "default";
         Decision {
-            listed_under: is_renamed.then(|| name.clone()),
+            listed_under: is_renamed.then(|| name.to_owned()),
             ..held.map_or(unresolved(Evidence::NameOnly), |held| decided(held, Evidence::Import))
         }
     }
