@@ -54,6 +54,8 @@ const BUILT_DIRECTORIES: [&str; 16] = [
     "dist-types",
 ];
 
+/// Directories of what tests read: a package there may have the name of one that is installed.
+const FIXTURE_DIRECTORIES: [&str; 4] = ["fixtures", "__fixtures__", "testdata", "test-fixtures"];
 /// Most `*` of one path that stand for something.
 const STARS_MAX: usize = 8;
 
@@ -102,7 +104,9 @@ impl EcmaModules {
                 Manifest::Package(package) => Some(package.clone()),
                 _ => None,
             };
-            if let Some(name) = package.as_ref().and_then(|package| package.name.clone()) {
+            let is_fixture = directory.split('/').any(|part| FIXTURE_DIRECTORIES.contains(&part));
+            let name = package.as_ref().and_then(|package| package.name.clone());
+            if let Some(name) = name.filter(|_| !is_fixture) {
                 let of_name = modules.by_name.entry(name);
                 of_name.and_modify(|it| *it = None).or_insert_with(|| Some(directory.clone()));
             }

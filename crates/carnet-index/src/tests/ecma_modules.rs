@@ -156,6 +156,8 @@ fn packages_of_the_repository_are_found_by_name() {
         ("two/index.ts", F),
         ("node_modules/there/package.json", r#"{"name": "there"}"#),
         ("node_modules/there/index.ts", F),
+        ("test/fixtures/a/package.json", r#"{"name": "react"}"#),
+        ("test/fixtures/a/index.ts", F),
         ("odd/package.json", "{\"name\": \"odd\","),
         ("odd/index.ts", F),
     ];
@@ -176,11 +178,13 @@ fn packages_of_the_repository_are_found_by_name() {
         ("mute", None),
         ("twice", None),
         ("there", None),
+        ("react", None),
         ("odd", None),
     ];
     check(&files, "use.ts", &expected);
     // Types mean nothing where JavaScript runs, and a package is itself wherever else its name is taken.
     check(&files, "use.js", &[("kept", Some("packages/kept/lib/main.js"))]);
+    check(&files, "test/fixtures/a/use.ts", &[("react", Some("test/fixtures/a/index.ts"))]);
     check(&files, "two/test/use.ts", &[("twice", Some("two/index.ts"))]);
     check(&files, "packages/core/test/use.ts", &[("@acme/core/x", Some("packages/core/src/x.ts"))]);
 }
