@@ -405,7 +405,13 @@ fn names_and_paths(carnet: &Path, clone: &Path) -> Result<(Vec<String>, Vec<Stri
     let graph = Cmd::new(carnet).args(&["graph", "export", "--format", "cypher", "--no-wait"]);
     let graph = graph.dir(clone).env("CARNET_DAEMON", "off").read()?;
     let own = |name: &str| name.rsplit('.').next().unwrap_or(name).to_owned();
-    let names = spread(&graph, "kind:'function',name:'").iter().map(|it| own(it)).collect();
+    let functions = spread(&graph, "kind:'function',name:'");
+    // Java has methods alone.
+    let functions = match functions.len() < N_QUESTIONS {
+        true => spread(&graph, "kind:'method',name:'"),
+        false => functions,
+    };
+    let names = functions.iter().map(|it| own(it)).collect();
     let paths = spread(&graph, "path:'");
     Ok((names, paths))
 }

@@ -62,7 +62,7 @@ pub use published::{
 pub use record::RefreshRecord;
 pub use run::{DaemonOptions, RunError, StopReason, run};
 pub use socket::SocketError;
-pub use spawn::{Running, SpawnError, connect_within, ensure_running};
+pub use spawn::{ALLOCATOR, Running, SpawnError, connect_within, ensure_running};
 pub use status::{DaemonState, Freshness, Indexed, Sizes, Status, StatusError, freshness, status};
 pub use work::{RefreshError, blobs, graph_state};
 pub use worktree::Worktree;

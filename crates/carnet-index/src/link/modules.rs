@@ -3,7 +3,7 @@
 //! Every answer is one place or none: where the rules of the language leave a choice that only a build
 //! tool could make, nothing is answered.
 
-use std::collections::HashMap;
+use std::{cell::RefCell, collections::HashMap};
 
 use carnet_parse::Language;
 
@@ -31,6 +31,8 @@ pub(crate) struct Modules {
     ecma: EcmaModules,
     /// Java files by their own name, without the directories.
     java: HashMap<String, Vec<FileIdx>>,
+    /// What each file's names of modules were found to mean; as many as there are imports and paths in calls.
+    answers: RefCell<Vec<HashMap<String, Option<FileIdx>>>>,
 }
 
 impl Modules {
@@ -61,7 +63,8 @@ impl Modules {
             }
         }
         let ecma = EcmaModules::new(linker);
-        Modules { paths, by_path, rust, rust_crates, go_modules, ecma, java }
+        let answers = RefCell::new(vec![HashMap::new(); paths.len()]);
+        Modules { paths, by_path, rust, rust_crates, go_modules, ecma, java, answers }
     }
 
     /// Returns the directory of a file, empty at the top.
@@ -128,6 +131,10 @@ impl Modules {
 
     /// Returns the file of a Python module as `file` names it: `pkg.mod`, `.mod`, `..`.
     pub fn python(&self, file: FileIdx, module: &str) -> Option<FileIdx> {
+        self.once(file, module, || self.find_python(file, module))
+    }
+
+    fn find_python(&self, file: FileIdx, module: &str) -> Option<FileIdx> {
         let name = module.trim_start_matches('.');
         let n_dots = module.len() - name.len();
         let relative = name.replace('.', "/");
@@ -169,8 +176,22 @@ impl Modules {
 
     /// Returns the file of a JavaScript or TypeScript module as `file` names it.
     pub fn ecma(&self, file: FileIdx, module: &str) -> Option<FileIdx> {
-        let found = self.ecma.find(&self.by_path, &self.paths[file as usize], module);
-        found.filter(|found| *found != file)
+        let find = || self.ecma.find(&self.by_path, &self.paths[file as usize], module);
+        self.once(file, module, find).filter(|found| *found != file)
+    }
+
+    fn once(
+        &self,
+        file: FileIdx,
+        module: &str,
+        find: impl FnOnce() -> Option<FileIdx>,
+    ) -> Option<FileIdx> {
+        if let Some(known) = self.answers.borrow()[file as usize].get(module) {
+            return *known;
+        }
+        let found = find();
+        self.answers.borrow_mut()[file as usize].insert(module.to_owned(), found);
+        found
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn with_vectors(
     segments: &[Segment<'_>],
     live: &Live,
     query: &SearchQuery,
-    scored: Vec<Scored>,
+    mut scored: Vec<Scored>,
     is_wanted: impl Fn(u32, u64) -> bool,
 ) -> Result<(Vec<Scored>, bool), IndexError> {
     let embedded = Model::embedded().question(&query.plain).map(Question::new);
@@ -33,23 +33,26 @@ pub(super) fn with_vectors(
         (None, None) => return Ok((scored, false)),
     };
     let (near, is_graph_damaged) = nearest(dir, store, segments, live, question, is_wanted)?;
-    let mut all: HashMap<(usize, u32), Scored> =
-        scored.into_iter().map(|it| ((it.segment, it.doc), it)).collect();
-    let word_window = Window::of(all.values().map(|it| it.points));
+    let word_window = Window::of(scored.iter().map(|it| it.points));
     let vector_window = Window::of(near.iter().map(|(.., cosine)| *cosine));
-    for it in all.values_mut() {
+    let mut near: HashMap<(usize, u32), f32> =
+        near.into_iter().map(|(segment, doc, cosine)| ((segment, doc), cosine)).collect();
+    for it in &mut scored {
         it.points = word_window.place(it.points);
         let code = UnitCode::decode(segments[it.segment].unit(it.doc));
         if code.is_some_and(has_vector) {
             it.points *= 1.0 - VECTOR_SHARE;
         }
+        if let Some(cosine) = near.remove(&(it.segment, it.doc)) {
+            it.cosine = cosine;
+            it.points += VECTOR_SHARE * vector_window.place(cosine);
+        }
     }
-    for (segment, doc, cosine) in near {
-        let it = all.entry((segment, doc)).or_insert_with(|| Scored::new(segment, doc, live));
-        it.cosine = cosine;
-        it.points += VECTOR_SHARE * vector_window.place(cosine);
+    for ((segment, doc), cosine) in near {
+        let points = VECTOR_SHARE * vector_window.place(cosine);
+        scored.push(Scored { cosine, points, ..Scored::new(segment, doc, live) });
     }
-    Ok((all.into_values().collect(), is_graph_damaged))
+    Ok((scored, is_graph_damaged))
 }
 
 /// Tells whether a query describes something, or only names it: then words alone answer.

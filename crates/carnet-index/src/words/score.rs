@@ -2,7 +2,9 @@
 //!
 //! A word stands for all words of its stem. All that is counted is counted over live documents alone.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+
+use tantivy::tokenizer::TextAnalyzer;
 
 use super::{
     DOC, SearchQuery, TEXT_FIELDS,
@@ -68,21 +70,34 @@ impl Group {
     }
 
     /// Returns the words of the stem that a field has; besides the word itself those alone that look like English.
-    fn forms(&self, segment: &Segment<'_>, field: usize) -> Result<Vec<String>, IndexError> {
+    ///
+    /// - `known`: which words are of the stem, as found out in other fields and segments.
+    fn forms(
+        &self,
+        segment: &Segment<'_>,
+        field: usize,
+        prose: &mut TextAnalyzer,
+        known: &mut HashMap<Vec<u8>, bool>,
+    ) -> Result<Vec<String>, IndexError> {
         if field == DOC {
             return Ok(vec![self.stem.clone()]);
         }
         let mut forms = vec![self.word.clone()];
         let prefix = self.stem.strip_suffix(['e', 'i']).unwrap_or(&self.stem);
         if prefix.len() >= PREFIX_BYTES_MIN && is_english(self.word.as_bytes()) {
-            let mut prose = tokens::prose();
             let longest = self.stem.len() + ENDING_BYTES_MAX;
             segment.each_word_from(field, prefix, |word| {
-                if word.len() <= longest && is_english(word) && word != self.word.as_bytes() {
-                    let word = String::from_utf8_lossy(word);
-                    if tokens::words(&mut prose, &word).first() == Some(&self.stem) {
-                        forms.push(word.into_owned());
-                    }
+                if word.len() > longest || !is_english(word) || word == self.word.as_bytes() {
+                    return;
+                }
+                let is_form = known.get(word).copied().unwrap_or_else(|| {
+                    let text = String::from_utf8_lossy(word);
+                    let is_form = tokens::words(prose, &text).first() == Some(&self.stem);
+                    known.insert(word.to_vec(), is_form);
+                    is_form
+                });
+                if is_form {
+                    forms.push(String::from_utf8_lossy(word).into_owned());
                 }
             })?;
         }
@@ -111,13 +126,14 @@ pub(super) fn by_words(
         .collect();
     let mut counts: Vec<Vec<f32>> =
         segments.iter().map(|it| vec![0.0; it.n_documents() as usize]).collect();
-    let mut words = HashSet::new();
+    let (mut words, mut prose) = (HashSet::new(), tokens::prose());
     for group in groups {
+        let mut known = HashMap::new();
         for (field, weight) in WEIGHTS.into_iter().enumerate().filter(|(_, it)| *it > 0.0) {
             let mut touched = Vec::new();
             for (idx, segment) in segments.iter().enumerate() {
                 let files = &live.files_of_documents[idx];
-                for form in group.forms(segment, field)? {
+                for form in group.forms(segment, field, &mut prose, &mut known)? {
                     segment.each_document(field, &form, |doc, n_times| {
                         let count = &mut counts[idx][doc as usize];
                         if files[doc as usize] != NOT_LIVE {

@@ -222,8 +222,15 @@ fn rank(
     let place = |it: &Scored| {
         (it.file, segments[it.segment].lines(it.doc), segments[it.segment].unit(it.doc))
     };
+    let n = CANDIDATES.max(HITS_MAX);
+    if scored.len() > n {
+        let (.., last, _) =
+            scored.select_nth_unstable_by(n - 1, |a, b| descending(a.points, b.points));
+        let least = last.points;
+        scored.retain(|it| it.points >= least);
+    }
     scored.sort_by(|a, b| descending(a.points, b.points).then_with(|| place(a).cmp(&place(b))));
-    scored.truncate(CANDIDATES.max(HITS_MAX));
+    scored.truncate(n);
     let mut ranked = Vec::new();
     for it in scored {
         let file = snapshot.live_file(live.rows[it.file as usize].1)?;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use carnet_core::{Digest, ExitCode};
+use carnet_daemon::ALLOCATOR;
 use carnet_git::Repo;
 
 use crate::{
@@ -40,10 +41,11 @@ pub(super) fn unit(ui: &Ui, repo: &Repo, system: Option<UnitSystem>) -> CommandR
 }
 
 fn systemd(exe: &Path, dir: &Path) -> String {
+    let allocator = ALLOCATOR.map(|(name, value)| format!("Environment={name}={value}\n")).concat();
     format!(
         "[Unit]\nDescription=carnet: code index of {0}\nConditionPathExists={0}\n\n\
          [Service]\nExecStart={1} -C {2} daemon run --stay\nRestart=on-failure\nRestartSec=10\n\
-         Nice=10\nCPUSchedulingPolicy=batch\nIOSchedulingClass=idle\nUMask=0077\n\n\
+         Nice=10\nCPUSchedulingPolicy=batch\nIOSchedulingClass=idle\nUMask=0077\n{allocator}\n\
          [Install]\nWantedBy=default.target\n",
         percent(&dir.to_string_lossy()),
         word(exe),

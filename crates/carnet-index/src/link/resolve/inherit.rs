@@ -25,7 +25,13 @@ const PLAIN_SUPERTYPES: [&str; 4] = ["object", "ABC", "Generic", "Protocol"];
 impl Resolver<'_> {
     /// Returns what a module defines under a name, or hands on from another module.
     pub(super) fn exported(&self, file: FileIdx, name: StringId, space: Space) -> Option<Held> {
-        self.handed_on(file, name, space, HANDS_MAX)
+        let key = (file, name, space);
+        if let Some(known) = self.types.exports.borrow().get(&key) {
+            return *known;
+        }
+        let held = self.handed_on(file, name, space, HANDS_MAX);
+        self.types.exports.borrow_mut().insert(key, held);
+        held
     }
 
     fn handed_on(&self, file: FileIdx, name: StringId, space: Space, n_left: u32) -> Option<Held> {

@@ -59,6 +59,8 @@ pub(super) struct Known {
     /// Whether what is read is Rust.
     pub is_rust: Cell<bool>,
     pub lineages: RefCell<HashMap<(FileIdx, StringId), Lineage>>,
+    /// What modules define or hand on, by module and name.
+    pub exports: RefCell<HashMap<(FileIdx, StringId, Space), Option<Held>>>,
     /// By first fact and the type it was looked up in; what is being found out is not known.
     pub facts: RefCell<Facts>,
     n_reads: Cell<u32>,
