@@ -92,10 +92,12 @@ fn a_daemon_begins_with_a_look_and_refreshes_what_is_behind() {
 }
 
 #[test]
-fn a_level_index_is_left_alone() {
+fn a_level_index_is_not_refreshed_and_its_vectors_are_looked_after() {
     let mut state = new_state(TIMING);
     check(&mut state, 0, Event::Started, &[look()]);
-    check(&mut state, 1, looked(at(1), Some(1)), &[]);
+    check(&mut state, 1, looked(at(1), Some(1)), &[Effect::Vectors(oid(1))]);
+    check(&mut state, 2, Event::VectorsEnded(oid(1), Ok(())), &[look()]);
+    check(&mut state, 3, looked(at(1), Some(1)), &[]);
 }
 
 #[test]
