@@ -139,6 +139,10 @@ class Truth:
                 self.unknown.update((caller, name) for caller in callers)
                 continue
             targets = tuple(sorted(tuple(target) for target in fact["targets"]))
+            if "named" in fact and any(graph.functions.get(target, fact["named"]) != fact["named"] for target in targets):
+                if fact["call"]:
+                    self.unknown.update((caller, name) for caller in callers)
+                continue  # A parameter: what is called is what somebody gives.
             self.known.update((caller, name) for caller in callers)
             self.permitted.update((caller, target) for caller in callers for target in targets)
             is_function = fact["kind"] == "function" or any(target in graph.functions for target in targets)

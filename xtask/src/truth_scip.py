@@ -14,10 +14,14 @@ import sys
 
 # What may stand between the name of a callee and the parenthesis: type arguments, `?.`, a macro's mark.
 CALLED = re.compile(rb"(?:!|\?\.)?[ \t]*(?:(?:::)?<[^()\n;{}]*>)?[ \t]*[(\[{]")
+# A method with its body, where a type of another place declares it.
+OBJECT_METHOD = re.compile(rb"\([^()]*\) \{")
 # Constructors belong to their classes; members of types without a name, and what is local, is not asked for by name.
 CONSTRUCTOR = re.compile(r"(.*#)`?(?:<constructor>|__init__)`?\(\)\.")
 UNNAMED = re.compile(r"^local |typeLiteral\d|<constructor>")
 KINDS = (("().", "function"), ("!", "macro"), ("#", "type"))
+# scip-python says of the first `def` of a name alone that it defines it: of overloads, and of a property that is set.
+DEFINES = re.compile(rb"\bdef[ \t]+$")
 
 
 def main():
@@ -27,23 +31,30 @@ def main():
         if number == 2:
             path, encoding, occurrences = document(value)
             documents.setdefault(path, (encoding, set()))[1].update(occurrences)
-    places = {}
-    for path, (_, occurrences) in documents.items():
-        for position, symbol, roles in occurrences:
-            if roles & 1:
-                places.setdefault(key(path, symbol), set()).add((path, position[0] + 1))
-    for path, (encoding, occurrences) in sorted(documents.items()):
+    sources, places, names = {}, {}, {}
+    for path, (encoding, occurrences) in documents.items():
         if not (top / path).is_file():
             continue
+        source = sources[path] = (top / path).read_bytes().split(b"\n")
+        for occurrence in list(occurrences):
+            position, symbol, roles = occurrence
+            if path.endswith(".py") and within_a_line(position, source) and DEFINES.search(source[position[0]][: position[1]]):
+                occurrences.remove(occurrence)
+                occurrences.add((position, symbol, roles | 1))
+                roles |= 1
+            if roles & 1:
+                places.setdefault(key(path, symbol), set()).add((path, position[0] + 1))
+                names[key(path, symbol)] = text(position, source, encoding)
+    for path, source in sorted(sources.items()):
+        encoding, occurrences = documents[path]
         show(file=path)
-        source = (top / path).read_bytes().split(b"\n")
         defined = {position for position, _, roles in occurrences if roles & 1}
         for position, symbol, roles in sorted(occurrences):
             if not symbol or not within_a_line(position, source):
                 continue
             line = source[position[0]]
             start, end = (byte_of(line, column, encoding) for column in (position[1], position[-1]))
-            name = line[start:end].decode(errors="replace").strip("`")
+            name = text(position, source, encoding)
             fact = {"at": (path, position[0] + 1), "kind": kind_of(symbol)}
             if roles & 1:
                 if fact["kind"] and name and not UNNAMED.search(symbol):
@@ -57,7 +68,17 @@ def main():
                 if call and not targets and not fact["kind"]:
                     show(unknown=name, at=fact["at"])  # A module that was not found gives such names to whatever it holds.
                     continue
-                show(reference=name, call=call, targets=sorted(targets), **fact)
+                # What is no function for sure may be a parameter: its definition stands in the line of a function of another name.
+                named = {} if fact["kind"] else {"named": names.get(key(path, symbol), name)}
+                show(reference=name, call=call, targets=sorted(targets), **named, **fact)
+
+
+def text(position, source, encoding):
+    if not within_a_line(position, source):
+        return ""
+    line = source[position[0]]
+    start, end = (byte_of(line, column, encoding) for column in position[1:])
+    return line[start:end].decode(errors="replace").strip("`")
 
 
 def within_a_line(position, source):
@@ -72,6 +93,10 @@ def is_call(line, start, end, path, symbol):
         return bool(called) and symbol.endswith("().") and not after.startswith((b"!", b"[", b"{")) and called[0].endswith(b"(")
     if before.endswith((b" new", b"(new", b"\tnew", b"=new", b"[new")) or before == b"new":
         return True
+    if called and called[0].count(b"<") != called[0].count(b">"):
+        return False  # The parameter of a generic type, in its declaration.
+    if OBJECT_METHOD.match(after) and not path.endswith(".py"):
+        return False
     if path.endswith((".tsx", ".jsx")) and before.endswith(b"<") and not before.endswith((b"=<", b" <<")):
         return True
     return bool(called) and called[0].endswith(b"(") and not called[0].startswith(b"!")
