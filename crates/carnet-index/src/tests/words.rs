@@ -122,6 +122,36 @@ fn a_description_leads_to_what_is_done_and_where() {
     assert_eq!(texts(&found)[0], "src/store.ts:4-6 Store.save");
 }
 
+/// Eleven hundred units that have the words asked for, which is more than are ranked; every third is a test's, so the rules turn
+/// their order around.
+#[test]
+fn a_few_hits_are_the_first_of_many() {
+    let dir = tempfile::tempdir().unwrap();
+    let files: Vec<(String, String)> = (0..1_100)
+        .map(|at| {
+            let dir = if at % 3 == 0 { "tests" } else { "src" };
+            let more = "    frobnicate(widget)\n".repeat(1 + at % 7);
+            (format!("{dir}/f{at}.py"), format!("def widget_{at}(widget):\n{more}"))
+        })
+        .collect();
+    let files: Vec<(&str, &str)> =
+        files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    refresh(&mut IndexStore::open(dir.path()).unwrap(), 1, &files);
+    let (_, memory) = commit_of(1, &files);
+    let snapshot = current(dir.path());
+    for query in ["frobnicate", "frobnicate the widget", "widget_7 frobnicate"] {
+        let hits = |n: usize| {
+            let scope = Scope::new(&[], &[], &[], n).unwrap();
+            texts(&ask(dir.path(), &snapshot, &memory, query, &scope))
+        };
+        let many = hits(100);
+        assert_eq!(many.len(), 100);
+        for n in [1, 2, 10, 60] {
+            assert_eq!(hits(n), many[..n], "{query}");
+        }
+    }
+}
+
 #[test]
 fn a_phrase_stands_as_it_is_also_across_lines() {
     check("\"the exact phrase\"", &everything(), &["src/config.py:10-12 Loader.load_all"]);

@@ -25,14 +25,15 @@ pub(super) fn pack(vector: &[f32]) -> (f32, Vec<u8>) {
 }
 
 /// Returns the sum of products of stored numbers and those of a question, of which there are twice as many as bytes.
-pub(super) fn dot(halves: &[u8], question: &[i8]) -> i32 {
+///
+/// - `question`: numbers that fit in a byte.
+pub(super) fn dot(halves: &[u8], question: &[i16]) -> i32 {
     let (low, high) = question.split_at(halves.len().min(question.len()));
-    let numbers = halves.iter().zip(low.iter().zip(high));
-    let numbers = numbers.map(|(both, (low, high))| {
-        let (a, b) = (i16::from(both & 15) * 2 - 15, i16::from(both >> 4) * 2 - 15);
-        i32::from(a * i16::from(*low)) + i32::from(b * i16::from(*high))
-    });
-    numbers.sum()
+    let product = |half: u8, number: i16| i32::from(i16::from(half) * 2 - 15) * i32::from(number);
+    // Two sums of products of pairs, which processors have an instruction for.
+    let lows: i32 = halves.iter().zip(low).map(|(both, it)| product(both & 15, *it)).sum();
+    let highs: i32 = halves.iter().zip(high).map(|(both, it)| product(both >> 4, *it)).sum();
+    lows + highs
 }
 
 /// The same with a question in whole numbers.
@@ -94,9 +95,9 @@ mod tests {
 
         #[test]
         fn products_are_those_of_the_numbers(
-            pairs in proptest::collection::vec((-1.0f32..1.0, -127i8..=127), 1..40)
+            pairs in proptest::collection::vec((-1.0f32..1.0, -127i16..=127), 1..40)
         ) {
-            let (vector, mut question): (Vec<f32>, Vec<i8>) = pairs.into_iter().unzip();
+            let (vector, mut question): (Vec<f32>, Vec<i16>) = pairs.into_iter().unzip();
             let (_, halves) = pack(&vector);
             let numbers = unpacked(1.0, &halves, vector.len());
             let expected: f32 = numbers.iter().zip(&question).map(|(a, b)| a * f32::from(*b)).sum();

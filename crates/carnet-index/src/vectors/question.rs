@@ -8,7 +8,8 @@ pub struct Question {
     dimension: usize,
     /// Twice as many numbers as a stored vector has bytes, the last 0 where that is one more.
     exact: Vec<f32>,
-    rough: Vec<i8>,
+    /// Each fits in a byte.
+    rough: Vec<i16>,
     rough_scale: f32,
 }
 
@@ -18,7 +19,7 @@ impl Question {
         let dimension = vector.len();
         vector.resize(halves::n_bytes(dimension) * 2, 0.0);
         let rough_scale = scale_of(&vector);
-        let rough = vector.iter().map(|it| (it / rough_scale).round() as i8).collect();
+        let rough = vector.iter().map(|it| (it / rough_scale).round() as i16).collect();
         Question { dimension, exact: vector, rough, rough_scale }
     }
 

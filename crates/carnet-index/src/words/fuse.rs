@@ -1,6 +1,6 @@
 //! Fuses what words say of a question with what vectors say.
 
-use std::{cmp::Ordering, collections::HashMap, path::Path};
+use std::{cmp::Ordering, path::Path};
 
 use super::{
     SearchQuery, UnitCode, live::Live, reader::Segment, rules::looks_like_name, score::Scored,
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     IndexError,
-    vectors::{self, Model, ModelStore, Question},
+    vectors::{self, Model, Question},
 };
 
 /// How many of the best by words, and by vectors, are weighed against each other.
@@ -16,43 +16,43 @@ const WINDOW: usize = 200;
 /// How much vectors count against words, of 1.
 const VECTOR_SHARE: f32 = 0.65;
 
+/// The documents of the [`WINDOW`] wanted units nearest to a question.
+pub(super) struct Near {
+    /// Segment, document and the cosine of its angle to the question; in order.
+    documents: Vec<(usize, u32, f32)>,
+    /// Whether the graph of neighbours is damaged, so that all vectors were looked through.
+    pub is_graph_damaged: bool,
+}
+
 /// Fuses what words say with what vectors say: both brought to 0..1 over their best, then weighed. Units that share no word with
 /// the question join where they are among the best by direction; those without a vector are judged by words alone.
 pub(super) fn with_vectors(
-    dir: &Path,
     segments: &[Segment<'_>],
     live: &Live,
-    query: &SearchQuery,
     mut scored: Vec<Scored>,
-    is_wanted: impl Fn(u32, u64) -> bool,
-) -> Result<(Vec<Scored>, bool), IndexError> {
-    let embedded = Model::embedded().question(&query.plain).map(Question::new);
-    let (store, question) = match (&query.model, &embedded) {
-        (Some((store, question)), _) => (Some(store), question),
-        (None, Some(question)) => (None, question),
-        (None, None) => return Ok((scored, false)),
-    };
-    let (near, is_graph_damaged) = nearest(dir, store, segments, live, question, is_wanted)?;
+    near: &Near,
+) -> Vec<Scored> {
     let word_window = Window::of(scored.iter().map(|it| it.points));
-    let vector_window = Window::of(near.iter().map(|(.., cosine)| *cosine));
-    let mut near: HashMap<(usize, u32), f32> =
-        near.into_iter().map(|(segment, doc, cosine)| ((segment, doc), cosine)).collect();
+    let vector_window = Window::of(near.documents.iter().map(|(.., cosine)| *cosine));
+    let mut is_scored = vec![false; near.documents.len()];
     for it in &mut scored {
         it.points = word_window.place(it.points);
         let code = UnitCode::decode(segments[it.segment].unit(it.doc));
         if code.is_some_and(has_vector) {
             it.points *= 1.0 - VECTOR_SHARE;
         }
-        if let Some(cosine) = near.remove(&(it.segment, it.doc)) {
-            it.cosine = cosine;
-            it.points += VECTOR_SHARE * vector_window.place(cosine);
+        let place = (it.segment, it.doc);
+        if let Ok(at) = near.documents.binary_search_by_key(&place, |near| (near.0, near.1)) {
+            is_scored[at] = true;
+            it.cosine = near.documents[at].2;
+            it.points += VECTOR_SHARE * vector_window.place(it.cosine);
         }
     }
-    for ((segment, doc), cosine) in near {
-        let points = VECTOR_SHARE * vector_window.place(cosine);
-        scored.push(Scored { cosine, points, ..Scored::new(segment, doc, live) });
+    for ((segment, doc, cosine), _) in near.documents.iter().zip(is_scored).filter(|it| !it.1) {
+        let points = VECTOR_SHARE * vector_window.place(*cosine);
+        scored.push(Scored { cosine: *cosine, points, ..Scored::new(*segment, *doc, live) });
     }
-    Ok((scored, is_graph_damaged))
+    scored
 }
 
 /// Tells whether a query describes something, or only names it: then words alone answer.
@@ -62,52 +62,56 @@ pub(super) fn is_question(query: &SearchQuery) -> bool {
         && !query.words.iter().all(|word| looks_like_name(word))
 }
 
-/// A document by its segment and number, and the cosine of its angle to the question.
-type NearDocument = (usize, u32, f32);
-
-/// Returns the documents of the [`WINDOW`] wanted units nearest to a question, with the cosine of each, and whether the graph of
-/// neighbours is damaged.
-fn nearest(
-    dir: &Path,
-    store: Option<&ModelStore>,
-    segments: &[Segment<'_>],
-    live: &Live,
-    question: &Question,
-    is_wanted: impl Fn(u32, u64) -> bool,
-) -> Result<(Vec<NearDocument>, bool), IndexError> {
-    let file_of = |key: u64| live.rows.binary_search_by_key(&key, |row| row.0).ok();
-    // Vectors of one file stand together.
-    let mut last = None;
-    let is_wanted = |key: u64, unit: u64| {
-        let file = match last {
-            Some((last_key, file)) if last_key == key => file,
-            _ => file_of(key),
+impl Near {
+    /// Looks for them, in the vectors of the model that was asked or else in our own; `None` where neither knows a word of the
+    /// question.
+    pub fn of_question(
+        dir: &Path,
+        segments: &[Segment<'_>],
+        live: &Live,
+        query: &SearchQuery,
+        is_wanted: impl Fn(u32, u64) -> bool,
+    ) -> Result<Option<Near>, IndexError> {
+        let embedded = Model::embedded().question(&query.plain).map(Question::new);
+        let (store, question) = match (&query.model, &embedded) {
+            (Some((store, question)), _) => (Some(store), question),
+            (None, Some(question)) => (None, question),
+            (None, None) => return Ok(None),
         };
-        last = Some((key, file));
-        file.is_some_and(|file| is_wanted(file as u32, unit))
-    };
-    let near = match store {
-        Some(store) => store.nearest(question, WINDOW, is_wanted),
-        None => vectors::nearest(&words_dir(dir), question, WINDOW, is_wanted),
-    };
-    let near =
-        near.map_err(|error| IndexError::damaged_words(dir, &format!("their vectors: {error}")))?;
-    let mut cosines: HashMap<u32, Vec<(u64, f32)>> = HashMap::new();
-    for it in near.units {
-        let file = file_of(it.file).map(|file| cosines.entry(file as u32).or_default());
-        file.into_iter().for_each(|units| units.push((it.unit, it.cosine)));
-    }
-    let mut documents = Vec::new();
-    for (segment, files) in live.files_of_documents.iter().enumerate() {
-        for (doc, file) in (0..).zip(files) {
-            if let Some(units) = cosines.get(file) {
-                let unit = segments[segment].unit(doc);
-                let cosine = units.iter().find(|(it, _)| *it == unit);
-                documents.extend(cosine.map(|(_, cosine)| (segment, doc, *cosine)));
+        let file_of = |key: u64| live.rows.binary_search_by_key(&key, |row| row.0).ok();
+        // Vectors of one file stand together.
+        let mut last = None;
+        let is_wanted = |key: u64, unit: u64| {
+            let file = match last {
+                Some((last_key, file)) if last_key == key => file,
+                _ => file_of(key),
+            };
+            last = Some((key, file));
+            file.is_some_and(|file| is_wanted(file as u32, unit))
+        };
+        let near = match store {
+            Some(store) => store.nearest(question, WINDOW, is_wanted),
+            None => vectors::nearest(&words_dir(dir), question, WINDOW, is_wanted),
+        };
+        let near = near
+            .map_err(|error| IndexError::damaged_words(dir, &format!("their vectors: {error}")))?;
+        let mut cosines: Vec<Vec<(u64, f32)>> = vec![Vec::new(); live.rows.len()];
+        for it in near.units {
+            let units = file_of(it.file).map(|file| &mut cosines[file]);
+            units.into_iter().for_each(|units| units.push((it.unit, it.cosine)));
+        }
+        let mut documents = Vec::new();
+        for (segment, files) in live.files_of_documents.iter().enumerate() {
+            for (doc, file) in (0..).zip(files) {
+                if let Some(units) = cosines.get(*file as usize).filter(|it| !it.is_empty()) {
+                    let unit = segments[segment].unit(doc);
+                    let cosine = units.iter().find(|(it, _)| *it == unit);
+                    documents.extend(cosine.map(|(_, cosine)| (segment, doc, *cosine)));
+                }
             }
         }
+        Ok(Some(Near { documents, is_graph_damaged: near.is_graph_damaged }))
     }
-    Ok((documents, near.is_graph_damaged))
 }
 
 /// The best of a list, brought to 0..1.

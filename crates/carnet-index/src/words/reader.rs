@@ -8,8 +8,11 @@ use std::{
 
 use tantivy::{
     DocId, DocSet, Index, ReloadPolicy, Searcher, SegmentReader, TERMINATED, Term,
-    columnar::ColumnValues, directory::MmapDirectory, fieldnorm::FieldNormReader,
-    postings::Postings as _, schema::IndexRecordOption,
+    columnar::{ColumnIndex, ColumnValues},
+    directory::MmapDirectory,
+    fieldnorm::FieldNormReader,
+    postings::Postings as _,
+    schema::IndexRecordOption,
 };
 
 use super::{BODY, Extent, Fields, schema, store::guarded, tokens, words_dir};
@@ -22,12 +25,12 @@ pub(crate) struct Words {
     fields: Fields,
 }
 
-/// One part of the index, its columns open.
+/// One part of the index, its columns open; those that every search reads from end to end are read.
 pub(crate) struct Segment<'w> {
     words: &'w Words,
     reader: &'w SegmentReader,
-    files: Arc<dyn ColumnValues<u64>>,
-    units: Arc<dyn ColumnValues<u64>>,
+    files: Vec<u64>,
+    units: Vec<u64>,
     starts: Arc<dyn ColumnValues<u64>>,
     ends: Arc<dyn ColumnValues<u64>>,
     pub lengths: Vec<FieldNormReader>,
@@ -87,7 +90,17 @@ impl<'w> Segment<'w> {
     fn open(words: &'w Words, reader: &'w SegmentReader) -> Result<Segment<'w>, IndexError> {
         let column = |name: &str| {
             let column = reader.fast_fields().u64(name).map_err(|error| words.failed(error))?;
-            Ok::<_, IndexError>(column.first_or_default_col(0))
+            // Every document has a number.
+            match column.index {
+                ColumnIndex::Full if column.num_docs() == reader.max_doc() => Ok(column.values),
+                _ => Err(IndexError::damaged_words(&words.dir, "a document lacks a number")),
+            }
+        };
+        let numbers = |name: &str| {
+            let column = column(name)?;
+            let mut numbers = vec![0; column.num_vals() as usize];
+            column.get_range(0, &mut numbers);
+            Ok::<_, IndexError>(numbers)
         };
         let lengths =
             words.fields.texts.iter().map(|field| {
@@ -96,8 +109,8 @@ impl<'w> Segment<'w> {
         Ok(Segment {
             words,
             reader,
-            files: column("file")?,
-            units: column("unit")?,
+            files: numbers("file")?,
+            units: numbers("unit")?,
             starts: column("start")?,
             ends: column("end")?,
             lengths: lengths.collect::<Result<_, _>>()?,
@@ -113,11 +126,11 @@ impl<'w> Segment<'w> {
     }
 
     pub fn file(&self, doc: DocId) -> u64 {
-        self.files.get_val(doc)
+        self.files[doc as usize]
     }
 
     pub fn unit(&self, doc: DocId) -> u64 {
-        self.units.get_val(doc)
+        self.units[doc as usize]
     }
 
     /// Returns the first and the last line of a document.

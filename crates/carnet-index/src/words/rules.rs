@@ -30,14 +30,21 @@ impl Rules {
         }
     }
 
+    /// Returns the most that [`Rules::factor`] returns for anything.
+    pub fn factor_max(&self) -> f32 {
+        if self.names.is_empty() { 1.0 } else { self.factor_of_name() }
+    }
+
+    fn factor_of_name(&self) -> f32 {
+        if self.is_one_name { 3.0 } else { 1.3 }
+    }
+
     pub fn factor(&self, file: &LiveFile, symbol: Option<&Symbol>) -> f32 {
         let mut factor = 1.0;
         let is_named =
             symbol.is_some_and(|symbol| self.names.contains(&symbol.name.to_lowercase()));
-        match is_named {
-            true if self.is_one_name => factor *= 3.0,
-            true => factor *= 1.3,
-            false => {}
+        if is_named {
+            factor *= self.factor_of_name();
         }
         let path = file.path.to_text().to_ascii_lowercase();
         let has = |names: &[&str]| path.split('/').any(|part| names.contains(&part));

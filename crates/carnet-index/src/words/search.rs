@@ -2,7 +2,9 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    panic::resume_unwind,
     path::Path,
+    thread,
 };
 
 use carnet_core::{GitOid, RepoPath};
@@ -11,7 +13,7 @@ use carnet_parse::{Symbol, SymbolKind};
 use super::{
     Citation, SearchQuery, TEXT_FIELDS, UnitCode,
     exact::{self, Matched},
-    fuse::{descending, is_question, with_vectors},
+    fuse::{Near, descending, is_question, with_vectors},
     live::Live,
     reader::{Segment, Words},
     rules::Rules,
@@ -142,7 +144,15 @@ fn search(
         is_wanted_unit(file, segments[segment].unit(doc))
     };
     let groups = Group::of_query(query);
-    let (mut scored, words) = by_words(segments, &live, &groups)?;
+    let is_question = is_question(query);
+    // Words and vectors know nothing of each other.
+    let (by_words, near) = thread::scope(|scope| {
+        let near = || Near::of_question(dir, segments, &live, query, is_wanted_unit);
+        let near = is_question.then(|| scope.spawn(near));
+        let by_words = by_words(segments, &live, &groups);
+        (by_words, near.map(|it| it.join().unwrap_or_else(|panic| resume_unwind(panic))))
+    });
+    let (mut scored, words) = by_words?;
     scored.retain(|it| is_wanted(it.segment, it.doc));
     let mut found = Found {
         n_files_missing: live.n_files_missing,
@@ -158,14 +168,13 @@ fn search(
         matched.retain(|(segment, doc), _| is_wanted(*segment, *doc));
         scored = with_exact(scored, &matched, &live);
     }
-    let is_question = is_question(query);
-    if is_question {
-        (scored, found.is_graph_damaged) =
-            with_vectors(dir, segments, &live, query, scored, is_wanted_unit)?;
+    if let Some(near) = near.transpose()?.flatten() {
+        found.is_graph_damaged = near.is_graph_damaged;
+        scored = with_vectors(segments, &live, scored, &near);
     }
     found.n_total = scored.len() as u64;
-    let ranked = rank(snapshot, segments, &live, &Rules::new(query, is_question), scored)?;
-    for (it, factor) in ranked.into_iter().take(scope.limit) {
+    let rules = Rules::new(query, is_question);
+    for (it, factor) in rank(snapshot, segments, &live, &rules, scored, scope.limit)? {
         let at = matched.get(&(it.segment, it.doc));
         let lines = at.map_or(&[][..], |matched: &Matched| &matched.lines);
         found.hits.push(hit(
@@ -211,39 +220,84 @@ fn with_exact(
 }
 
 /// Applies the rules to the best, and orders them; equal scores by path and line.
+///
+/// - `n_wanted`: how many to return at most.
 fn rank(
     snapshot: &Snapshot,
     segments: &[Segment<'_>],
     live: &Live,
     rules: &Rules,
     mut scored: Vec<Scored>,
+    n_wanted: usize,
 ) -> Result<Vec<(Scored, f32)>, IndexError> {
     // What is cut off is the same whatever the segments are.
     let place = |it: &Scored| {
         (it.file, segments[it.segment].lines(it.doc), segments[it.segment].unit(it.doc))
     };
+    let by_points = |a: &Scored, b: &Scored| descending(a.points, b.points);
     let n = CANDIDATES.max(HITS_MAX);
+    let mut last = Vec::new();
     if scored.len() > n {
-        let (.., last, _) =
-            scored.select_nth_unstable_by(n - 1, |a, b| descending(a.points, b.points));
-        let least = last.points;
+        let least = scored.select_nth_unstable_by(n - 1, by_points).1.points;
         scored.retain(|it| it.points >= least);
+        // Often very many have no points left, and none of them is looked at.
+        last = scored.extract_if(.., |it| it.points == least).collect();
     }
-    scored.sort_by(|a, b| descending(a.points, b.points).then_with(|| place(a).cmp(&place(b))));
-    scored.truncate(n);
-    let mut ranked = Vec::new();
-    for it in scored {
-        let file = snapshot.live_file(live.rows[it.file as usize].1)?;
-        let symbol = symbol_of(snapshot, &segments[it.segment], it.doc, &file)?;
-        let factor = rules.factor(&file, symbol.as_ref());
-        ranked.push((it, factor, file.path));
+    let n_last = n.saturating_sub(scored.len());
+    scored.sort_by(|a, b| by_points(a, b).then_with(|| place(a).cmp(&place(b))));
+    let (mut ranked, mut best) = (Vec::new(), Best::new(n_wanted));
+    // Adds until no rule lifts what follows above the best; tells whether that came.
+    let mut add = |scored: Vec<Scored>| {
+        for it in scored {
+            if best.is_above(it.points * rules.factor_max()) {
+                return Ok(true);
+            }
+            let file = snapshot.live_file(live.rows[it.file as usize].1)?;
+            let symbol = symbol_of(snapshot, &segments[it.segment], it.doc, &file)?;
+            let factor = rules.factor(&file, symbol.as_ref());
+            best.add(it.points * factor);
+            ranked.push((it, factor, file.path));
+        }
+        Ok::<_, IndexError>(false)
+    };
+    if !add(scored)? {
+        last.sort_by_cached_key(place);
+        last.truncate(n_last);
+        add(last)?;
     }
     ranked.sort_by(|(a, a_factor, a_path), (b, b_factor, b_path)| {
         descending(a.points * a_factor, b.points * b_factor)
             .then_with(|| a_path.cmp(b_path))
             .then_with(|| place(a).cmp(&place(b)))
     });
+    ranked.truncate(n_wanted);
     Ok(ranked.into_iter().map(|(it, factor, _)| (it, factor)).collect())
+}
+
+/// The highest scores so far.
+struct Best {
+    n_wanted: usize,
+    /// Ascending.
+    scores: Vec<f32>,
+}
+
+impl Best {
+    fn new(n_wanted: usize) -> Best {
+        Best { n_wanted, scores: Vec::new() }
+    }
+
+    /// Tells whether there are as many as wanted, all higher than a score.
+    fn is_above(&self, score: f32) -> bool {
+        self.scores.len() == self.n_wanted && self.scores.first().is_none_or(|it| *it > score)
+    }
+
+    fn add(&mut self, score: f32) {
+        let at = self.scores.partition_point(|it| *it < score);
+        self.scores.insert(at, score);
+        if self.scores.len() > self.n_wanted {
+            self.scores.remove(0);
+        }
+    }
 }
 
 fn symbol_of(
