@@ -115,6 +115,12 @@ fn is_sound(parsed: &Parsed) -> bool {
             && region.start_line <= region.end_line
             && region.end_line < u32::MAX
     };
+    let is_inside = |inner: &Region, outer: &Region| {
+        (outer.start..=outer.end).contains(&inner.start)
+            && inner.end <= outer.end
+            && outer.start_line <= inner.start_line
+            && inner.end_line <= outer.end_line
+    };
     let symbols = parsed.symbols.iter().enumerate().all(|(at, symbol)| {
         symbol.parent.is_none_or(|parent| (parent as usize) < at)
             && is_region(&symbol.name_region)
@@ -127,6 +133,14 @@ fn is_sound(parsed: &Parsed) -> bool {
         && parsed.types.iter().all(|fact| is_symbol(Some(fact.symbol)))
         && parsed.types.is_sorted_by_key(|fact| (fact.symbol, &fact.member))
         && parsed.imports.iter().all(|import| is_region(&import.region))
+        && parsed.rules.iter().all(|rule| is_symbol(Some(rule.symbol)))
+        && parsed.invocations.iter().all(|it| {
+            let arguments = it.arguments.iter();
+            let mut regions = arguments.flat_map(|it| [&it.name_region, &it.region]);
+            is_symbol(it.parent)
+                && is_region(&it.region)
+                && regions.all(|inner| is_region(inner) && is_inside(inner, &it.region))
+        })
 }
 
 /// The store of facts. Holding it is holding the right to write: redb locks its file.

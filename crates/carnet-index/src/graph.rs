@@ -76,14 +76,12 @@ impl Snapshot {
     pub fn impact(&self, changes: &[Change], depth_max: u32) -> Result<Vec<Reached>, IndexError> {
         let mut seeds = vec![];
         for Change { path, lines } in changes {
-            let Some(symbols) = self.symbols_of(path)? else { continue };
-            let first = symbols.start;
-            let rows = symbols.map(|idx| Ok(self.symbol(idx)?.region));
-            let regions = rows.collect::<Result<Vec<_>, IndexError>>()?;
-            for at in 0..regions.len() {
+            let Some(symbols) = self.symbols_in_order(path)? else { continue };
+            let regions: Vec<Region> = symbols.iter().map(|(_, row)| row.region).collect();
+            for (at, (idx, _)) in symbols.iter().enumerate() {
                 let touches = |range: &(u32, u32)| touches_itself(&regions[at..], *range);
                 if lines.as_ref().is_none_or(|lines| lines.iter().any(touches)) {
-                    seeds.push(first + at as u32);
+                    seeds.push(*idx);
                 }
             }
         }
@@ -191,18 +189,25 @@ impl Snapshot {
         Ok(by_target)
     }
 
-    /// Returns a symbol and the symbols inside it: they follow it, until one begins after its end.
+    /// Returns a symbol and the symbols inside it, in source order: those that its file defines by itself follow it until one
+    /// begins after its end; those that macros define stand behind them all.
     pub(crate) fn nested(&self, idx: u32) -> Result<Vec<u32>, IndexError> {
         let outer = self.symbol(idx)?;
-        let Some(of_file) = self.symbols_of(&self.file(outer.file)?.path)? else {
-            return Ok(vec![idx]);
-        };
+        let file = self.file(outer.file)?.row;
+        let own = file.first_symbol..file.first_symbol.saturating_add(file.n_symbols);
+        let made = self.made_in(outer.file)?;
+        let following = if own.contains(&idx) { idx + 1..own.end } else { own };
         let mut inside = vec![idx];
-        for inner in idx + 1..of_file.end {
-            if self.symbol(inner)?.region.start >= outer.region.end {
-                break;
+        for inners in [following, made] {
+            for inner in inners.filter(|inner| *inner != idx) {
+                let start = self.symbol(inner)?.region.start;
+                if start >= outer.region.end {
+                    break;
+                }
+                if start >= outer.region.start {
+                    inside.push(inner);
+                }
             }
-            inside.push(inner);
         }
         Ok(inside)
     }

@@ -106,14 +106,10 @@ impl Snapshot {
         depth_max: u32,
         n_max: usize,
     ) -> Result<Network, IndexError> {
-        let (n_symbols, n_files) = self.n_makers()?;
-        let Some(symbols) = self.symbols_of(path)? else { return Ok(Network::default()) };
-        let mut seeds: Vec<Maker> = symbols.collect();
-        for file in 0..n_files {
-            if self.file(file)?.path == *path {
-                seeds.push(n_symbols + file);
-            }
-        }
+        let (n_symbols, _) = self.n_makers()?;
+        let Some((file, symbols)) = self.file_of(path)? else { return Ok(Network::default()) };
+        let mut seeds: Vec<Maker> = symbols.chain(self.made_in(file)?).collect();
+        seeds.push(n_symbols + file);
         self.network_around(seeds, depth_max, n_max)
     }
 

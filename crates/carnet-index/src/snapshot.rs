@@ -1,6 +1,6 @@
 //! Reads a snapshot: the questions asked of the code index.
 
-use std::{io::ErrorKind, path::Path, sync::OnceLock};
+use std::{collections::HashMap, io::ErrorKind, path::Path, sync::OnceLock};
 
 use carnet_core::{Digest, GitOid, Region, RepoPath, Timestamp};
 use carnet_parse::{Language, Symbol, SymbolKind};
@@ -18,6 +18,8 @@ use crate::{
 
 /// How often the pointer is read again when its snapshot was replaced in between.
 const OPEN_TRIES: usize = 8;
+/// What is wrong with a symbol whose outer one is not of its file.
+const FOREIGN_PARENT: &str = "a symbol lies in another file's symbol";
 
 /// The code index as of one commit: immutable, and kept by whoever holds it, whatever the writer does.
 ///
@@ -198,25 +200,72 @@ impl Snapshot {
     ///
     /// [`IndexError::Corrupt`] when what was touched does not hold.
     pub fn has_file(&self, path: &RepoPath) -> Result<bool, IndexError> {
-        Ok(self.symbols_of(path)?.is_some())
+        Ok(self.file_of(path)?.is_some())
     }
 
-    /// Returns the definitions of one file in source order; `None` when the file is not in the snapshot.
+    /// Returns the definitions of one file in source order, those that macros define among them; `None` when the file is not in the snapshot.
     ///
     /// # Errors
     ///
     /// [`IndexError::Corrupt`] when what was touched does not hold.
     pub fn outline(&self, path: &RepoPath) -> Result<Option<Vec<Definition>>, IndexError> {
-        let Some(symbols) = self.symbols_of(path)? else { return Ok(None) };
-        let definitions = symbols.map(|idx| self.definition(self.symbol(idx)?));
+        let Some(symbols) = self.symbols_in_order(path)? else { return Ok(None) };
+        let places: HashMap<u32, u32> =
+            (0..).zip(&symbols).map(|(at, (idx, _))| (*idx, at)).collect();
+        let definitions = symbols.into_iter().map(|(_, row)| {
+            let place = match row.parent {
+                NONE => None,
+                parent => {
+                    let place = places.get(&parent).copied();
+                    Some(place.ok_or_else(|| self.sections.corrupt(FOREIGN_PARENT))?)
+                }
+            };
+            let mut definition = self.definition(row)?;
+            definition.symbol.parent = place;
+            Ok(definition)
+        });
         definitions.collect::<Result<_, _>>().map(Some)
     }
 
-    /// Returns the positions of a file's symbols; `None` when the file is not in the snapshot.
-    pub(crate) fn symbols_of(
+    /// Returns the symbols of a file in source order, those that macros define among them.
+    pub(crate) fn symbols_in_order(
         &self,
         path: &RepoPath,
-    ) -> Result<Option<std::ops::Range<u32>>, IndexError> {
+    ) -> Result<Option<Vec<(u32, SymbolRow)>>, IndexError> {
+        let Some((file, own)) = self.file_of(path)? else { return Ok(None) };
+        let row = |idx| self.symbol(idx).map(|row| (idx, row));
+        let mut symbols = own.chain(self.made_in(file)?).map(row).collect::<Result<Vec<_>, _>>()?;
+        symbols.sort_by_key(|(_, row)| row.region.start);
+        Ok(Some(symbols))
+    }
+
+    /// Returns the positions of the symbols that macros define in a file: they stand behind those that files define by themselves.
+    pub(crate) fn made_in(&self, file: u32) -> Result<std::ops::Range<u32>, IndexError> {
+        let n_symbols = self.sections.n_rows(SectionKind::Symbols)?;
+        let n_files = self.sections.n_rows(SectionKind::Files)?;
+        let n_own = match n_files.checked_sub(1) {
+            Some(last) => {
+                let row = self.file(last)?.row;
+                row.first_symbol.saturating_add(row.n_symbols).min(n_symbols)
+            }
+            None => n_symbols,
+        };
+        let first_after = |is_before: &dyn Fn(u32) -> bool| {
+            let (mut low, mut high) = (n_own, n_symbols);
+            while low < high {
+                let middle = low + (high - low) / 2;
+                if is_before(self.symbol(middle)?.file) { low = middle + 1 } else { high = middle }
+            }
+            Ok::<u32, IndexError>(low)
+        };
+        Ok(first_after(&|found| found < file)?..first_after(&|found| found <= file)?)
+    }
+
+    /// Returns the position of a file, and those of the symbols that it defines by itself; `None` when it is not in the snapshot.
+    pub(crate) fn file_of(
+        &self,
+        path: &RepoPath,
+    ) -> Result<Option<(u32, std::ops::Range<u32>)>, IndexError> {
         let (mut low, mut high) = (0, self.sections.n_rows(SectionKind::Files)?);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -228,7 +277,7 @@ impl Snapshot {
                     let end = row.first_symbol.checked_add(row.n_symbols);
                     let end =
                         end.ok_or_else(|| self.sections.corrupt("a file has too many symbols"))?;
-                    return Ok(Some(row.first_symbol..end));
+                    return Ok(Some((middle, row.first_symbol..end)));
                 }
             }
         }
@@ -252,6 +301,7 @@ impl Snapshot {
                 symbols.push((idx, symbol));
             }
         }
+        symbols.sort_by_key(|(_, row)| (row.file, row.region.start));
         Ok(symbols)
     }
 
@@ -282,13 +332,14 @@ impl Snapshot {
 
     pub(crate) fn definition(&self, row: SymbolRow) -> Result<Definition, IndexError> {
         let file = self.file(row.file)?;
-        let parent =
-            match row.parent {
-                NONE => None,
-                parent => Some(parent.checked_sub(file.row.first_symbol).ok_or_else(|| {
-                    self.sections.corrupt("a symbol lies in another file's symbol")
-                })?),
-            };
+        let parent = match row.parent {
+            NONE => None,
+            parent => Some(
+                parent
+                    .checked_sub(file.row.first_symbol)
+                    .ok_or_else(|| self.sections.corrupt(FOREIGN_PARENT))?,
+            ),
+        };
         let symbol = Symbol {
             kind: row.kind,
             name: self.text(row.name)?,

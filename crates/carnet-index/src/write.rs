@@ -63,8 +63,8 @@ pub(crate) fn write_unnamed(
     mut linker: Linker,
 ) -> Result<Unnamed, IndexError> {
     linker.resolve()?;
-    let coverage =
-        Coverage { n_calls_resolved: linker.coverage().n_calls_resolved, ..head.coverage };
+    let Coverage { n_symbols, n_calls_resolved, .. } = linker.coverage();
+    let coverage = Coverage { n_symbols, n_calls_resolved, ..head.coverage };
     let path = unfinished(&snapshots_dir(dir).join(std::process::id().to_string()));
     let header = section_writer::write(&path, head, coverage, &linker)?;
     Ok(Unnamed { path, commit: head.commit, content_digest: header.content_digest(), coverage })

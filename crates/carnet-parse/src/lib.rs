@@ -43,10 +43,10 @@ pub use comments::without_comments;
 pub use extract::parse;
 pub use language::Language;
 pub use parsed::{
-    Base, Call, CallForm, Import, Imported, Parsed, Problem, ProblemKind, Qualifier, Symbol,
-    SymbolKind, TypeFact, Visibility,
+    Argument, Base, Call, CallForm, Import, Imported, Invocation, MacroRule, Makes, Parsed,
+    Problem, ProblemKind, Qualifier, Symbol, SymbolKind, Takes, TypeFact, Visibility,
 };
 
 /// Version of what is extracted: grows whenever the same source, or the same manifest of modules,
 /// would give other facts.
-pub const EXTRACTOR_VERSION: u32 = 10;
+pub const EXTRACTOR_VERSION: u32 = 11;

@@ -40,5 +40,11 @@ pub(crate) const SCOPES_MAX: usize = 64;
 pub(crate) const MACRO_BODIES_MAX: usize = 20_000;
 /// Most macros inside macros that are read again.
 pub(crate) const MACRO_DEPTH_MAX: u32 = 6;
+/// Most rules of macros kept of one file.
+pub const RULES_MAX: usize = 10_000;
+/// Most invocations kept of one file, and arguments of one.
+pub const INVOCATIONS_MAX: usize = 20_000;
+/// Most tokens looked at in one rule of a macro, and in one invocation.
+pub(crate) const MACRO_TOKENS_MAX: usize = 100_000;
 /// Progress reports of the parser (about one per hundred steps) granted per parse, beside one per byte.
 pub(crate) const PARSER_REPORTS_BASE: u64 = 10_000;

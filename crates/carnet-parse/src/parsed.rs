@@ -19,6 +19,10 @@ pub struct Parsed {
     pub bases: Vec<Base>,
     /// What functions give back, what variables and members are; sorted by symbol and member.
     pub types: Vec<TypeFact>,
+    /// What the macros of Rust define for those who invoke them, by macro and in the order of its rules.
+    pub rules: Vec<MacroRule>,
+    /// Macros of Rust that stand where items stand, sorted by where they begin.
+    pub invocations: Vec<Invocation>,
     /// What was not understood, in the order it was met; at most [`PROBLEMS_MAX`](crate::limits::PROBLEMS_MAX).
     pub problems: Vec<Problem>,
     /// How many problems there were in all.
@@ -295,6 +299,87 @@ pub struct TypeFact {
     /// `=` entered by `with`, `+` a sequence of it, `&` a function that is given to it, `~0` the first parameter of a function.
     /// The member `&` of a function is what its parameters are.
     pub text: String,
+}
+
+/// One rule of a macro. A macro has none here when no rule of it defines anything by a name that is given to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MacroRule {
+    /// The macro, as a position in [`Parsed::symbols`].
+    pub symbol: u32,
+    /// What it is for.
+    pub takes: Takes,
+    /// What it defines where it is for items.
+    pub makes: Vec<Makes>,
+}
+
+/// How that which a macro's rule takes begins, as far as it says which invocations that begin with a name may be meant.
+///
+/// A mark is what follows a name in its argument: `:` in `name: value`; empty when nothing does, `*` when anything may.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Takes {
+    /// With this token; empty for one that no name is.
+    Token(String),
+    /// With so many arguments that are names, each with its mark.
+    Names(Vec<String>),
+    /// All its arguments begin with names that have this mark.
+    EachName(String),
+    /// With what may be a name or anything else.
+    Anything,
+}
+
+/// What a macro's rule defines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Makes {
+    /// A definition with the name that is the argument at that place; at the only one when each argument is a name.
+    Item {
+        /// The argument.
+        place: u32,
+        /// What it becomes.
+        kind: SymbolKind,
+        /// From where it can be used.
+        visibility: Visibility,
+    },
+    /// What another macro, or this one, makes of some of its arguments.
+    Through {
+        /// The macro's own name.
+        name: String,
+        /// Which arguments that one begins with.
+        places: Vec<u32>,
+    },
+}
+
+/// A macro that stands where items stand and is given a name first: `m!(name, …)`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invocation {
+    /// The macro as written: `m`, `a::m`.
+    pub path: String,
+    /// The scopes around it, as in [`Symbol::container`].
+    pub container: String,
+    /// The symbol whose text holds it, as a position in [`Parsed::symbols`].
+    pub parent: Option<u32>,
+    /// Whether it stands among the members of a type.
+    pub is_member: bool,
+    /// Where it stands.
+    pub region: Region,
+    /// What the comment above it says, as in [`Symbol::doc`].
+    pub doc: String,
+    /// Those that begin with names, up to the first that does not.
+    pub arguments: Vec<Argument>,
+    /// Whether these are all, each with the same mark.
+    pub is_whole: bool,
+}
+
+/// An argument of a macro that begins with a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Argument {
+    /// The name.
+    pub name: String,
+    /// Where the name stands.
+    pub name_region: Region,
+    /// Where the argument stands, from the name on.
+    pub region: Region,
+    /// What follows the name, as in [`Takes`]; never `*`.
+    pub mark: String,
 }
 
 /// Why some source was not understood.

@@ -26,6 +26,7 @@ pub(crate) fn enter(walk: &mut Walk<'_>, node: Node<'_>) -> bool {
         "mod_item" => item(walk, node, SymbolKind::Module),
         "macro_definition" => {
             item(walk, node, SymbolKind::Macro);
+            rust_macros::note_rules(walk, node);
             return false;
         }
         "trait_item" => {

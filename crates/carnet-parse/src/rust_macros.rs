@@ -5,6 +5,8 @@
 //! a tuple, `[f(x); 3]` an array, `{ f(x) }` a block. Any other body is read so too, or as items when it stands in braces outside
 //! functions (`cfg_x! { pub fn f() {} }`), but only where all of it can be; the rest is left alone rather than guessed at.
 
+mod items;
+
 use tree_sitter::{Node, Range};
 
 use crate::{
@@ -12,6 +14,8 @@ use crate::{
     rust::path_qualifier,
     walk::{Walk, field, region},
 };
+
+pub(crate) use items::note_rules;
 
 /// Macros whose arguments are expressions.
 #[rustfmt::skip]
@@ -48,6 +52,7 @@ pub(crate) fn invocation(walk: &mut Walk<'_>, node: Node<'_>) {
     if body.end_byte() - body.start_byte() <= 2 {
         return;
     }
+    items::note_invocation(walk, node, callee, body);
     let holds_items = walk.is_top_scope() && walk.source[body.start_byte()] == b'{';
     let inner = body.child(0).zip(body.child(body.child_count().saturating_sub(1)));
     let ranges = match (first_comma(body), inner) {

@@ -9,14 +9,14 @@ use carnet_core::Region;
 use tree_sitter::{Node, Range};
 
 use crate::{
-    Base, Call, CallForm, Import, Imported, Language, Parsed, ProblemKind, Qualifier, Symbol,
-    SymbolKind, TypeFact, Visibility,
+    Argument, Base, Call, CallForm, Import, Imported, Invocation, Language, MacroRule, Parsed,
+    ProblemKind, Qualifier, Symbol, SymbolKind, TypeFact, Visibility,
     doc::{PendingDoc, cleaned},
     extract::push_problem,
     limits::{
-        BASES_MAX, CALLS_MAX, CONTAINER_BYTES_MAX, IMPORTS_MAX, MACRO_BODIES_MAX, NAME_BYTES_MAX,
-        PATTERN_NODES_MAX, RECEIVER_BYTES_MAX, SIGNATURE_BYTES_MAX, SYMBOLS_MAX, TYPES_MAX,
-        VALUES_MAX,
+        BASES_MAX, CALLS_MAX, CONTAINER_BYTES_MAX, IMPORTS_MAX, INVOCATIONS_MAX, MACRO_BODIES_MAX,
+        NAME_BYTES_MAX, PATTERN_NODES_MAX, RECEIVER_BYTES_MAX, RULES_MAX, SIGNATURE_BYTES_MAX,
+        SYMBOLS_MAX, TYPES_MAX, VALUES_MAX,
     },
     locals::{Closed, Expr, Head, Locals, TOP, Value, type_text},
     visibility,
@@ -647,6 +647,38 @@ impl<'s> Walk<'s> {
         let import = Import { module, imported, alias, container, is_reexport, is_local, region };
         self.parsed.imports.push(import);
     }
+
+    /// Notes a rule of a macro.
+    pub fn rule(&mut self, rule: MacroRule) {
+        if self.parsed.rules.len() < RULES_MAX {
+            self.parsed.rules.push(rule);
+        }
+    }
+
+    /// Notes a macro that stands where items stand; `doc` and the scope are taken from here.
+    pub fn invocation(
+        &mut self,
+        path: Node<'_>,
+        whole: Node<'_>,
+        arguments: Vec<Argument>,
+        is_whole: bool,
+    ) {
+        if self.parsed.invocations.len() >= INVOCATIONS_MAX {
+            return self.note_full(region(whole));
+        }
+        let doc = self.doc.take(whole.start_position().row, self.source);
+        let invocation = Invocation {
+            path: self.text(path),
+            container: self.here.container.to_string(),
+            parent: self.here.enclosing,
+            is_member: self.here.owner.as_deref() == Some(&*self.here.container),
+            region: region(whole),
+            doc,
+            arguments,
+            is_whole,
+        };
+        self.parsed.invocations.push(invocation);
+    }
 }
 
 /// Puts back into the order of the source what was read after the rest.
@@ -665,6 +697,10 @@ fn in_source_order(parsed: &mut Parsed) {
     parsed.calls.iter_mut().for_each(|call| place(&mut call.enclosing));
     parsed.bases.iter_mut().for_each(|base| place(&mut base.symbol));
     parsed.types.iter_mut().for_each(|fact| fact.symbol = places[fact.symbol as usize]);
+    parsed.rules.iter_mut().for_each(|rule| rule.symbol = places[rule.symbol as usize]);
+    parsed.rules.sort_by_key(|rule| rule.symbol);
+    parsed.invocations.iter_mut().for_each(|invocation| place(&mut invocation.parent));
+    parsed.invocations.sort_by_key(|invocation| invocation.region.start);
     parsed.types.sort_by(|a, b| (a.symbol, &a.member).cmp(&(b.symbol, &b.member)));
     let mut symbols: Vec<Option<Symbol>> =
         std::mem::take(&mut parsed.symbols).into_iter().map(Some).collect();

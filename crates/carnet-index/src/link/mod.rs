@@ -4,16 +4,18 @@
 //! strings, so the whole repository's rows fit in memory many times over where its text would not.
 
 mod ecma_modules;
+mod made;
 mod method_sets;
 mod modules;
 mod resolve;
 mod strings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use carnet_core::{GitOid, Region, RepoPath};
 use carnet_parse::{
-    Call, CallForm, Import, Language, Parsed, Qualifier, Symbol, SymbolKind, Visibility,
+    Argument, Call, CallForm, Import, Invocation, Language, MacroRule, Parsed, Qualifier, Symbol,
+    SymbolKind, Visibility,
 };
 
 use crate::{
@@ -25,7 +27,8 @@ pub(crate) use strings::{StringId, Strings};
 
 /// Position of a file among the indexed files, in the order of their paths.
 pub(crate) type FileIdx = u32;
-/// Position of a symbol among all symbols, in the order of files and places.
+/// Position of a symbol among all symbols, in the order of files and places; behind them those that macros define, in the same
+/// order.
 pub(crate) type SymbolIdx = u32;
 
 pub(crate) struct FileRow {
@@ -111,6 +114,9 @@ pub(crate) struct Linker {
     /// Files that hold text and no code: path and blob.
     pub texts: Vec<(StringId, GitOid)>,
     types: Vec<TypeRow>,
+    /// What macros define by the names they are given, and where they are invoked for it.
+    rules: HashMap<SymbolIdx, Vec<MacroRule>>,
+    invocations: Vec<(FileIdx, Invocation)>,
     /// What only resolving reads: no snapshot holds it.
     expressions: Strings,
     /// By their paths.
@@ -127,6 +133,8 @@ impl Linker {
             bases: Vec::new(),
             texts: Vec::new(),
             types: Vec::new(),
+            rules: HashMap::new(),
+            invocations: Vec::new(),
             expressions: Strings::new(),
             manifests: BTreeMap::new(),
         }
@@ -189,6 +197,10 @@ impl Linker {
             };
             self.types.push(row);
         }
+        for rule in parsed.rules {
+            self.rules.entry(first_symbol + rule.symbol).or_default().push(rule);
+        }
+        self.invocations.extend(parsed.invocations.into_iter().map(|it| (file, it)));
         let path = self.strings.intern(path.as_bytes())?;
         let n_problems = parsed.n_problems;
         let imports = parsed.imports;
@@ -260,10 +272,11 @@ impl Linker {
         })
     }
 
-    /// Decides for every call what it means, and under which name it is listed.
+    /// Adds what macros define, then decides for every call what it means, and under which name it is listed.
     pub fn resolve(&mut self) -> Result<(), IndexError> {
         let mut calls = std::mem::take(&mut self.calls);
         let modules = Modules::new(self);
+        made::add(self, &modules, &mut calls)?;
         let mut renamed = Vec::new();
         {
             let resolver = resolve::Resolver::new(self, &modules);
@@ -298,7 +311,15 @@ impl Linker {
         let of = |strings: &Strings| strings.all_bytes().len() * 2 + strings.all_ends().len() * 48;
         let texts = of(&self.strings) + of(&self.expressions);
         let types = self.types.len() * size_of::<TypeRow>();
-        (symbols + calls + types + imports * (size_of::<Import>() + 80) + texts) as u64
+        let invocations: usize = self
+            .invocations
+            .iter()
+            .map(|(_, it)| {
+                size_of::<Invocation>() + it.arguments.len() * (size_of::<Argument>() + 40)
+            })
+            .sum();
+        (symbols + calls + types + invocations + imports * (size_of::<Import>() + 80) + texts)
+            as u64
     }
 
     /// Counts what is known so far; resolved calls only after [`Linker::resolve`].

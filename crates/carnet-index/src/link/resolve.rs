@@ -410,7 +410,7 @@ impl<'l> Resolver<'l> {
 }
 
 /// Tells whether the scope path `inner` is `outer` or inside it.
-fn is_within(inner: &str, outer: &str) -> bool {
+pub(super) fn is_within(inner: &str, outer: &str) -> bool {
     outer.is_empty()
         || inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

@@ -4,6 +4,7 @@ mod c_and_java;
 mod durability;
 mod ecma_modules;
 mod graph;
+mod made;
 mod questions;
 mod receivers;
 mod refresh;

@@ -150,6 +150,8 @@ fn tree() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
         "pub fn f() { crate::g() }\nimpl X { fn f(&self) { self.f() } }\n",
         "package x\nfunc F() { G() }\nfunc G() {}\n",
         "module example.com/x\n",
+        "macro_rules! make { ($x:ident) => { pub fn $x() { f() } }; }\n",
+        "make!(f);\nmake!(g);\nfn h() { g() }\n",
         "((( broken",
     ]);
     (paths, prop::collection::vec(sources, 9))

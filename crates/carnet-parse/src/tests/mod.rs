@@ -14,6 +14,7 @@ mod facts;
 mod go;
 mod hostile;
 mod java;
+mod macros;
 mod python;
 mod rust;
 mod types;
