@@ -45,6 +45,8 @@ const WORDS_VERSION: u32 = 4;
 
 /// Fields that hold words, in the order of [`Fields::texts`].
 pub(crate) const TEXT_FIELDS: [&str; 5] = ["name", "path", "signature", "doc", "body"];
+/// Position of the name in [`TEXT_FIELDS`].
+pub(crate) const NAME: usize = 0;
 /// Position of the one field of prose in [`TEXT_FIELDS`].
 pub(crate) const DOC: usize = 3;
 /// Position of the field that holds all the text of a unit.

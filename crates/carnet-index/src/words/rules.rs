@@ -30,22 +30,22 @@ impl Rules {
         }
     }
 
-    /// Returns the most that [`Rules::factor`] returns for anything.
-    pub fn factor_max(&self) -> f32 {
-        if self.names.is_empty() { 1.0 } else { self.factor_of_name() }
+    /// Returns the most that [`Rules::factor`] returns.
+    pub fn factor_max(&self, may_be_named: bool) -> f32 {
+        match may_be_named && !self.names.is_empty() {
+            true if self.is_one_name => 3.0,
+            true => 1.3,
+            false => 1.0,
+        }
     }
 
-    fn factor_of_name(&self) -> f32 {
-        if self.is_one_name { 3.0 } else { 1.3 }
-    }
-
-    pub fn factor(&self, file: &LiveFile, symbol: Option<&Symbol>) -> f32 {
-        let mut factor = 1.0;
+    /// Returns what the points of a unit are multiplied with.
+    ///
+    /// - `may_be_named`: whether a whole word of the query stands in its name.
+    pub fn factor(&self, file: &LiveFile, symbol: Option<&Symbol>, may_be_named: bool) -> f32 {
         let is_named =
             symbol.is_some_and(|symbol| self.names.contains(&symbol.name.to_lowercase()));
-        if is_named {
-            factor *= self.factor_of_name();
-        }
+        let mut factor = self.factor_max(may_be_named && is_named);
         let path = file.path.to_text().to_ascii_lowercase();
         let has = |names: &[&str]| path.split('/').any(|part| names.contains(&part));
         let name = path.rsplit('/').next().unwrap_or_default();

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use tantivy::tokenizer::TextAnalyzer;
 
 use super::{
-    DOC, SearchQuery, TEXT_FIELDS,
+    DOC, NAME, SearchQuery, TEXT_FIELDS,
     live::{Live, NOT_LIVE},
     reader::Segment,
     tokens,
@@ -33,6 +33,8 @@ pub(super) struct Scored {
     pub cosine: f32,
     /// What it is ranked by, before the rules.
     pub points: f32,
+    /// Whether a whole word of the query, or one of its stem, stands in its name.
+    pub may_be_named: bool,
 }
 
 impl Scored {
@@ -45,6 +47,7 @@ impl Scored {
             exact: 0.0,
             cosine: 0.0,
             points: 0.0,
+            may_be_named: false,
         }
     }
 }
@@ -54,16 +57,22 @@ pub(super) struct Group {
     /// The word as it is asked for, lower-cased.
     word: String,
     stem: String,
+    /// Whether it is a word of the query, and not only a part of one.
+    is_whole: bool,
 }
 
 impl Group {
     pub fn of_query(query: &SearchQuery) -> Vec<Group> {
         let (mut code, mut prose) = (tokens::code(), tokens::prose());
-        let (mut known, mut groups) = (HashSet::new(), Vec::new());
-        for word in query.words.iter().flat_map(|word| tokens::words(&mut code, word)) {
-            let stem = tokens::words(&mut prose, &word).swap_remove(0);
-            if known.insert(stem.clone()) {
-                groups.push(Group { word, stem });
+        let mut groups: Vec<Group> = Vec::new();
+        for asked in &query.words {
+            for word in tokens::words(&mut code, asked) {
+                let stem = tokens::words(&mut prose, &word).swap_remove(0);
+                let is_whole = word == asked.to_lowercase();
+                match groups.iter_mut().find(|it| it.stem == stem) {
+                    Some(group) => group.is_whole |= is_whole,
+                    None => groups.push(Group { word, stem, is_whole }),
+                }
             }
         }
         groups
@@ -126,6 +135,8 @@ pub(super) fn by_words(
         .collect();
     let mut counts: Vec<Vec<f32>> =
         segments.iter().map(|it| vec![0.0; it.n_documents() as usize]).collect();
+    let mut may_be_named: Vec<Vec<bool>> =
+        segments.iter().map(|it| vec![false; it.n_documents() as usize]).collect();
     let (mut words, mut prose) = (HashSet::new(), tokens::prose());
     for group in groups {
         let mut known = HashMap::new();
@@ -149,6 +160,7 @@ pub(super) fn by_words(
             let (n, n_with) = (live.n_documents as f32, touched.len() as f32);
             let rarity = (1.0 + (n - n_with + 0.5) / (n_with + 0.5)).ln();
             for (idx, doc) in touched {
+                may_be_named[idx][doc as usize] |= field == NAME && group.is_whole;
                 let count = std::mem::take(&mut counts[idx][doc as usize]);
                 let length = segments[idx].lengths[field].fieldnorm(doc) as f32;
                 let norm = 1.0 - LENGTH_SHARE + LENGTH_SHARE * length / live.mean_lengths[field];
@@ -161,7 +173,8 @@ pub(super) fn by_words(
     for (segment, all) in all.into_iter().enumerate() {
         for (doc, parts) in (0..).zip(all).filter(|(_, parts)| parts.iter().any(|it| *it > 0.0)) {
             let points = parts.iter().sum();
-            scored.push(Scored { parts, points, ..Scored::new(segment, doc, live) });
+            let may_be_named = may_be_named[segment][doc as usize];
+            scored.push(Scored { parts, points, may_be_named, ..Scored::new(segment, doc, live) });
         }
     }
     Ok((scored, words))

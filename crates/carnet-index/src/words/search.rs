@@ -249,12 +249,15 @@ fn rank(
     // Adds until no rule lifts what follows above the best; tells whether that came.
     let mut add = |scored: Vec<Scored>| {
         for it in scored {
-            if best.is_above(it.points * rules.factor_max()) {
+            if best.is_above(it.points * rules.factor_max(true)) {
                 return Ok(true);
+            }
+            if best.is_above(it.points * rules.factor_max(it.may_be_named)) {
+                continue;
             }
             let file = snapshot.live_file(live.rows[it.file as usize].1)?;
             let symbol = symbol_of(snapshot, &segments[it.segment], it.doc, &file)?;
-            let factor = rules.factor(&file, symbol.as_ref());
+            let factor = rules.factor(&file, symbol.as_ref(), it.may_be_named);
             best.add(it.points * factor);
             ranked.push((it, factor, file.path));
         }
