@@ -2,7 +2,8 @@
 //!
 //! A number is one of the odd ones from -15 to 15, times the scale. What is further out than three times the root of the mean
 //! square is cut: few numbers are, and the steps between the others are smaller for it. Of 600 comments each of three Python
-//! repositories the mean reciprocal rank of their functions was .4345 with whole bytes and .4354 with halves.
+//! repositories the mean reciprocal rank of their functions was .4345 with whole bytes and .4354 with halves; the cut was chosen
+//! on those same comments, so no more is said than that halves lose little.
 
 /// Numbers further out than so many times the root of the mean square are cut.
 const CUT: f32 = 3.0;
