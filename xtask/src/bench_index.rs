@@ -48,7 +48,7 @@ struct Peer {
     is_for_small: bool,
 }
 
-const PEERS: [Peer; 4] = [
+const PEERS: [Peer; 5] = [
     Peer {
         program: "ctags",
         from: "apt-get install universal-ctags",
@@ -73,6 +73,15 @@ const PEERS: [Peer; 4] = [
         index: &[],
         place: "",
         query: &["run", "--pattern"],
+        is_slow: true,
+        is_for_small: false,
+    },
+    Peer {
+        program: "probe",
+        from: "cargo install probe-code",
+        index: &[],
+        place: "",
+        query: &["search"],
         is_slow: true,
         is_for_small: false,
     },
