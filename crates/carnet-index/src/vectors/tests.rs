@@ -57,13 +57,20 @@ struct Base {
 
 const FILES: [&str; 2] = ["vectors", "neighbours"];
 
-/// Returns a copy of [`made`], made once: its files are kept, not its directory, which nobody would remove.
+/// What [`made`] made, without its directory, which nobody would remove.
+struct Made {
+    files: [Vec<u8>; 2],
+    questions: Vec<Question>,
+    live: HashSet<u64>,
+}
+
+/// Returns a copy of [`made`], made once.
 fn base() -> Base {
-    static MADE: OnceLock<([Vec<u8>; 2], Vec<Question>, HashSet<u64>)> = OnceLock::new();
-    let (files, questions, live) = MADE.get_or_init(|| {
+    static MADE: OnceLock<Made> = OnceLock::new();
+    let Made { files, questions, live } = MADE.get_or_init(|| {
         let made = made();
         let files = FILES.map(|name| fs::read(made.dir.path().join(name)).unwrap());
-        (files, made.questions, made.live)
+        Made { files, questions: made.questions, live: made.live }
     });
     let dir = tempfile::tempdir().unwrap();
     for (name, bytes) in FILES.iter().zip(files) {
