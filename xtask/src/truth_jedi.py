@@ -44,6 +44,8 @@ def main():
             except Exception:  # A bug of jedi's says nothing of ours.
                 found = []
             known = [it for it in found if it.type in ("function", "class") and it.module_path]
+            # jedi's own stubs of a package shadow the package that is looked at, in another version.
+            known = [] if any("third_party" in it.module_path.parts for it in known) else known
             if not known:
                 show(unknown=name, at=(path, line))
                 continue

@@ -133,6 +133,7 @@ fn is_sound(parsed: &Parsed) -> bool {
         && parsed.types.iter().all(|fact| is_symbol(Some(fact.symbol)))
         && parsed.types.is_sorted_by_key(|fact| (fact.symbol, &fact.member))
         && parsed.imports.iter().all(|import| is_region(&import.region))
+        && parsed.overloads.iter().all(|idx| is_symbol(Some(*idx)))
         && parsed.rules.iter().all(|rule| is_symbol(Some(rule.symbol)))
         && parsed.invocations.iter().all(|it| {
             let arguments = it.arguments.iter();

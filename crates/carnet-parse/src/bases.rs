@@ -58,22 +58,31 @@ fn note_list(walk: &mut Walk<'_>, subtype: &str, symbol_idx: Option<u32>, list: 
 
 /// Notes one supertype by its own name.
 pub(crate) fn note(walk: &mut Walk<'_>, subtype: String, symbol: Option<u32>, ty: Node<'_>) {
-    let mut node = ty;
+    let (mut node, mut qualifier) = (ty, None);
     for _ in 0..WRAPPERS_MAX {
         let inner = match node.kind() {
             "identifier" | "type_identifier" | "property_identifier" => {
-                return walk.base(subtype, symbol, node);
+                return walk.base(subtype, symbol, node, qualifier);
             }
-            "attribute" => field(node, "attribute"),
-            "member_expression" => field(node, "property"),
+            "attribute" => {
+                qualifier = field(node, "object");
+                field(node, "attribute")
+            }
+            "member_expression" => {
+                qualifier = field(node, "object");
+                field(node, "property")
+            }
             "subscript" => field(node, "value"),
             "generic_type" | "higher_ranked_trait_bound" => {
                 field(node, "type").or_else(|| field(node, "name")).or(node.named_child(0))
             }
-            "scoped_type_identifier"
-            | "nested_type_identifier"
-            | "qualified_identifier"
-            | "template_type" => field(node, "name").or_else(|| last_child(node)),
+            "nested_type_identifier" => {
+                qualifier = field(node, "module");
+                field(node, "name")
+            }
+            "scoped_type_identifier" | "qualified_identifier" | "template_type" => {
+                field(node, "name").or_else(|| last_child(node))
+            }
             _ => None,
         };
         match inner {

@@ -15,6 +15,8 @@ pub struct Parsed {
     pub calls: Vec<Call>,
     /// Imports, in source order.
     pub imports: Vec<Import>,
+    /// Definitions that only say how the next one of their name is called, as positions in [`Parsed::symbols`]: `@overload`.
+    pub overloads: Vec<u32>,
     /// What types are said to extend or implement, in source order.
     pub bases: Vec<Base>,
     /// What functions give back, what variables and members are; sorted by symbol and member.
@@ -279,6 +281,8 @@ pub struct Base {
     pub symbol: Option<u32>,
     /// The own name of what it extends or implements, without path and parameters.
     pub supertype: String,
+    /// What stands before that name in Python, TypeScript and JavaScript: `a.b` in `a.b.C`; empty when nothing does.
+    pub qualifier: String,
     /// Where that name stands.
     pub region: Region,
 }

@@ -59,7 +59,10 @@ pub(crate) fn enter(walk: &mut Walk<'_>, node: Node<'_>) -> bool {
                 walk.returns(Value::From(yielded.then(Step::Sequence)));
             }
         }
-        "decorated_definition" => walk.is_property = is_property(walk, node),
+        "decorated_definition" => {
+            walk.is_property = is_decorated(walk, node, &["property", "cached_property"]);
+            walk.is_overload = is_decorated(walk, node, &["overload"]);
+        }
         "decorator" => decorator(walk, node),
         "call" => {
             if let Some(function) = field(node, "function") {
@@ -76,12 +79,16 @@ pub(crate) fn enter(walk: &mut Walk<'_>, node: Node<'_>) -> bool {
 
 fn function(walk: &mut Walk<'_>, node: Node<'_>) {
     let is_property = std::mem::take(&mut walk.is_property);
+    let is_overload = std::mem::take(&mut walk.is_overload);
     let Some(name) = field(node, "name") else { return };
     let class = walk.here.enclosing;
     let is_method = walk.enclosing_kind() == Some(SymbolKind::Class);
     let kind = if is_method { SymbolKind::Method } else { SymbolKind::Function };
     let end = field(node, "body").map(|body| body.start_byte());
     let symbol_idx = walk.define(kind, name, node, end);
+    if is_overload {
+        walk.overload(symbol_idx);
+    }
     docstring(walk, symbol_idx, node);
     walk.enter_symbol(symbol_idx);
     walk.enter_scope_of(symbol_idx);
@@ -123,13 +130,13 @@ fn bind_parameters(walk: &mut Walk<'_>, parameters: Node<'_>) {
     }
 }
 
-/// Tells whether reading the decorated method calls it.
-fn is_property(walk: &Walk<'_>, node: Node<'_>) -> bool {
+/// Tells whether one of the decorators of a definition has one of these names.
+fn is_decorated(walk: &Walk<'_>, node: Node<'_>, names: &[&str]) -> bool {
     let mut cursor = node.walk();
     node.named_children(&mut cursor).take(16).any(|child| {
         let expression = child.named_child(0).filter(|_| child.kind() == "decorator");
         let last = expression.map(|it| field(it, "attribute").unwrap_or(it));
-        last.is_some_and(|it| walk.is_text(it, "property") || walk.is_text(it, "cached_property"))
+        last.is_some_and(|it| names.iter().any(|name| walk.is_text(it, name)))
     })
 }
 
@@ -340,6 +347,10 @@ fn import(walk: &mut Walk<'_>, node: Node<'_>) {
     let mut cursor = node.walk();
     for part in node.children_by_field_name("name", &mut cursor).collect::<Vec<_>>() {
         let (module, alias) = name_and_alias(walk, part);
+        // `import a.b` binds `a`.
+        if let (None, Some((outer, _))) = (&alias, module.split_once('.')) {
+            walk.import(outer, Imported::Module, None, part);
+        }
         walk.import(&module, Imported::Module, alias, part);
     }
 }

@@ -98,6 +98,8 @@ pub(crate) struct Walk<'s> {
     pub doc: PendingDoc,
     /// Whether reading the method that is defined next calls it.
     pub is_property: bool,
+    /// Whether the function that is defined next only says how another is called.
+    pub is_overload: bool,
     /// What the matches around look at, innermost last, each with its depth.
     pub subjects: Vec<(u32, Option<Expr<'s>>)>,
     /// Names that are bound when the node at that depth is left.
@@ -140,6 +142,7 @@ impl<'s> Walk<'s> {
             anonymous_bodies: Vec::new(),
             doc: PendingDoc::default(),
             is_property: false,
+            is_overload: false,
             subjects: Vec::new(),
             later: Vec::new(),
             macro_depth: 0,
@@ -328,6 +331,11 @@ impl<'s> Walk<'s> {
         Some(self.parsed.symbols.len() as u32 - 1)
     }
 
+    /// Notes that a definition only says how the next one of its name is called.
+    pub fn overload(&mut self, symbol_idx: Option<u32>) {
+        self.parsed.overloads.extend(symbol_idx);
+    }
+
     /// Gives a symbol the docstring that stands in its body.
     pub fn set_doc(&mut self, symbol_idx: Option<u32>, docstring: Node<'_>) {
         let doc = cleaned(self.source.get(docstring.byte_range()).unwrap_or_default());
@@ -338,7 +346,15 @@ impl<'s> Walk<'s> {
     }
 
     /// Notes that `subtype`, which `symbol_idx` defines, extends or implements the type named by `supertype`.
-    pub fn base(&mut self, subtype: String, symbol: Option<u32>, supertype: Node<'_>) {
+    ///
+    /// - `qualifier`: what stands before its name.
+    pub fn base(
+        &mut self,
+        subtype: String,
+        symbol: Option<u32>,
+        supertype: Node<'_>,
+        qualifier: Option<Node<'_>>,
+    ) {
         let name = self.text(supertype);
         if name.is_empty() || subtype.is_empty() {
             return;
@@ -350,6 +366,7 @@ impl<'s> Walk<'s> {
             subtype,
             symbol,
             supertype: name,
+            qualifier: qualifier.map(|it| self.text(it)).unwrap_or_default(),
             region: region(supertype),
         });
     }

@@ -36,6 +36,7 @@ pub(super) fn implementations(linker: &Linker) -> Vec<BaseRow> {
         let symbol = &linker.symbols[idx as usize];
         BaseRow {
             supertype,
+            qualifier: None,
             subtype: symbol.name,
             symbol: Some(idx),
             file: symbol.file,

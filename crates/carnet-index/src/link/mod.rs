@@ -10,7 +10,7 @@ mod modules;
 mod resolve;
 mod strings;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use carnet_core::{GitOid, Region, RepoPath};
 use carnet_parse::{
@@ -58,6 +58,8 @@ pub(crate) struct SymbolRow {
 /// A type that extends or implements another.
 pub(crate) struct BaseRow {
     pub supertype: StringId,
+    /// What stands before the supertype's name, among the linker's expressions.
+    qualifier: Option<StringId>,
     /// The qualified name of the subtype.
     pub subtype: StringId,
     /// Its definition, where that stands in the same file.
@@ -114,6 +116,8 @@ pub(crate) struct Linker {
     /// Files that hold text and no code: path and blob.
     pub texts: Vec<(StringId, GitOid)>,
     types: Vec<TypeRow>,
+    /// Definitions that only say how the next one of their name is called.
+    overloads: HashSet<SymbolIdx>,
     /// What macros define by the names they are given, and where they are invoked for it.
     rules: HashMap<SymbolIdx, Vec<MacroRule>>,
     invocations: Vec<(FileIdx, Invocation)>,
@@ -133,6 +137,7 @@ impl Linker {
             bases: Vec::new(),
             texts: Vec::new(),
             types: Vec::new(),
+            overloads: HashSet::new(),
             rules: HashMap::new(),
             invocations: Vec::new(),
             expressions: Strings::new(),
@@ -177,6 +182,10 @@ impl Linker {
         for base in &parsed.bases {
             let row = BaseRow {
                 supertype: self.strings.intern(base.supertype.as_bytes())?,
+                qualifier: match base.qualifier.as_str() {
+                    "" => None,
+                    text => Some(self.expressions.intern(text.as_bytes())?),
+                },
                 subtype: self.strings.intern(base.subtype.as_bytes())?,
                 symbol: base.symbol.map(|idx| first_symbol + idx),
                 file,
@@ -197,6 +206,7 @@ impl Linker {
             };
             self.types.push(row);
         }
+        self.overloads.extend(parsed.overloads.iter().map(|idx| first_symbol + idx));
         for rule in parsed.rules {
             self.rules.entry(first_symbol + rule.symbol).or_default().push(rule);
         }

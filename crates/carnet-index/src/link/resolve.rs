@@ -85,6 +85,13 @@ impl Sought {
     }
 }
 
+/// The name of what a type is said to extend, and what stands before it, among the linker's expressions.
+#[derive(Clone, Copy)]
+struct Supertype {
+    name: StringId,
+    qualifier: Option<StringId>,
+}
+
 /// A scope, a container in it, a name, and its kind.
 type Key = (u32, StringId, StringId, Space);
 
@@ -102,8 +109,8 @@ pub(crate) struct Resolver<'l> {
     /// Inline Rust modules with `use super::*`.
     super_globs: HashSet<(FileIdx, &'l str)>,
     containers: HashSet<(FileIdx, StringId)>,
-    /// By file and qualified name of a type: the names of what it is said to extend, in their order.
-    supertypes: HashMap<(FileIdx, StringId), Vec<StringId>>,
+    /// By file and qualified name of a type: what it is said to extend, in their order.
+    supertypes: HashMap<(FileIdx, StringId), Vec<Supertype>>,
     types: types::Known,
 }
 
@@ -125,7 +132,7 @@ impl<'l> Resolver<'l> {
         };
         for base in &linker.bases {
             let supertypes = resolver.supertypes.entry((base.file, base.subtype)).or_default();
-            supertypes.push(base.supertype);
+            supertypes.push(Supertype { name: base.supertype, qualifier: base.qualifier });
         }
         for (file, row) in linker.files.iter().enumerate() {
             resolver.enter_imports(file as FileIdx, row.language, &row.imports);
@@ -161,9 +168,7 @@ impl<'l> Resolver<'l> {
         let entry = self.by_file.entry((symbol.file, symbol.container, symbol.name, space));
         match entry {
             // Signatures of one function follow one another; the last has the body.
-            Entry::Occupied(mut held)
-                if *held.get() == Held::One(idx.wrapping_sub(1))
-                    && is_overloaded(self.linker, idx) =>
+            Entry::Occupied(mut held) if matches!(*held.get(), Held::One(before) if is_overload(self.linker, before, idx)) =>
             {
                 held.insert(Held::One(idx));
             }
@@ -415,13 +420,16 @@ pub(super) fn is_within(inner: &str, outer: &str) -> bool {
         || inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Tells whether a function of TypeScript may have been declared before its body.
-fn is_overloaded(linker: &Linker, idx: SymbolIdx) -> bool {
-    let (symbol, before) = (&linker.symbols[idx as usize], &linker.symbols[idx as usize - 1]);
+/// Tells whether a definition only says how the next one of its name is called: in Python it says so, in TypeScript it stands right
+/// before it.
+fn is_overload(linker: &Linker, before: SymbolIdx, idx: SymbolIdx) -> bool {
+    let (symbol, first) = (&linker.symbols[idx as usize], &linker.symbols[before as usize]);
     let language = linker.files[symbol.file as usize].language;
-    matches!(language, Language::TypeScript | Language::Tsx)
+    let is_adjacent = before + 1 == idx
+        && matches!(language, Language::TypeScript | Language::Tsx)
         && matches!(symbol.kind, SymbolKind::Function | SymbolKind::Method)
-        && symbol.kind == before.kind
+        && symbol.kind == first.kind;
+    is_adjacent || linker.overloads.contains(&before)
 }
 
 fn hold<K>(entry: Entry<'_, K, Held>, idx: SymbolIdx) {

@@ -122,3 +122,51 @@ fn rust_names_are_found_where_they_are_handed_on() {
         &["two/src/lib.rs:16 in f receiver-type -> two/src/lib.rs:Closing.twice"],
     );
 }
+
+#[test]
+fn python_overloads_are_one_function_and_the_last_has_the_body() {
+    let overloaded = "import typing as t\n\
+        @t.overload\ndef f(x: int) -> int: ...\n@t.overload\ndef f(x: str) -> str: ...\ndef f(x): return x\n\
+        class C:\n    @t.overload\n    def m(self) -> int: ...\n    @t.overload\n    def m(self, x) -> str: ...\n\
+        \x20   def m(self, x=None):\n        return self.m(f(x))\n";
+    let files = [
+        ("a.py", overloaded),
+        ("b.py", "from a import f, C\nf(1)\nC().m()\n"),
+        // Either may be meant, and neither only says how the other is called.
+        ("c.py", "if x:\n    def g(): pass\nelse:\n    def g(): pass\ng()\n"),
+    ];
+    let expected = ["a.py:13 in C.m same-scope -> a.py:f", "b.py:2 in - import -> a.py:f"];
+    check_callers(&files, "f", &expected);
+    let expected = ["a.py:13 in C.m own-type -> a.py:C.m", "b.py:3 in - receiver-type -> a.py:C.m"];
+    check_callers(&files, "m", &expected);
+    check_callers(&files, "g", &["c.py:5 in - ambiguous"]);
+    let (_dir, snapshot) = super::snapshot_of(&files);
+    assert_eq!(snapshot.where_defined("f").unwrap().len(), 3);
+    let callers = snapshot.who_calls("f").unwrap();
+    assert_eq!(callers.resolved[0].target.as_ref().unwrap().line, 6);
+}
+
+#[test]
+fn python_supertypes_of_modules_lend_their_methods() {
+    let files = [
+        ("web/__init__.py", "from .views import View as View\n"),
+        ("web/views.py", "class View:\n    def show(self): pass\n    def run(self): pass\n"),
+        (
+            "app.py",
+            "import web.views\nimport web as w, away\n\
+             def f():\n    class Own(web.views.View): pass\n    Own().show()\n\
+             class View(w.View):\n    def run(self): self.show()\n\
+             class Other(away.View):\n    def run(self): self.show()\n\
+             View().show()\nweb.View().run()\n",
+        ),
+    ];
+    let expected = [
+        "app.py:5 in f receiver-type -> web/views.py:View.show",
+        "app.py:7 in View.run inherited -> web/views.py:View.show",
+        "app.py:10 in - receiver-type -> web/views.py:View.show",
+        "app.py:9 in Other.run name-only",
+    ];
+    check_callers(&files, "show", &expected);
+    // `import web.views` binds `web`.
+    check_callers(&files, "run", &["app.py:11 in - receiver-type -> web/views.py:View.run"]);
+}

@@ -14,7 +14,11 @@ fn described(language: Language, source: &str) -> Vec<String> {
 
 fn bases(language: Language, source: &str) -> Vec<String> {
     let parsed = parse(language, source.as_bytes());
-    parsed.bases.iter().map(|base| format!("{} < {}", base.subtype, base.supertype)).collect()
+    let text = |base: &crate::Base| match base.qualifier.as_str() {
+        "" => format!("{} < {}", base.subtype, base.supertype),
+        qualifier => format!("{} < {qualifier}.{}", base.subtype, base.supertype),
+    };
+    parsed.bases.iter().map(text).collect()
 }
 
 #[test]
@@ -114,7 +118,7 @@ export const f = () => 1;
     assert_eq!(described(Language::TypeScript, source), expected);
     assert_eq!(
         bases(Language::TypeScript, source),
-        ["A < Base", "A < One", "A < Two", "I < J", "I < K"]
+        ["A < b.Base", "A < One", "A < Two", "I < J", "I < K"]
     );
     assert_eq!(bases(Language::JavaScript, "class A extends B {}"), ["A < B"]);
 }
@@ -185,5 +189,5 @@ struct S { void open() {} };
 #[test]
 fn python_bases_leave_out_what_is_no_type() {
     let source = "class A(b.Base, Generic[T], metaclass=M): pass\n";
-    assert_eq!(bases(Language::Python, source), ["A < Base", "A < Generic"]);
+    assert_eq!(bases(Language::Python, source), ["A < b.Base", "A < Generic"]);
 }

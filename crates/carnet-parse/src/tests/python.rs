@@ -108,6 +108,7 @@ fn imports_keep_dots_names_and_aliases() {
         Python,
         r#"
 import os, a.b as c
+import d.e.f
 from . import x
 from ..pkg.mod import f as g, h
 from star import *
@@ -117,6 +118,8 @@ def late():
         &[
             "os",
             "a.b as c",
+            "d",
+            "d.e.f",
             ". name x",
             "..pkg.mod name f as g",
             "..pkg.mod name h",

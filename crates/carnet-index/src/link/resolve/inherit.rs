@@ -7,7 +7,9 @@ use std::rc::Rc;
 use carnet_parse::{Import, Imported, Language, SymbolKind};
 
 use super::{
-    Decision, Held, Resolver, Sought, Space, bound_name, decided, join, outward, types::Lineage,
+    Decision, Held, ImportMatch, Resolver, Sought, Space, Supertype, bound_name, decided, join,
+    outward,
+    types::{At, Lineage},
 };
 use crate::{
     Evidence,
@@ -188,7 +190,9 @@ impl Resolver<'_> {
             }
             let idx = match self.supertype_of(file, subtype, *supertype) {
                 Some(Held::One(idx)) => idx,
-                _ if PLAIN_SUPERTYPES.contains(&&*self.linker.strings.text(*supertype)) => continue,
+                _ if PLAIN_SUPERTYPES.contains(&&*self.linker.strings.text(supertype.name)) => {
+                    continue;
+                }
                 _ => {
                     found.push(None);
                     continue;
@@ -202,13 +206,23 @@ impl Resolver<'_> {
         }
     }
 
-    /// Returns the type that the name of a supertype means in a file: one beside the subtype, or an imported one.
-    fn supertype_of(&self, file: FileIdx, subtype: StringId, name: StringId) -> Option<Held> {
+    /// Returns the type that a supertype means in a file: one beside the subtype, an imported one, or one of an imported module.
+    fn supertype_of(
+        &self,
+        file: FileIdx,
+        subtype: StringId,
+        Supertype { name, qualifier }: Supertype,
+    ) -> Option<Held> {
         let own = self.linker.strings.text(subtype);
         let outer = own.rsplit_once('.').map_or("", |(outer, _)| outer);
-        let beside = outward(outer).find_map(|path| self.in_file(file, path, name, Space::Type));
+        let qualifier = qualifier.map(|it| self.linker.expressions.text(it)).unwrap_or_default();
+        let beside = outward(outer)
+            .find_map(|path| self.in_file(file, &join(path, &qualifier), name, Space::Type));
         let held = match beside {
             Some(held) => held,
+            None if !qualifier.is_empty() => {
+                self.exported(self.module_named(file, &qualifier)?, name, Space::Type)?
+            }
             None => {
                 let text = self.linker.strings.text(name);
                 let imports = self.imports[file as usize].get(&*text)?;
@@ -221,6 +235,30 @@ impl Resolver<'_> {
         let Held::One(idx) = held else { return Some(held) };
         let kind = self.linker.symbols[idx as usize].kind;
         matches!(kind, SymbolKind::Class | SymbolKind::Interface).then_some(held)
+    }
+
+    /// Returns the module that a name, or names joined by dots, mean at the top of a file.
+    fn module_named(&self, file: FileIdx, path: &str) -> Option<FileIdx> {
+        let at = At { file, enclosing: None, own: None };
+        let (mut head, mut rest) = (path, "");
+        let import = loop {
+            match self.import_of(at.sought(), head) {
+                ImportMatch::One(import) => break import,
+                ImportMatch::Several => return None,
+                ImportMatch::None => {
+                    head = head.rsplit_once('.')?.0;
+                    rest = path[head.len()..].trim_start_matches('.');
+                }
+            }
+        };
+        let module = self.imported_module(file, import)?;
+        match (rest, self.language(file), &import.imported) {
+            ("", ..) => Some(module),
+            (rest, Language::Python, Imported::Module) => {
+                self.modules.python(file, &format!("{}.{rest}", import.module))
+            }
+            _ => None,
+        }
     }
 }
 

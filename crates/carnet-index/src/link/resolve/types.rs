@@ -198,7 +198,7 @@ impl Resolver<'_> {
     }
 
     /// Returns the module that an import binds.
-    fn imported_module(&self, file: FileIdx, import: &Import) -> Option<FileIdx> {
+    pub(super) fn imported_module(&self, file: FileIdx, import: &Import) -> Option<FileIdx> {
         match (&import.imported, self.language(file)) {
             (Imported::Module, _) => self.module_of(file, &import.module),
             (Imported::Name(name), Language::Python) => {
