@@ -122,6 +122,38 @@ fn a_description_leads_to_what_is_done_and_where() {
     assert_eq!(texts(&found)[0], "src/store.ts:4-6 Store.save");
 }
 
+#[test]
+fn a_name_that_says_what_the_description_says_counts_more_and_less_where_many_have_it() {
+    let files = [
+        (
+            "a.py",
+            "def write_row(row):\n    sheet.append(row)\n\n\ndef list_rows(sheet):\n    return sheet.rows\n",
+        ),
+        ("b.py", "def write(row):\n    sheet.append(row)\n"),
+        (
+            "c.py",
+            "def write(row):\n    sheet.append(row)\n\n\ndef row_write(row):\n    sheet.append(row)\n",
+        ),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    refresh(&mut IndexStore::open(dir.path()).unwrap(), 1, &files);
+    let (_, memory) = commit_of(1, &files);
+    let rules = |query: &str| {
+        let found = ask(dir.path(), &current(dir.path()), &memory, query, &everything());
+        let text = |hit: &crate::Hit| {
+            let (_, factor) = hit.parts.iter().find(|(part, _)| *part == "rules").unwrap();
+            format!("{} {factor:.2}", hit.symbol.as_ref().map_or("-", |it| &it.name))
+        };
+        found.hits.iter().map(text).collect::<BTreeSet<_>>()
+    };
+    let of = |all: [&str; 4]| all.map(str::to_owned).into_iter().collect::<BTreeSet<_>>();
+    let expected = ["write_row 1.13", "write 1.11", "row_write 1.06", "list_rows 1.00"];
+    assert_eq!(rules("writes a row into the sheet"), of(expected));
+    // No description: names alone count.
+    let expected = ["write_row 1.30", "write 1.00", "row_write 1.00", "list_rows 1.00"];
+    assert_eq!(rules("write_row row_writer"), of(expected));
+}
+
 /// Eleven hundred units that have the words asked for, which is more than are ranked; every third is a test's, so the rules turn
 /// their order around.
 #[test]

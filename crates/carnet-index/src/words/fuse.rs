@@ -13,19 +13,24 @@ use crate::{
 
 /// How many of the best by words, and by vectors, are weighed against each other.
 const WINDOW: usize = 200;
-/// How much vectors count against words, of 1.
-const VECTOR_SHARE: f32 = 0.65;
+/// Points of the best by words; those of a direction are the cosine itself.
+const WORD_POINTS: f32 = 0.2;
+/// Cosines of the last and the best in the window, as our own vectors mostly have them: what other models say is brought there.
+const COSINES: (f32, f32) = (0.17, 0.56);
 
 /// The documents of the [`WINDOW`] wanted units nearest to a question.
 pub(super) struct Near {
     /// Segment, document and the cosine of its angle to the question; in order.
     documents: Vec<(usize, u32, f32)>,
+    /// Whether the vectors are those of another model.
+    is_of_other: bool,
     /// Whether the graph of neighbours is damaged, so that all vectors were looked through.
     pub is_graph_damaged: bool,
 }
 
-/// Fuses what words say with what vectors say: both brought to 0..1 over their best, then weighed. Units that share no word with
-/// the question join where they are among the best by direction; those without a vector are judged by words alone.
+/// Adds what words say, brought to 0..1 over their best, and the cosine, which also says how sure the vectors are of their best.
+/// Units that share no word with the question join where they are among the best by direction; the others are as far off as the
+/// last of these; those without a vector are judged by words alone.
 pub(super) fn with_vectors(
     segments: &[Segment<'_>],
     live: &Live,
@@ -34,22 +39,32 @@ pub(super) fn with_vectors(
 ) -> Vec<Scored> {
     let word_window = Window::of(scored.iter().map(|it| it.points));
     let vector_window = Window::of(near.documents.iter().map(|(.., cosine)| *cosine));
+    let direction = |cosine: f32| match near.is_of_other {
+        true => COSINES.0 + (COSINES.1 - COSINES.0) * vector_window.place(cosine),
+        false => cosine.max(0.0),
+    };
+    let (last, best) = match near.documents.is_empty() {
+        true => (0.0, COSINES.1),
+        false => (direction(vector_window.low), direction(vector_window.high)),
+    };
     let mut is_scored = vec![false; near.documents.len()];
     for it in &mut scored {
-        it.points = word_window.place(it.points);
+        let by_words = word_window.place(it.points);
         let code = UnitCode::decode(segments[it.segment].unit(it.doc));
-        if code.is_some_and(has_vector) {
-            it.points *= 1.0 - VECTOR_SHARE;
-        }
         let place = (it.segment, it.doc);
-        if let Ok(at) = near.documents.binary_search_by_key(&place, |near| (near.0, near.1)) {
-            is_scored[at] = true;
-            it.cosine = near.documents[at].2;
-            it.points += VECTOR_SHARE * vector_window.place(it.cosine);
-        }
+        let near_at = near.documents.binary_search_by_key(&place, |near| (near.0, near.1));
+        it.points = match near_at {
+            Ok(at) => {
+                is_scored[at] = true;
+                it.cosine = near.documents[at].2;
+                WORD_POINTS * by_words + direction(it.cosine)
+            }
+            Err(_) if code.is_some_and(has_vector) => WORD_POINTS * by_words + last,
+            Err(_) => (WORD_POINTS + best) * by_words,
+        };
     }
     for ((segment, doc, cosine), _) in near.documents.iter().zip(is_scored).filter(|it| !it.1) {
-        let points = VECTOR_SHARE * vector_window.place(*cosine);
+        let points = direction(*cosine);
         scored.push(Scored { cosine: *cosine, points, ..Scored::new(*segment, *doc, live) });
     }
     scored
@@ -110,7 +125,8 @@ impl Near {
                 }
             }
         }
-        Ok(Some(Near { documents, is_graph_damaged: near.is_graph_damaged }))
+        let is_graph_damaged = near.is_graph_damaged;
+        Ok(Some(Near { documents, is_of_other: store.is_some(), is_graph_damaged }))
     }
 }
 

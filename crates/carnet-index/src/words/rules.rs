@@ -4,11 +4,26 @@ use std::collections::HashSet;
 
 use carnet_parse::{Symbol, SymbolKind};
 
-use super::SearchQuery;
-use crate::snapshot::LiveFile;
+use tantivy::tokenizer::TextAnalyzer;
+
+use super::{SearchQuery, score::Group, tokens};
+use crate::{IndexError, Snapshot, snapshot::LiveFile};
+
+/// Fewer words are no sentence: any of them may be the name of what is looked for.
+const SENTENCE_WORDS_MIN: usize = 4;
+/// A description begins as the name does: `Parses a date` and `parse_rfc2822`.
+const BEGINS_ALIKE: f32 = 1.07;
+/// A description has every word of the name.
+const HAS_NAME: f32 = 1.06;
+/// What a name gives to many things tells little of each: the power of their number that divides.
+const COMMONNESS: f32 = 0.03;
 
 /// The rules, as far as they depend on the query.
-pub(super) struct Rules {
+pub(super) struct Rules<'r> {
+    snapshot: &'r Snapshot,
+    /// The words of the query.
+    groups: &'r [Group],
+    prose: TextAnalyzer,
     /// The names that the query may mean, lower-cased.
     names: HashSet<String>,
     is_one_name: bool,
@@ -16,13 +31,25 @@ pub(super) struct Rules {
     speaks_of_tests: bool,
 }
 
-impl Rules {
-    /// - `is_question`: whether the query describes something; then a word of it is a name only where it looks like one.
-    pub fn new(query: &SearchQuery, is_question: bool) -> Rules {
+impl<'r> Rules<'r> {
+    /// - `is_question`: whether the query describes something; then a word of it is a name only where it looks like one and is
+    ///   what is described: a sentence names its subject first.
+    pub fn new(
+        snapshot: &'r Snapshot,
+        query: &SearchQuery,
+        groups: &'r [Group],
+        is_question: bool,
+    ) -> Rules<'r> {
         let words = || query.words.iter().map(|word| word.to_lowercase());
         let may_be_name = |word: &&String| !is_question || looks_like_name(word);
-        let names = query.words.iter().filter(may_be_name).map(|word| word.to_lowercase());
+        let is_sentence = is_question && query.words.len() >= SENTENCE_WORDS_MIN;
+        let n_may_be = if is_sentence { 1 } else { query.words.len() };
+        let names = query.words.iter().take(n_may_be).filter(may_be_name);
+        let names = names.map(|word| word.to_lowercase());
         Rules {
+            snapshot,
+            groups,
+            prose: tokens::prose(),
             names: names.collect(),
             is_one_name: query.words.len() == 1,
             is_question,
@@ -32,8 +59,14 @@ impl Rules {
 
     /// Returns the most that [`Rules::factor`] returns.
     pub fn factor_max(&self, may_be_named: bool) -> f32 {
-        match may_be_named && !self.names.is_empty() {
+        let of_words = if self.is_question { BEGINS_ALIKE * HAS_NAME } else { 1.0 };
+        of_words * self.factor_of_name(may_be_named && !self.names.is_empty())
+    }
+
+    fn factor_of_name(&self, is_named: bool) -> f32 {
+        match is_named {
             true if self.is_one_name => 3.0,
+            true if self.is_question => 1.2,
             true => 1.3,
             false => 1.0,
         }
@@ -42,18 +75,31 @@ impl Rules {
     /// Returns what the points of a unit are multiplied with.
     ///
     /// - `may_be_named`: whether a whole word of the query stands in its name.
-    pub fn factor(&self, file: &LiveFile, symbol: Option<&Symbol>, may_be_named: bool) -> f32 {
+    pub fn factor(
+        &mut self,
+        file: &LiveFile,
+        symbol: Option<&Symbol>,
+        may_be_named: bool,
+    ) -> Result<f32, IndexError> {
         let is_named =
             symbol.is_some_and(|symbol| self.names.contains(&symbol.name.to_lowercase()));
-        let mut factor = self.factor_max(may_be_named && is_named);
+        let mut factor = self.factor_of_name(may_be_named && is_named);
         let path = file.path.to_text().to_ascii_lowercase();
         let has = |names: &[&str]| path.split('/').any(|part| names.contains(&part));
         let name = path.rsplit('/').next().unwrap_or_default();
-        let is_test =
-            has(&["test", "tests", "testing", "__tests__", "spec", "testdata", "fixtures"])
-                || name.starts_with("test_")
-                || ["_test.", ".test.", ".spec.", "_tests."].iter().any(|mark| name.contains(mark))
-                || symbol.is_some_and(|it| it.container.split('.').any(|part| part == "tests"));
+        let is_test = has(&[
+            "test",
+            "tests",
+            "testing",
+            "__tests__",
+            "spec",
+            "specs",
+            "testdata",
+            "fixtures",
+        ]) || has(&["testutil", "testutils", "e2e"])
+            || name.starts_with("test_")
+            || ["_test.", ".test.", ".spec.", "_tests."].iter().any(|mark| name.contains(mark))
+            || symbol.is_some_and(|it| it.container.split('.').any(|part| part == "tests"));
         if is_test && !self.speaks_of_tests {
             factor *= 0.6;
         }
@@ -64,11 +110,31 @@ impl Rules {
             factor *= 0.8;
         }
         match symbol {
-            Some(symbol) if self.is_question => factor *= factor_of_kind(symbol),
+            Some(symbol) if self.is_question => {
+                factor *= factor_of_kind(symbol) * self.factor_of_words(&symbol.name)?;
+            }
             Some(_) => {}
             None => factor *= if file.language.is_some() { 0.6 } else { 0.7 },
         }
-        factor
+        Ok(factor)
+    }
+
+    /// What the name has of the words of a description, and how many have that name.
+    fn factor_of_words(&mut self, name: &str) -> Result<f32, IndexError> {
+        let n_named = self.snapshot.name_row(name)?.map_or(1, |row| row.n_definitions.max(1));
+        let mut factor = (n_named as f32).powf(-COMMONNESS);
+        let words = tokens::words(&mut self.prose, name);
+        // A name of several parts stands before them.
+        let parts = if words.len() > 1 { &words[1..] } else { &words[..] };
+        let has = |part: &String| self.groups.iter().any(|it| it.stem() == part);
+        if self.groups.first().is_some_and(|it| parts.first().is_some_and(|part| part == it.stem()))
+        {
+            factor *= BEGINS_ALIKE;
+        }
+        if !parts.is_empty() && parts.iter().all(has) {
+            factor *= HAS_NAME;
+        }
+        Ok(factor)
     }
 }
 

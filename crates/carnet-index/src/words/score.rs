@@ -78,6 +78,10 @@ impl Group {
         groups
     }
 
+    pub fn stem(&self) -> &str {
+        &self.stem
+    }
+
     /// Returns the words of the stem that a field has; besides the word itself those alone that look like English.
     ///
     /// - `known`: which words are of the stem, as found out in other fields and segments.

@@ -173,8 +173,8 @@ fn search(
         scored = with_vectors(segments, &live, scored, &near);
     }
     found.n_total = scored.len() as u64;
-    let rules = Rules::new(query, is_question);
-    for (it, factor) in rank(snapshot, segments, &live, &rules, scored, scope.limit)? {
+    let mut rules = Rules::new(snapshot, query, &groups, is_question);
+    for (it, factor) in rank(snapshot, segments, &live, &mut rules, scored, scope.limit)? {
         let at = matched.get(&(it.segment, it.doc));
         let lines = at.map_or(&[][..], |matched: &Matched| &matched.lines);
         found.hits.push(hit(
@@ -226,7 +226,7 @@ fn rank(
     snapshot: &Snapshot,
     segments: &[Segment<'_>],
     live: &Live,
-    rules: &Rules,
+    rules: &mut Rules<'_>,
     mut scored: Vec<Scored>,
     n_wanted: usize,
 ) -> Result<Vec<(Scored, f32)>, IndexError> {
@@ -257,7 +257,7 @@ fn rank(
             }
             let file = snapshot.live_file(live.rows[it.file as usize].1)?;
             let symbol = symbol_of(snapshot, &segments[it.segment], it.doc, &file)?;
-            let factor = rules.factor(&file, symbol.as_ref(), it.may_be_named);
+            let factor = rules.factor(&file, symbol.as_ref(), it.may_be_named)?;
             best.add(it.points * factor);
             ranked.push((it, factor, file.path));
         }
