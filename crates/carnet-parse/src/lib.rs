@@ -43,10 +43,10 @@ pub use comments::without_comments;
 pub use extract::parse;
 pub use language::Language;
 pub use parsed::{
-    Argument, Base, Call, CallForm, Import, Imported, Invocation, MacroRule, Makes, Parsed,
-    Problem, ProblemKind, Qualifier, Symbol, SymbolKind, Takes, TypeFact, Visibility,
+    Argument, Base, Call, CallForm, Handed, Import, Imported, Invocation, MacroRule, Makes, Parsed,
+    Problem, ProblemKind, Qualifier, Symbol, SymbolKind, Taken, Takes, TypeFact, Visibility,
 };
 
 /// Version of what is extracted: grows whenever the same source, or the same manifest of modules,
 /// would give other facts.
-pub const EXTRACTOR_VERSION: u32 = 12;
+pub const EXTRACTOR_VERSION: u32 = 13;

@@ -312,23 +312,36 @@ pub struct MacroRule {
     pub symbol: u32,
     /// What it is for.
     pub takes: Takes,
+    /// How many arguments it is for; `None` where it does not say.
+    pub n_arguments: Option<u32>,
+    /// Whether it is for all that begins so and has so many arguments, whatever they are.
+    pub is_sure: bool,
     /// What it defines where it is for items.
     pub makes: Vec<Makes>,
 }
 
 /// How that which a macro's rule takes begins, as far as it says which invocations that begin with a name may be meant.
-///
-/// A mark is what follows a name in its argument: `:` in `name: value`; empty when nothing does, `*` when anything may.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Takes {
-    /// With this token; empty for one that no name is.
-    Token(String),
-    /// With so many arguments that are names, each with its mark.
-    Names(Vec<String>),
+    /// With something that no name is.
+    NoName,
+    /// With these arguments.
+    First(Vec<Taken>),
     /// All its arguments begin with names that have this mark.
     EachName(String),
+    /// Any tokens, which it hands on together.
+    All,
     /// With what may be a name or anything else.
     Anything,
+}
+
+/// One of the arguments that a macro's rule takes first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Taken {
+    /// A name, and its mark: what follows it in its argument, `:` in `name: value`; empty when nothing does, `*` when anything may.
+    Name(String),
+    /// This very name, alone.
+    Word(String),
 }
 
 /// What a macro's rule defines.
@@ -347,9 +360,22 @@ pub enum Makes {
     Through {
         /// The macro's own name.
         name: String,
-        /// Which arguments that one begins with.
-        places: Vec<u32>,
+        /// What that one is given first.
+        handed: Vec<Handed>,
+        /// How many arguments that one is given, beside all that are handed on together; `None` where that is not evident.
+        n_arguments: Option<u32>,
     },
+}
+
+/// What a macro's rule gives to another macro.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Handed {
+    /// The argument at that place.
+    Argument(u32),
+    /// This name.
+    Word(String),
+    /// All that the rule took.
+    All,
 }
 
 /// A macro that stands where items stand and is given a name first: `m!(name, …)`.
@@ -371,6 +397,8 @@ pub struct Invocation {
     pub arguments: Vec<Argument>,
     /// Whether these are all, each with the same mark.
     pub is_whole: bool,
+    /// How many arguments there are; `None` where a comma may be part of one.
+    pub n_arguments: Option<u32>,
 }
 
 /// An argument of a macro that begins with a name.
@@ -382,7 +410,7 @@ pub struct Argument {
     pub name_region: Region,
     /// Where the argument stands, from the name on.
     pub region: Region,
-    /// What follows the name, as in [`Takes`]; never `*`.
+    /// What follows the name, as in [`Taken`]; never `*`.
     pub mark: String,
 }
 

@@ -679,6 +679,7 @@ impl<'s> Walk<'s> {
         whole: Node<'_>,
         arguments: Vec<Argument>,
         is_whole: bool,
+        n_arguments: Option<u32>,
     ) {
         if self.parsed.invocations.len() >= INVOCATIONS_MAX {
             return self.note_full(region(whole));
@@ -693,6 +694,7 @@ impl<'s> Walk<'s> {
             doc,
             arguments,
             is_whole,
+            n_arguments,
         };
         self.parsed.invocations.push(invocation);
     }

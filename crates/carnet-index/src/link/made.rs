@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use carnet_parse::{
-    Imported, Invocation, Language, MacroRule, Makes, SymbolKind, Takes, Visibility,
+    Handed, Imported, Invocation, Language, MacroRule, Makes, SymbolKind, Taken, Takes, Visibility,
 };
 
 use super::{CallRow, FileIdx, Linker, StringId, SymbolIdx, SymbolRow, modules::Modules, number};
@@ -105,12 +105,22 @@ struct Macros<'l> {
     by_crate: HashMap<(&'l str, StringId), Vec<SymbolIdx>>,
 }
 
-/// How an invocation's arguments begin.
+/// How the arguments that a macro is given begin.
 struct Given<'a> {
-    marks: Vec<&'a str>,
-    /// Whether these are all the arguments, all alike; `None` where nothing is known of what follows them.
-    is_whole: Option<bool>,
-    first_name: &'a str,
+    names: Vec<GivenName<'a>>,
+    /// Whether what follows them begins with no name.
+    are_all_names: bool,
+    /// Whether these are all the arguments, each with the same mark.
+    is_whole: bool,
+    n_arguments: Option<u32>,
+}
+
+#[derive(Clone, Copy)]
+struct GivenName<'a> {
+    text: &'a str,
+    mark: &'a str,
+    /// Which argument of the invocation it is; `None` for one that a macro adds.
+    place: Option<u32>,
 }
 
 impl<'l> Macros<'l> {
@@ -139,10 +149,16 @@ impl<'l> Macros<'l> {
 
     /// Returns what an invocation defines.
     fn made_by(&self, file: FileIdx, invocation: &Invocation) -> BTreeSet<Made> {
+        let names = invocation.arguments.iter().zip(0..).map(|(it, place)| GivenName {
+            text: &it.name,
+            mark: &it.mark,
+            place: Some(place),
+        });
         let given = Given {
-            marks: invocation.arguments.iter().map(|it| it.mark.as_str()).collect(),
-            is_whole: Some(invocation.is_whole),
-            first_name: invocation.arguments.first().map_or("", |it| &it.name),
+            names: names.collect(),
+            are_all_names: true,
+            is_whole: invocation.is_whole,
+            n_arguments: invocation.n_arguments,
         };
         let macros = self.meant_by(file, invocation);
         self.made_by_all(macros, &given, 0).unwrap_or_default()
@@ -166,33 +182,19 @@ impl<'l> Macros<'l> {
     fn made_by_one(&self, idx: SymbolIdx, given: &Given<'_>, depth: u32) -> Option<BTreeSet<Made>> {
         let mut agreed = None;
         for rule in self.linker.rules.get(&idx)? {
-            let is_each = match &rule.takes {
-                Takes::Anything => return None,
-                Takes::Token(token) if token == given.first_name => return None,
-                Takes::Token(_) => continue,
-                Takes::EachName(mark) if !fits(mark, given.marks.first()) => continue,
-                Takes::EachName(_) if given.is_whole != Some(true) => return None,
-                Takes::EachName(_) => true,
-                Takes::Names(marks) => {
-                    let n_known = marks.len().min(given.marks.len());
-                    let mut pairs = marks[..n_known].iter().zip(&given.marks);
-                    if !pairs.all(|(mark, found)| fits(mark, Some(found))) {
-                        continue;
-                    }
-                    match given.is_whole {
-                        _ if n_known == marks.len() => false,
-                        Some(_) => continue,
-                        None => return None,
-                    }
-                }
-            };
-            if let Some(made) = self.made_by_rule(idx, rule, depth)? {
-                let n_given = given.marks.len() as u32;
-                let each = |(_, kind, visibility): Made| {
-                    (0..n_given).map(move |place| (place, kind, visibility))
-                };
-                let made = if is_each { made.into_iter().flat_map(each).collect() } else { made };
+            if rule.n_arguments.is_some_and(|n| given.n_arguments.is_some_and(|found| found != n)) {
+                continue;
+            }
+            match fit(&rule.takes, given) {
+                Fit::Not => continue,
+                Fit::Unknown => return None,
+                Fit::Is => {}
+            }
+            if let Some(made) = self.made_by_rule(idx, rule, given, depth)? {
                 agree(&mut agreed, made)?;
+            }
+            if rule.is_sure && (rule.takes == Takes::All || given.n_arguments.is_some()) {
+                break;
             }
         }
         agreed
@@ -203,42 +205,43 @@ impl<'l> Macros<'l> {
         &self,
         idx: SymbolIdx,
         rule: &MacroRule,
+        given: &Given<'_>,
         depth: u32,
     ) -> Option<Option<BTreeSet<Made>>> {
         let row = &self.linker.symbols[idx as usize];
         let own_name = self.linker.strings.text(row.name);
         let (mut made, mut is_handed_on) = (BTreeSet::new(), false);
+        let is_each = matches!(rule.takes, Takes::EachName(_));
         for makes in &rule.makes {
-            match makes {
+            let (name, handed, n_arguments) = match makes {
                 Makes::Item { place, kind, visibility } => {
-                    made.insert((*place, *kind, *visibility));
+                    let (first, n) = if is_each { (0, given.names.len()) } else { (*place, 1) };
+                    let named = given.names.iter().skip(first as usize).take(n);
+                    let places = named.filter_map(|name| name.place);
+                    made.extend(places.map(|place| (place, *kind, *visibility)));
+                    continue;
                 }
-                Makes::Through { name, places } if *name == *own_name => {
-                    let is_same = places.iter().zip(0..).all(|(place, at)| *place == at);
-                    if !is_same {
-                        return None;
-                    }
-                    is_handed_on = true;
-                }
-                Makes::Through { name, places } => {
-                    let given =
-                        Given { marks: vec![""; places.len()], is_whole: None, first_name: "" };
-                    let near = self.near(row.file, name);
-                    if depth >= THROUGH_MAX {
-                        return None;
-                    }
-                    // A macro that is not here, or that defines nothing by a name, adds nothing.
-                    let through = near.iter().filter(|it| self.linker.rules.contains_key(it));
-                    let through: Vec<SymbolIdx> = through.copied().collect();
-                    if through.is_empty() {
-                        continue;
-                    }
-                    let through = self.made_by_all(through, &given, depth + 1)?;
-                    let own = through.into_iter().filter_map(|(place, kind, visibility)| {
-                        Some((*places.get(place as usize)?, kind, visibility))
-                    });
-                    made.extend(own);
-                }
+                Makes::Through { name, handed, n_arguments } => (name, handed, *n_arguments),
+            };
+            let is_same = |(handed, at): (&Handed, u32)| *handed == Handed::Argument(at);
+            if *name == *own_name && n_arguments.is_none() && handed.iter().zip(0..).all(is_same) {
+                is_handed_on = true;
+                continue;
+            }
+            if depth >= THROUGH_MAX {
+                return None;
+            }
+            // A macro that is not here, or that defines nothing by a name, adds nothing.
+            let near = self.near(row.file, name).into_iter();
+            let near: Vec<SymbolIdx> =
+                near.filter(|it| self.linker.rules.contains_key(it)).collect();
+            if near.is_empty() {
+                continue;
+            }
+            let n_each = if is_each { given.names.len() } else { 1 };
+            for first in 0..n_each {
+                let given = handed_on(handed, given, first, n_arguments);
+                made.extend(self.made_by_all(near.iter().copied(), &given, depth + 1)?);
             }
         }
         Some(if is_handed_on && made.is_empty() { None } else { Some(made) })
@@ -311,8 +314,67 @@ impl<'l> Macros<'l> {
     }
 }
 
-fn fits(mark: &str, found: Option<&&str>) -> bool {
-    mark == "*" || found == Some(&mark)
+/// Whether a rule is for what a macro is given.
+enum Fit {
+    Is,
+    Not,
+    Unknown,
+}
+
+fn fit(takes: &Takes, given: &Given<'_>) -> Fit {
+    let fits = |mark: &str, name: &GivenName<'_>| mark == "*" || mark == name.mark;
+    match takes {
+        Takes::NoName => Fit::Not,
+        Takes::All => Fit::Is,
+        Takes::Anything => Fit::Unknown,
+        Takes::EachName(mark) if !given.names.first().is_some_and(|it| fits(mark, it)) => Fit::Not,
+        Takes::EachName(_) if given.is_whole => Fit::Is,
+        Takes::EachName(_) => Fit::Unknown,
+        Takes::First(taken) => {
+            let mut pairs = taken.iter().zip(&given.names);
+            let is_fit = pairs.all(|(taken, name)| match taken {
+                Taken::Name(mark) => fits(mark, name),
+                Taken::Word(word) => word == name.text && name.mark.is_empty(),
+            });
+            match is_fit {
+                false => Fit::Not,
+                true if taken.len() <= given.names.len() => Fit::Is,
+                true if given.are_all_names => Fit::Not,
+                true => Fit::Unknown,
+            }
+        }
+    }
+}
+
+/// Returns what another macro is given.
+///
+/// - `first`: which argument is meant where a rule takes each alike.
+fn handed_on<'a>(
+    handed: &'a [Handed],
+    given: &Given<'a>,
+    first: usize,
+    n_arguments: Option<u32>,
+) -> Given<'a> {
+    let mut names = vec![];
+    for it in handed {
+        match it {
+            Handed::Word(text) => names.push(GivenName { text, mark: "", place: None }),
+            Handed::Argument(place) => {
+                let name = given.names.get(first + *place as usize);
+                names.extend(name.map(|name| GivenName { mark: "", ..*name }));
+            }
+            Handed::All => {
+                names.extend(&given.names);
+                return Given {
+                    names,
+                    are_all_names: given.are_all_names,
+                    is_whole: given.is_whole && handed.len() == 1,
+                    n_arguments: n_arguments.zip(given.n_arguments).map(|(own, all)| own + all),
+                };
+            }
+        }
+    }
+    Given { names, are_all_names: false, is_whole: false, n_arguments }
 }
 
 /// Takes in what one of several says; `None` when it is not what the others said.

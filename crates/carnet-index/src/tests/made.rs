@@ -92,12 +92,12 @@ fn an_invocation_defines_nothing_where_its_macro_is_not_known_for_sure() {
     nothing(&[("src/lib.rs", "m!(name);\n"), ("src/a.rs", &function), ("src/b.rs", &expression)]);
     nothing(&[(
         "src/lib.rs",
-        "macro_rules! m { ($x:ident) => { fn $x() {} }; ($($t:tt)*) => {}; }\nm!(name);\n",
+        "macro_rules! m { ($($t:tt)*) => {}; ($x:ident) => { fn $x() {} }; }\nm!(name);\n",
     )]);
     // A token that the macro knows, a mark that is missing, an expression.
     nothing(&[(
         "src/lib.rs",
-        "macro_rules! m { ($x:ident) => { fn $x() {} }; (name) => {}; }\nm!(name);\n",
+        "macro_rules! m { (name) => {}; ($x:ident) => { fn $x() {} }; }\nm!(name);\n",
     )]);
     nothing(&[("src/lib.rs", "macro_rules! m { ($x:ident: u8) => { fn $x() {} }; }\nm!(name);\n")]);
     nothing(&[(
@@ -155,4 +155,39 @@ fn a_macro_that_changes_in_another_file_changes_what_is_defined_as_a_clean_rebui
             kinds.iter().filter_map(|it| it.split_once(' ')).map(|it| it.1).collect();
         assert_eq!(kinds, expected);
     }
+}
+
+#[test]
+fn rules_are_tried_in_their_order_and_hand_on_to_others() {
+    let source = "macro_rules! m {
+    ($name:ident, $n:expr) => { m!($name, $n, 1); };
+    (not, $name:ident, $n:expr) => { m!($name, $n, 2); };
+    ($name:ident, $n:expr, $m:expr) => { fn $name() { $n; } };
+}
+macro_rules! all { ($($tt:tt)*) => { extract!(which, $($tt)*); } }
+macro_rules! extract {
+    ($which:ident, $name:ident, $n:expr) => { extract!($which, $name, $n, 0); };
+    ($which:ident, $name:ident, $n:expr, $m:expr) => { fn $name() { $which($n); } };
+}
+m!(one, 1);
+m!(not, two, 2);
+m!(three, 3, 4);
+all!(four, 4);
+all!(five, 5, 6);
+extract!(which, six, 6);
+m!(seven, |a, b| a);
+";
+    let (_dir, snapshot) = snapshot_of(&[("src/lib.rs", source)]);
+    for (name, line) in [
+        ("one", 11),
+        ("two", 12),
+        ("three", 13),
+        ("four", 14),
+        ("five", 15),
+        ("six", 16),
+        ("seven", 17),
+    ] {
+        assert_eq!(found(&snapshot, name), [format!("src/lib.rs:{line} function {name}")]);
+    }
+    assert!(found(&snapshot, "not").is_empty() && found(&snapshot, "which").is_empty());
 }

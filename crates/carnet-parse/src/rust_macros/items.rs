@@ -7,7 +7,7 @@
 use tree_sitter::Node;
 
 use crate::{
-    Argument, MacroRule, Makes, SymbolKind, Takes, Visibility,
+    Argument, Handed, MacroRule, Makes, SymbolKind, Taken, Takes, Visibility,
     limits::{INVOCATIONS_MAX, MACRO_TOKENS_MAX},
     walk::{Walk, field, region},
 };
@@ -26,9 +26,12 @@ pub(crate) fn note_rules(walk: &mut Walk<'_>, node: Node<'_>) {
     let mut cursor = node.walk();
     let of_rules = node.named_children(&mut cursor).filter(|child| child.kind() == "macro_rule");
     let rules = of_rules.take(RULES_OF_ONE_MAX).filter_map(|rule| {
-        let (takes, names) = takes(walk, field(rule, "left")?);
-        let makes = field(rule, "right").map(|right| makes(walk, right, &names));
-        Some(MacroRule { symbol, takes, makes: makes.unwrap_or_default() })
+        let left = inner(field(rule, "left")?);
+        let (takes, names) = takes(walk, &left);
+        let makes = field(rule, "right").map(|right| makes(walk, right, &takes, &names));
+        let n_arguments = n_pieces(&left);
+        let is_sure = takes == Takes::All || n_arguments.is_some() && is_sure(walk, &left, &takes);
+        Some(MacroRule { symbol, takes, n_arguments, is_sure, makes: makes.unwrap_or_default() })
     });
     let rules: Vec<MacroRule> = rules.collect();
     if rules.iter().any(|rule| !rule.makes.is_empty()) {
@@ -62,7 +65,7 @@ pub(crate) fn note_invocation(
     if !is_whole {
         arguments.truncate(LEADING_MAX);
     }
-    walk.invocation(callee, node, arguments, is_whole);
+    walk.invocation(callee, node, arguments, is_whole, n_pieces(&tokens));
 }
 
 fn argument(walk: &Walk<'_>, piece: &[Node<'_>]) -> Option<Argument> {
@@ -83,55 +86,89 @@ fn argument(walk: &Walk<'_>, piece: &[Node<'_>]) -> Option<Argument> {
     Some(Argument { name: walk.text(*name), name_region, region: whole, mark })
 }
 
-/// Returns how what a rule takes begins, and its arguments that are names.
-fn takes<'t>(walk: &Walk<'_>, pattern: Node<'t>) -> (Takes, Vec<Node<'t>>) {
-    let tokens = inner(pattern);
-    let pieces: Vec<_> = pieces(&tokens).collect();
-    let Some(first) = pieces.first().map(|piece| without_attributes(piece)) else {
-        return (Takes::Token(String::new()), vec![]);
+/// Returns how what a rule takes begins, and the names of its arguments by their places; that of all tokens together.
+fn takes<'t>(walk: &Walk<'_>, tokens: &[Node<'t>]) -> (Takes, Vec<Option<Node<'t>>>) {
+    let Some(first) = pieces(tokens).next().map(without_attributes) else {
+        return (Takes::NoName, vec![]);
     };
     let Some(head) = first.first() else { return (Takes::Anything, vec![]) };
-    if let Some(name) = bound_name(walk, *head) {
-        let (mut marks, mut names) = (vec![mark_of_name(walk, first)], vec![name]);
-        for piece in &pieces[1..] {
-            let piece = without_attributes(piece);
-            let name = piece.first().and_then(|head| bound_name(walk, *head));
-            let (Some(name), Some("")) = (name, marks.last().map(String::as_str)) else { break };
-            marks.push(mark_of_name(walk, piece));
-            names.push(name);
+    let (mut taken, mut names) = (vec![], vec![]);
+    for piece in pieces(tokens).map(without_attributes) {
+        let name = piece.first().and_then(|head| bound(walk, *head, "ident"));
+        let (mark, name) = match (name, piece) {
+            (Some(name), _) => (mark_of_name(walk, piece), Some(name)),
+            (None, [word]) if word.kind() == "identifier" => {
+                taken.push(Taken::Word(walk.text(*word)));
+                names.push(None);
+                continue;
+            }
+            _ => break,
+        };
+        let is_plain = mark.is_empty();
+        taken.push(Taken::Name(mark));
+        names.push(name);
+        if !is_plain {
+            break;
         }
-        return (Takes::Names(marks), names);
+    }
+    if !taken.is_empty() {
+        return (Takes::First(taken), names);
     }
     match head.kind() {
-        "token_repetition_pattern" => {
-            // What follows the repetition is a last comma that may be missing, or not understood.
-            let is_rest =
-                |token: &&Node<'_>| !matches!(token.kind(), "token_repetition_pattern" | "," | ";");
-            let repeated = inner_of_repetition(*head);
-            let repeated = without_attributes(&repeated);
-            let name = repeated.first().and_then(|head| bound_name(walk, *head));
-            match name.filter(|_| !tokens.iter().any(|token| is_rest(&token))) {
-                Some(name) => (Takes::EachName(mark_of_name(walk, repeated)), vec![name]),
-                None => (Takes::Anything, vec![]),
-            }
+        "token_repetition_pattern" => of_repetition(walk, *head, tokens),
+        "token_binding_pattern"
+            if ["literal", "lifetime"].iter().any(|it| bound(walk, *head, it).is_some()) =>
+        {
+            (Takes::NoName, vec![])
         }
-        "token_binding_pattern" => {
-            let fragment = field(*head, "type");
-            let is_no_name = fragment.is_some_and(|it| {
-                ["literal", "lifetime"].iter().any(|text| walk.is_text(it, text))
-            });
-            let takes = if is_no_name { Takes::Token(String::new()) } else { Takes::Anything };
-            (takes, vec![])
-        }
-        "token_tree_pattern" => (Takes::Token(String::new()), vec![]),
-        _ => (Takes::Token(walk.text(*head)), vec![]),
+        "token_binding_pattern" | "identifier" => (Takes::Anything, vec![]),
+        _ => (Takes::NoName, vec![]),
     }
 }
 
-/// Returns the `$x` of `$x:ident`.
-fn bound_name<'t>(walk: &Walk<'_>, token: Node<'t>) -> Option<Node<'t>> {
+/// The same for a rule that begins with a repetition.
+fn of_repetition<'t>(
+    walk: &Walk<'_>,
+    head: Node<'t>,
+    tokens: &[Node<'t>],
+) -> (Takes, Vec<Option<Node<'t>>>) {
+    let repeated = inner_of_repetition(head);
+    if let ([token], 1) = (&repeated[..], tokens.len())
+        && let Some(all) = bound(walk, *token, "tt")
+    {
+        return (Takes::All, vec![Some(all)]);
+    }
+    // What follows the repetition is a last comma that may be missing, or not understood.
+    let is_rest =
+        |token: &Node<'_>| !matches!(token.kind(), "token_repetition_pattern" | "," | ";");
+    let repeated = without_attributes(&repeated);
+    let name = repeated.first().and_then(|head| bound(walk, *head, "ident"));
+    match name.filter(|_| !tokens.iter().any(is_rest)) {
+        Some(name) => (Takes::EachName(mark_of_name(walk, repeated)), vec![Some(name)]),
+        None => (Takes::Anything, vec![]),
+    }
+}
+
+/// Tells whether a rule is for whatever begins as it says and has as many arguments: the others are of kinds of which the
+/// compiler tries no second rule.
+fn is_sure(walk: &Walk<'_>, tokens: &[Node<'_>], takes: &Takes) -> bool {
+    const SURE: [&str; 7] = ["expr", "ty", "tt", "pat", "path", "block", "stmt"];
+    let Takes::First(taken) = takes else { return false };
+    let are_plain = taken.iter().all(|it| match it {
+        Taken::Name(mark) => mark.is_empty(),
+        Taken::Word(_) => true,
+    });
+    are_plain
+        && pieces(tokens).skip(taken.len()).all(|piece| match piece {
+            [token] => SURE.iter().any(|kind| bound(walk, *token, kind).is_some()),
+            _ => false,
+        })
+}
+
+/// Returns the `$x` of `$x:KIND`.
+fn bound<'t>(walk: &Walk<'_>, token: Node<'t>, kind: &str) -> Option<Node<'t>> {
     let fragment = field(token, "type").filter(|_| token.kind() == "token_binding_pattern")?;
-    field(token, "name").filter(|_| walk.is_text(fragment, "ident"))
+    field(token, "name").filter(|_| walk.is_text(fragment, kind))
 }
 
 /// Returns what follows the name that a piece of a rule begins with.
@@ -159,13 +196,24 @@ fn mark(walk: &Walk<'_>, token: Node<'_>) -> String {
 }
 
 /// Returns what a rule defines by the names among its arguments.
-fn makes(walk: &Walk<'_>, right: Node<'_>, names: &[Node<'_>]) -> Vec<Makes> {
+fn makes(
+    walk: &Walk<'_>,
+    right: Node<'_>,
+    takes: &Takes,
+    names: &[Option<Node<'_>>],
+) -> Vec<Makes> {
     let name_of = |token: &Node<'_>| {
-        let is_same = |name: &&Node<'_>| {
+        let is_same = |name: Node<'_>| {
             walk.source.get(name.byte_range()) == walk.source.get(token.byte_range())
         };
         let is_name = token.kind() == "metavariable";
-        names.iter().position(|name| is_name && is_same(&name)).map(|place| place as u32)
+        let place = names.iter().position(|name| is_name && name.is_some_and(is_same))?;
+        Some(place as u32)
+    };
+    let is_all = |token: &Node<'_>| {
+        *takes == Takes::All
+            && token.kind() == "token_repetition"
+            && matches!(inner_of_repetition(*token)[..], [token] if name_of(&token).is_some())
     };
     let tokens = flattened(right);
     let mut made = vec![];
@@ -173,7 +221,8 @@ fn makes(walk: &Walk<'_>, right: Node<'_>, names: &[Node<'_>]) -> Vec<Makes> {
         if let Some(kind) = kind_of(token.kind()) {
             let is_mutable = |it: &&Node<'_>| matches!(it.kind(), "mutable_specifier" | "mut");
             let after = at + 1 + usize::from(tokens.get(at + 1).filter(is_mutable).is_some());
-            if let Some(place) = tokens.get(after).and_then(name_of) {
+            let place = tokens.get(after).and_then(name_of).filter(|_| *takes != Takes::All);
+            if let Some(place) = place {
                 made.push(Makes::Item { place, kind, visibility: visibility(&tokens[..at]) });
             }
         }
@@ -184,13 +233,17 @@ fn makes(walk: &Walk<'_>, right: Node<'_>, names: &[Node<'_>]) -> Vec<Makes> {
         };
         if token.kind() == "!" && name.kind() == "identifier" && group.kind() == "token_tree" {
             let given = inner(*group);
-            let places = pieces(&given).map(|piece| match without_attributes(piece) {
-                [token] => name_of(token),
+            let handed = pieces(&given).map(|piece| match without_attributes(piece) {
+                [token] if is_all(token) => Some(Handed::All),
+                [token] if token.kind() == "identifier" => Some(Handed::Word(walk.text(*token))),
+                [token] => name_of(token).map(Handed::Argument),
                 _ => None,
             });
-            let places: Vec<u32> = places.map_while(|place| place).take(LEADING_MAX).collect();
-            if !places.is_empty() {
-                made.push(Makes::Through { name: walk.text(name), places });
+            let handed: Vec<Handed> = handed.map_while(|it| it).take(LEADING_MAX).collect();
+            if handed.iter().any(|it| !matches!(it, Handed::Word(_))) {
+                let own: Vec<Node<'_>> = given.iter().copied().filter(|it| !is_all(it)).collect();
+                let n_arguments = n_pieces(&own);
+                made.push(Makes::Through { name: walk.text(name), handed, n_arguments });
             }
         }
     }
@@ -264,6 +317,17 @@ fn flattened(group: Node<'_>) -> Vec<Node<'_>> {
         }
     }
     tokens
+}
+
+/// Counts the pieces of tokens; `None` where one may hold a comma, or be repeated.
+fn n_pieces(tokens: &[Node<'_>]) -> Option<u32> {
+    let hides = |token: &Node<'_>| {
+        matches!(
+            token.kind(),
+            "|" | "||" | "<" | "<<" | "token_repetition_pattern" | "token_repetition"
+        )
+    };
+    (!tokens.iter().any(hides)).then(|| pieces(tokens).count() as u32)
 }
 
 /// Cuts tokens at commas and semicolons; nothing behind the last is no piece.

@@ -1,14 +1,21 @@
 //! What macros of Rust define, and how they are invoked where items stand.
 
-use crate::{Invocation, Language::Rust, Makes, Takes, parse};
+use crate::{Handed, Invocation, Language::Rust, Makes, Taken, Takes, parse};
 
 /// Returns each rule as `MACRO TAKES: MAKES`.
 fn rules(source: &str) -> Vec<String> {
     let parsed = parse(Rust, source.as_bytes());
     let text = |rule: &crate::MacroRule| {
         let takes = match &rule.takes {
-            Takes::Token(token) => format!("token [{token}]"),
-            Takes::Names(marks) => format!("names {marks:?}"),
+            Takes::NoName => "no name".to_owned(),
+            Takes::All => "all".to_owned(),
+            Takes::First(taken) => {
+                let text = |it: &Taken| match it {
+                    Taken::Name(mark) => format!("{mark:?}"),
+                    Taken::Word(word) => word.clone(),
+                };
+                format!("first {}", taken.iter().map(text).collect::<Vec<_>>().join(", "))
+            }
             Takes::EachName(mark) => format!("each {mark:?}"),
             Takes::Anything => "anything".to_owned(),
         };
@@ -16,10 +23,21 @@ fn rules(source: &str) -> Vec<String> {
             Makes::Item { place, kind, visibility } => {
                 format!(" {} {} {place}", visibility.name(), kind.name())
             }
-            Makes::Through { name, places } => format!(" {name}!{places:?}"),
+            Makes::Through { name, handed, n_arguments } => {
+                let text = |it: &Handed| match it {
+                    Handed::Argument(place) => place.to_string(),
+                    Handed::Word(word) => word.clone(),
+                    Handed::All => "all".to_owned(),
+                };
+                let handed: Vec<String> = handed.iter().map(text).collect();
+                let n = n_arguments.map_or("?".to_owned(), |n| n.to_string());
+                format!(" {name}!({}) of {n}", handed.join(", "))
+            }
         });
         let name = parsed.symbols[rule.symbol as usize].qualified_name();
-        format!("{name} {takes}:{}", makes.collect::<String>())
+        let n = rule.n_arguments.map_or("?".to_owned(), |n| n.to_string());
+        let sure = if rule.is_sure { " sure" } else { "" };
+        format!("{name} {takes} of {n}{sure}:{}", makes.collect::<String>())
     };
     parsed.rules.iter().map(text).collect()
 }
@@ -35,9 +53,14 @@ fn invocations(source: &str) -> Vec<String> {
         });
         let arguments: Vec<String> = arguments.collect();
         let rest = if it.is_whole { "" } else { ", …" };
+        let n = it.n_arguments.map_or("?".to_owned(), |n| n.to_string());
         let member = if it.is_member { " member" } else { "" };
-        let text =
-            format!("{} in [{}]{member} ({}{rest})", it.path, it.container, arguments.join(", "));
+        let text = format!(
+            "{} in [{}]{member} ({}{rest}) of {n}",
+            it.path,
+            it.container,
+            arguments.join(", ")
+        );
         format!("{text} {}", it.doc).trim().to_owned()
     };
     parsed.invocations.iter().map(text).collect()
@@ -69,21 +92,27 @@ macro_rules! handed {
     ($n:literal) => {};
     ($($t:tt)*) => { compile_error!("no"); };
 }
+macro_rules! all {
+    (not, $name:ident) => { test!($name, 1); };
+    ($($t:tt)*) => { test!(word, $($t)*); };
+}
 macro_rules! value { ($x:ident) => { $x + 1 }; }
 macro_rules! inside { ($x:ident) => { impl X { fn $x() {} } }; }
 mod inner { macro_rules! module { ($x:ident) => { mod $x { fn f() {} } }; } }
 "#;
     let expected = [
-        r#"test names [""]: private function 0"#,
-        "test token [@]:",
-        r#"types names ["", ""]: public struct 0 restricted function 1 private variable 0"#,
-        r#"many each ":": public constant 0"#,
-        r#"wrapped names ["{"]: public struct 0"#,
-        r#"handed names [""]: handed![0]"#,
-        r#"handed names [""]: test![0]"#,
-        "handed token []:",
-        "handed anything:",
-        r#"inner.module names [""]: private module 0"#,
+        r#"test first "" of 2 sure: private function 0"#,
+        "test no name of 1:",
+        r#"types first "", "" of ?: public struct 0 restricted function 1 private variable 0"#,
+        r#"many each ":" of ?: public constant 0"#,
+        r#"wrapped first "{" of 1: public struct 0"#,
+        r#"handed first "" of 1 sure: handed!(0) of 2"#,
+        r#"handed first "" of 2 sure: test!(0) of 2"#,
+        "handed no name of 1:",
+        "handed all of ? sure:",
+        r#"all first not, "" of 2 sure: test!(1) of 2"#,
+        "all all of ? sure: test!(word, all) of 1",
+        r#"inner.module first "" of 1 sure: private module 0"#,
     ];
     assert_eq!(rules(source), expected);
 }
@@ -107,10 +136,10 @@ test!(vec![a, b]);
 cfg! { test!(conditional, || test!(x)); }
 "#;
     let expected = [
-        "test in [] (first@4 first, …) What it is for.",
-        "crate::many in [tests] (one:@6 one: 1, two:@6 two: f(2))",
-        "wrapped in [X] member (Y{@10 Y { a: u8 })",
-        "test in [] (conditional@15 conditional, …)",
+        "test in [] (first@4 first, …) of ? What it is for.",
+        "crate::many in [tests] (one:@6 one: 1, two:@6 two: f(2)) of 2",
+        "wrapped in [X] member (Y{@10 Y { a: u8 }) of 1",
+        "test in [] (conditional@15 conditional, …) of ?",
     ];
     assert_eq!(invocations(source), expected);
 }
