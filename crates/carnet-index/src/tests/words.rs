@@ -109,17 +109,25 @@ fn a_word_finds_the_words_of_its_stem() {
 
 #[test]
 fn a_description_leads_to_what_is_done_and_where() {
-    let files = [(
-        "src/store.ts",
-        "export class Store {\n    save(entity: Entity): void;\n    save(entity: Entity, options: Options): void;\n\
+    let declared_on_lines = "pub trait Shelf {\n    fn put_back<T>(&self, book: T)\n    where\n        T: Book;\n}\n\n\
+        impl Shelf for Wall {\n    fn put_back<T>(&self, book: T)\n    where\n        T: Book,\n    {\n        self.add(book)\n    }\n}\n";
+    let files = [
+        ("src/shelf.rs", declared_on_lines),
+        (
+            "src/store.ts",
+            "export class Store {\n    save(entity: Entity): void;\n    save(entity: Entity, options: Options): void;\n\
          \x20   save(entity: Entity, options?: Options) {\n        return this.database.insert(entity, options);\n    }\n}\n",
-    )];
+        ),
+    ];
     let dir = tempfile::tempdir().unwrap();
     refresh(&mut IndexStore::open(dir.path()).unwrap(), 1, &files);
     let (_, memory) = commit_of(1, &files);
-    let query = "saves an entity in the database";
-    let found = ask(dir.path(), &current(dir.path()), &memory, query, &everything());
-    assert_eq!(texts(&found)[0], "src/store.ts:4-6 Store.save");
+    let first = |query: &str| {
+        let found = ask(dir.path(), &current(dir.path()), &memory, query, &everything());
+        texts(&found)[0].clone()
+    };
+    assert_eq!(first("saves an entity in the database"), "src/store.ts:4-6 Store.save");
+    assert_eq!(first("puts a book back"), "src/shelf.rs:8-13 Wall.put_back");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::{cmp::Ordering, path::Path};
 
 use super::{
-    SearchQuery, UnitCode, live::Live, reader::Segment, rules::looks_like_name, score::Scored,
-    store::has_vector, words_dir,
+    SearchQuery, TEXT_FIELDS, UnitCode, live::Live, reader::Segment, rules::looks_like_name,
+    score::Scored, store::has_vector, words_dir,
 };
 use crate::{
     IndexError,
@@ -13,6 +13,9 @@ use crate::{
 
 /// How many of the best by words, and by vectors, are weighed against each other.
 const WINDOW: usize = 200;
+/// How much more or less each field counts for a question than for a name: a description has words of the type or the file around
+/// what it describes as often as words of its name.
+const FIELD_FACTORS: [f32; TEXT_FIELDS.len()] = [0.7, 2.0, 1.0, 1.0, 1.0];
 /// Points of the best by words; those of a direction are the cosine itself.
 const WORD_POINTS: f32 = 0.2;
 /// Cosines of the last and the best in the window, as our own vectors mostly have them: what other models say is brought there.
@@ -37,6 +40,10 @@ pub(super) fn with_vectors(
     mut scored: Vec<Scored>,
     near: &Near,
 ) -> Vec<Scored> {
+    for it in &mut scored {
+        it.parts.iter_mut().zip(FIELD_FACTORS).for_each(|(part, factor)| *part *= factor);
+        it.points = it.parts.iter().sum();
+    }
     let word_window = Window::of(scored.iter().map(|it| it.points));
     let vector_window = Window::of(near.documents.iter().map(|(.., cosine)| *cosine));
     let direction = |cosine: f32| match near.is_of_other {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use carnet_parse::{Symbol, SymbolKind};
+use carnet_parse::{Symbol, SymbolKind, Visibility};
 
 use tantivy::tokenizer::TextAnalyzer;
 
@@ -24,10 +24,11 @@ pub(super) struct Rules<'r> {
     /// The words of the query.
     groups: &'r [Group],
     prose: TextAnalyzer,
-    /// The names that the query may mean, lower-cased.
+    /// The names that the query may mean; lower-cased, but as they are typed in a sentence.
     names: HashSet<String>,
     is_one_name: bool,
     is_question: bool,
+    is_sentence: bool,
     speaks_of_tests: bool,
 }
 
@@ -45,7 +46,10 @@ impl<'r> Rules<'r> {
         let is_sentence = is_question && query.words.len() >= SENTENCE_WORDS_MIN;
         let n_may_be = if is_sentence { 1 } else { query.words.len() };
         let names = query.words.iter().take(n_may_be).filter(may_be_name);
-        let names = names.map(|word| word.to_lowercase());
+        let names = names.map(|word| match is_sentence {
+            true => word.clone(),
+            false => word.to_lowercase(),
+        });
         Rules {
             snapshot,
             groups,
@@ -53,6 +57,7 @@ impl<'r> Rules<'r> {
             names: names.collect(),
             is_one_name: query.words.len() == 1,
             is_question,
+            is_sentence,
             speaks_of_tests: words().any(|name| name.starts_with("test") || name.contains("_test")),
         }
     }
@@ -81,8 +86,10 @@ impl<'r> Rules<'r> {
         symbol: Option<&Symbol>,
         may_be_named: bool,
     ) -> Result<f32, IndexError> {
-        let is_named =
-            symbol.is_some_and(|symbol| self.names.contains(&symbol.name.to_lowercase()));
+        let is_named = symbol.is_some_and(|symbol| match self.is_sentence {
+            true => self.names.contains(&symbol.name),
+            false => self.names.contains(&symbol.name.to_lowercase()),
+        });
         let mut factor = self.factor_of_name(may_be_named && is_named);
         let path = file.path.to_text().to_ascii_lowercase();
         let has = |names: &[&str]| path.split('/').any(|part| names.contains(&part));
@@ -143,6 +150,10 @@ fn factor_of_kind(symbol: &Symbol) -> f32 {
     match symbol.kind {
         // Without a body: the signature of an overload, of an interface, of a trait.
         SymbolKind::Function | SymbolKind::Method if is_declared_alone(symbol) => 0.8,
+        // What is kept to oneself is seldom what is meant.
+        SymbolKind::Function | SymbolKind::Method if symbol.visibility != Visibility::Public => {
+            0.95
+        }
         SymbolKind::Function | SymbolKind::Method => 1.0,
         _ => 0.7,
     }
@@ -151,7 +162,7 @@ fn factor_of_kind(symbol: &Symbol) -> f32 {
 fn is_declared_alone(symbol: &Symbol) -> bool {
     // A signature ends where the body begins.
     let n_bytes = symbol.region.end.saturating_sub(symbol.region.start);
-    n_bytes <= symbol.signature.len() + 1
+    n_bytes <= symbol.signature.len() + 1 || symbol.signature.ends_with(';')
 }
 
 /// Tells whether a word looks like the name of something in code.
