@@ -69,7 +69,8 @@ pub enum Evidence {
     Ambiguous,
     /// Resolved: the only definition of that name that C or C++ lets other files see.
     Linkage,
-    /// Resolved: a method called on `self`, `this` or `super`, which the nearest of the type's supertypes defines once.
+    /// Resolved: a method called on `self`, `this` or `super`, which the nearest of the type's supertypes defines once; in Python
+    /// supertypes of other packages are passed over, but for `super()`.
     Inherited,
     /// Resolved: a method of what the receiver is declared as, or was assigned from.
     ReceiverType,

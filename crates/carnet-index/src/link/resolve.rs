@@ -87,7 +87,7 @@ impl Sought {
 
 /// The name of what a type is said to extend, and what stands before it, among the linker's expressions.
 #[derive(Clone, Copy)]
-struct Supertype {
+struct Said {
     name: StringId,
     qualifier: Option<StringId>,
 }
@@ -110,7 +110,7 @@ pub(crate) struct Resolver<'l> {
     super_globs: HashSet<(FileIdx, &'l str)>,
     containers: HashSet<(FileIdx, StringId)>,
     /// By file and qualified name of a type: what it is said to extend, in their order.
-    supertypes: HashMap<(FileIdx, StringId), Vec<Supertype>>,
+    supertypes: HashMap<(FileIdx, StringId), Vec<Said>>,
     types: types::Known,
 }
 
@@ -132,7 +132,7 @@ impl<'l> Resolver<'l> {
         };
         for base in &linker.bases {
             let supertypes = resolver.supertypes.entry((base.file, base.subtype)).or_default();
-            supertypes.push(Supertype { name: base.supertype, qualifier: base.qualifier });
+            supertypes.push(Said { name: base.supertype, qualifier: base.qualifier });
         }
         for (file, row) in linker.files.iter().enumerate() {
             resolver.enter_imports(file as FileIdx, row.language, &row.imports);

@@ -112,18 +112,19 @@ fn methods_are_found_in_supertypes_across_files() {
         ),
         (
             "odd.py",
-            "from elsewhere import Odd\nfrom base import Base\n\nclass First(Odd, Base):\n    def run(self):\n        self.low()\n\nclass Second(Base, Odd):\n    def run(self):\n        self.low()\n        self.none()\n\nclass Loop(Loop):\n    def run(self):\n        self.low()\n",
+            "from elsewhere import Odd\nfrom base import Base\n\nclass First(Odd, Base):\n    def run(self):\n        self.low()\n\nclass Second(Base, Odd):\n    def run(self):\n        self.low()\n        self.none()\n\nclass Loop(Loop):\n    def run(self):\n        self.low()\n\nclass Super(Odd, Base):\n    def run(self):\n        super().own()\n\nfrom base import Gone\nclass Lost(Gone, Base):\n    def run(self):\n        self.low()\n",
         ),
     ];
     check_callers(
         &files,
         "low",
         &[
+            "odd.py:6 in First.run inherited -> base.py:Base.low",
             "odd.py:10 in Second.run inherited -> base.py:Base.low",
             "pkg/deep.py:6 in Deep.own inherited -> base.py:Base.low",
             "use.py:6 in Use.run inherited -> base.py:Base.low",
-            "odd.py:6 in First.run name-only",
             "odd.py:15 in Loop.run name-only",
+            "odd.py:24 in Lost.run name-only",
         ],
     );
     check_callers(
@@ -133,6 +134,7 @@ fn methods_are_found_in_supertypes_across_files() {
             "pkg/deep.py:5 in Deep.own inherited -> base.py:Base.own",
             "use.py:7 in Use.run inherited -> pkg/deep.py:Deep.own",
             "use.py:8 in Use.run path -> pkg/deep.py:Deep.own",
+            "odd.py:19 in Super.run name-only",
         ],
     );
     check_callers(

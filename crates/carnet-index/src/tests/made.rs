@@ -191,3 +191,23 @@ m!(seven, |a, b| a);
     }
     assert!(found(&snapshot, "not").is_empty() && found(&snapshot, "which").is_empty());
 }
+
+#[test]
+fn functions_in_braces_one_after_the_other_are_defined_with_their_calls() {
+    let source = "macro_rules! tests {
+    ($($(#[$m:meta])* $name:ident $body:block)*) => { $(#[test] $(#[$m])* fn $name() $body)* };
+}
+tests! {
+    first { let x = run(); x }
+    #[ignore]
+    second { run() }
+}
+fn run() {}
+";
+    let files = [("src/lib.rs", source)];
+    let expected = [
+        "src/lib.rs:5 in first same-scope -> src/lib.rs:run",
+        "src/lib.rs:7 in second same-scope -> src/lib.rs:run",
+    ];
+    check_callers(&files, "run", &expected);
+}

@@ -65,6 +65,13 @@ pub(crate) fn note_invocation(
     if !is_whole {
         arguments.truncate(LEADING_MAX);
     }
+    if is_whole {
+        // `m! { a { f() } b { g() } }`: each may be what a function does.
+        let bodies = pieces.iter().filter_map(|piece| without_attributes(piece).get(1).copied());
+        for body in bodies.filter(|it| is_braced(*it)) {
+            walk.queue_macro_body(vec![body.range()], region(body), false);
+        }
+    }
     walk.invocation(callee, node, arguments, is_whole, n_pieces(&tokens));
 }
 
@@ -307,9 +314,8 @@ fn flattened(group: Node<'_>) -> Vec<Node<'_>> {
     let mut tokens: Vec<Node<'_>> = vec![];
     for _ in 0..MACRO_TOKENS_MAX {
         let Some(token) = open.pop() else { break };
-        let is_wrapped = token.kind() == "token_tree"
-            && token.child(0).is_some_and(|opening| opening.kind() == "{")
-            && tokens.last().is_some_and(|before| before.kind() == "!");
+        let is_wrapped =
+            is_braced(token) && tokens.last().is_some_and(|before| before.kind() == "!");
         match token.kind() {
             "token_repetition" => open.extend(inner_of_repetition(token).into_iter().rev()),
             _ if is_wrapped => open.extend(inner(token).into_iter().rev()),
@@ -330,13 +336,40 @@ fn n_pieces(tokens: &[Node<'_>]) -> Option<u32> {
     (!tokens.iter().any(hides)).then(|| pieces(tokens).count() as u32)
 }
 
-/// Cuts tokens at commas and semicolons; nothing behind the last is no piece.
+/// Cuts tokens at commas and semicolons, and behind a group in braces that a name or an attribute follows; nothing behind the last
+/// is no piece.
 fn pieces<'p, 't>(tokens: &'p [Node<'t>]) -> impl Iterator<Item = &'p [Node<'t>]> {
     let is_end = |token: &Node<'_>| matches!(token.kind(), "," | ";");
-    let n_pieces = tokens.split(is_end).count();
-    let is_last = move |at: usize| at + 1 == n_pieces;
-    let numbered = tokens.split(is_end).enumerate();
-    numbered.filter(move |(at, piece)| !(piece.is_empty() && is_last(*at))).map(|(_, piece)| piece)
+    let is_between = |before: &Node<'_>, after: &Node<'_>| {
+        is_braced(*before) && matches!(after.kind(), "identifier" | "#")
+    };
+    let mut rest = tokens;
+    std::iter::from_fn(move || {
+        let next = |at: usize| rest.get(at + 1);
+        let ends = |at: &usize| {
+            is_end(&rest[*at]) || next(*at).is_some_and(|after| is_between(&rest[*at], after))
+        };
+        let piece = match (0..rest.len()).find(ends) {
+            Some(at) if is_end(&rest[at]) => {
+                let piece = &rest[..at];
+                rest = &rest[at + 1..];
+                piece
+            }
+            Some(at) => {
+                let (piece, after) = rest.split_at(at + 1);
+                rest = after;
+                piece
+            }
+            None => std::mem::take(&mut rest),
+        };
+        let is_last = rest.is_empty() && piece.is_empty();
+        (!is_last).then_some(piece)
+    })
+}
+
+fn is_braced(group: Node<'_>) -> bool {
+    let opening = group.child(0).filter(|_| group.kind() == "token_tree");
+    opening.is_some_and(|opening| opening.kind() == "{")
 }
 
 /// Returns a piece without the attributes that it begins with: `#[…]`, or `$(#[$x:meta])*` in a rule.

@@ -133,13 +133,22 @@ static Z: u8 = test!(z);
 test!(1, x);
 test!();
 test!(vec![a, b]);
+tests! {
+    // One after the other.
+    first { run(1) }
+    #[ignore]
+    second { run(2); }
+}
+mixed! { a { f() } + 1 }
 cfg! { test!(conditional, || test!(x)); }
 "#;
     let expected = [
         "test in [] (first@4 first, …) of ? What it is for.",
         "crate::many in [tests] (one:@6 one: 1, two:@6 two: f(2)) of 2",
         "wrapped in [X] member (Y{@10 Y { a: u8 }) of 1",
-        "test in [] (conditional@15 conditional, …) of ?",
+        "tests in [] (first{@17 first { run(1) }, second{@19 second { run(2); }) of 2",
+        "mixed in [] (a{@21 a { f() } + 1) of 1",
+        "test in [] (conditional@22 conditional, …) of ?",
     ];
     assert_eq!(invocations(source), expected);
 }

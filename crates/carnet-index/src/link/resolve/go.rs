@@ -1,13 +1,11 @@
 //! Go: packages, methods wherever in the package they stand, embedded types, and types as they are written.
 
-use std::rc::Rc;
-
 use carnet_parse::{Imported, Language};
 
 use super::{
     Held, ImportMatch, Resolver, Space,
     type_text::split,
-    types::{At, Ty},
+    types::{At, Lineage, Supertype, Ty},
 };
 use crate::link::{FileIdx, StringId, SymbolIdx};
 
@@ -55,7 +53,7 @@ impl Resolver<'_> {
     }
 
     /// Returns the types that a type embeds, the nearest first; those of other repositories are left out.
-    pub(super) fn embedded(&self, ty: SymbolIdx) -> Rc<[Option<SymbolIdx>]> {
+    pub(super) fn embedded(&self, ty: SymbolIdx) -> Lineage {
         let (mut found, mut next) = (vec![ty], 0);
         while let Some(ty) = found.get(next).copied().filter(|_| found.len() < EMBEDDED_MAX) {
             for inner in self.facts(ty, EMBEDDED) {
@@ -67,7 +65,7 @@ impl Resolver<'_> {
             }
             next += 1;
         }
-        found.into_iter().skip(1).map(Some).collect()
+        found.into_iter().skip(1).map(Supertype::Known).collect()
     }
 
     pub(super) fn of_go(&self, ty: &str, at: At, n_left: u32) -> Option<Ty> {

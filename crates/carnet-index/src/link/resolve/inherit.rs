@@ -1,15 +1,15 @@
 //! Python, TypeScript and JavaScript: names that a module hands on, and methods that a type has of its supertypes.
 //!
-//! A supertype that is not found may have any method: what stands behind it in the order of lookup is then not decided.
+//! A supertype that is not found may have any method: what stands behind it in the order of lookup is then not decided. Only one of
+//! another package is passed over, in Python, where mixins often stand behind it; but not for `super()`, which mostly means it.
 
 use std::rc::Rc;
 
 use carnet_parse::{Import, Imported, Language, SymbolKind};
 
 use super::{
-    Decision, Held, ImportMatch, Resolver, Sought, Space, Supertype, bound_name, decided, join,
-    outward,
-    types::{At, Lineage},
+    Decision, Held, ImportMatch, Resolver, Said, Sought, Space, bound_name, decided, join, outward,
+    types::{At, Lineage, Supertype},
 };
 use crate::{
     Evidence,
@@ -129,21 +129,39 @@ impl Resolver<'_> {
         let owner = outward(&around)
             .filter_map(|path| self.linker.strings.find(path.as_bytes()))
             .find(|owner| self.supertypes.contains_key(&(sought.file, *owner)))?;
-        self.inherited(sought, owner)
+        let lineage = self.lineage(sought.file, owner);
+        let held = self.in_own_lineage(&lineage, |idx| self.method(idx, sought.name))?;
+        Some(decided(held, Evidence::Inherited))
     }
 
     /// Looks through supertypes in their order; what stands behind one that is not known is not decided.
     pub(super) fn in_lineage<T>(
         &self,
-        lineage: &[Option<SymbolIdx>],
+        lineage: &[Supertype],
         find: impl Fn(SymbolIdx) -> Option<T>,
     ) -> Option<T> {
         for supertype in lineage {
-            if let Some(found) = find((*supertype)?) {
-                return Some(found);
+            match supertype {
+                Supertype::Known(idx) => {
+                    if let Some(found) = find(*idx) {
+                        return Some(found);
+                    }
+                }
+                Supertype::Foreign => {}
+                Supertype::Unknown => return None,
             }
         }
         None
+    }
+
+    /// The same up to the first that is foreign.
+    pub(super) fn in_own_lineage<T>(
+        &self,
+        lineage: &[Supertype],
+        find: impl Fn(SymbolIdx) -> Option<T>,
+    ) -> Option<T> {
+        let n_own = lineage.iter().position(|it| *it == Supertype::Foreign);
+        self.in_lineage(&lineage[..n_own.unwrap_or(lineage.len())], find)
     }
 
     /// Returns the method that a type itself defines.
@@ -163,7 +181,7 @@ impl Resolver<'_> {
         join(&strings.text(symbol.container), &strings.text(symbol.name))
     }
 
-    /// Returns all supertypes of a type in the order of lookup, `None` for one that is not known.
+    /// Returns all supertypes of a type in the order of lookup.
     pub(super) fn lineage(&self, file: FileIdx, subtype: StringId) -> Lineage {
         let key = (file, subtype);
         if let Some(known) = self.types.lineages.borrow().get(&key) {
@@ -172,9 +190,10 @@ impl Resolver<'_> {
         let mut found = vec![];
         self.gather_lineage(file, subtype, &mut found);
         // A type that two supertypes have in common comes after both.
-        let mut lineage: Vec<Option<SymbolIdx>> = vec![];
+        let mut lineage: Vec<Supertype> = vec![];
         for (at, supertype) in found.iter().enumerate() {
-            if supertype.is_none() || !found[at + 1..].contains(supertype) {
+            let is_known = matches!(supertype, Supertype::Known(_));
+            if !is_known || !found[at + 1..].contains(supertype) {
                 lineage.push(*supertype);
             }
         }
@@ -183,10 +202,10 @@ impl Resolver<'_> {
         lineage
     }
 
-    fn gather_lineage(&self, file: FileIdx, subtype: StringId, found: &mut Vec<Option<SymbolIdx>>) {
+    fn gather_lineage(&self, file: FileIdx, subtype: StringId, found: &mut Vec<Supertype>) {
         for supertype in self.supertypes.get(&(file, subtype)).into_iter().flatten() {
             if found.len() >= SUPERTYPES_MAX {
-                return found.push(None);
+                return found.push(Supertype::Unknown);
             }
             let idx = match self.supertype_of(file, subtype, *supertype) {
                 Some(Held::One(idx)) => idx,
@@ -194,15 +213,34 @@ impl Resolver<'_> {
                     continue;
                 }
                 _ => {
-                    found.push(None);
+                    let is_foreign = self.is_foreign(file, *supertype);
+                    found.push(if is_foreign { Supertype::Foreign } else { Supertype::Unknown });
                     continue;
                 }
             };
-            found.push(Some(idx));
+            found.push(Supertype::Known(idx));
             let path = self.linker.strings.find(self.path_of(idx).as_bytes());
             if let Some(path) = path {
                 self.gather_lineage(self.linker.symbols[idx as usize].file, path, found);
             }
+        }
+    }
+
+    /// Tells whether a supertype that was not found is one of another package, or Python's own.
+    fn is_foreign(&self, file: FileIdx, Said { name, qualifier }: Said) -> bool {
+        if self.language(file) != Language::Python {
+            return false;
+        }
+        let qualifier = qualifier.map(|it| self.linker.expressions.text(it));
+        let name = self.linker.strings.text(name);
+        let head = qualifier.as_deref().map_or(&*name, |it| it.split('.').next().unwrap_or(it));
+        let imports = &self.linker.files[file as usize].imports;
+        match self.imports[file as usize].get(head) {
+            Some(imports) => imports.iter().all(|import| {
+                !import.module.starts_with('.')
+                    && self.modules.python(file, &import.module).is_none()
+            }),
+            None => qualifier.is_none() && imports.iter().all(|it| it.imported != Imported::Glob),
         }
     }
 
@@ -211,7 +249,7 @@ impl Resolver<'_> {
         &self,
         file: FileIdx,
         subtype: StringId,
-        Supertype { name, qualifier }: Supertype,
+        Said { name, qualifier }: Said,
     ) -> Option<Held> {
         let own = self.linker.strings.text(subtype);
         let outer = own.rsplit_once('.').map_or("", |(outer, _)| outer);

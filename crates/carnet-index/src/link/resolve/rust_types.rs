@@ -3,7 +3,6 @@
 use std::{
     cell::{Cell, OnceCell},
     collections::{HashMap, HashSet},
-    rc::Rc,
 };
 
 use carnet_parse::{Import, Imported, Language, SymbolKind};
@@ -11,7 +10,7 @@ use carnet_parse::{Import, Imported, Language, SymbolKind};
 use super::{
     Held, Resolver, Sought, Space, join,
     type_text::split,
-    types::{At, Lineage, Step, Ty},
+    types::{At, Lineage, Step, Supertype, Ty},
 };
 use crate::link::{FileIdx, StringId, SymbolIdx};
 
@@ -164,7 +163,7 @@ impl Resolver<'_> {
             }
             next += 1;
         }
-        found.into_iter().skip(1).map(Some).collect::<Rc<[_]>>()
+        found.into_iter().skip(1).map(Supertype::Known).collect()
     }
 
     pub(super) fn is_variant(&self, idx: SymbolIdx) -> bool {

@@ -48,8 +48,17 @@ pub(super) enum Ty {
     Callback(Vec<Option<Ty>>),
 }
 
-/// All supertypes of a type in the order of lookup, `None` for one that is not known.
-pub(super) type Lineage = Rc<[Option<SymbolIdx>]>;
+/// A supertype of a type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Supertype {
+    Known(SymbolIdx),
+    /// One of another package, or Python's own.
+    Foreign,
+    Unknown,
+}
+
+/// All supertypes of a type in the order of lookup.
+pub(super) type Lineage = Rc<[Supertype]>;
 type Facts = HashMap<(u32, Option<SymbolIdx>), Option<Ty>>;
 
 /// What was found out already.
@@ -96,7 +105,11 @@ impl Resolver<'_> {
             Ty::Function(variant, Some(idx)) if self.is_variant(variant) => {
                 Some(decided(self.method_of(idx, sought.name)?, evidence))
             }
-            Ty::Super(idx) => Some(decided(self.inherited_method(idx, sought.name)?, evidence)),
+            Ty::Super(idx) => {
+                let lineage = self.lineage_of(idx)?;
+                let held = self.in_own_lineage(&lineage, |idx| self.method(idx, sought.name))?;
+                Some(decided(held, evidence))
+            }
             _ => None,
         }
     }
@@ -433,11 +446,8 @@ impl Resolver<'_> {
 
     /// Returns the method of a type: its own, or the nearest of its supertypes'.
     pub(super) fn method_of(&self, ty: SymbolIdx, name: StringId) -> Option<Held> {
-        self.method(ty, name).or_else(|| self.inherited_method(ty, name))
-    }
-
-    fn inherited_method(&self, ty: SymbolIdx, name: StringId) -> Option<Held> {
-        self.in_lineage(&self.lineage_of(ty)?, |idx| self.method(idx, name))
+        let inherited = || self.in_lineage(&self.lineage_of(ty)?, |idx| self.method(idx, name));
+        self.method(ty, name).or_else(inherited)
     }
 
     fn lineage_of(&self, ty: SymbolIdx) -> Option<Lineage> {
