@@ -12,8 +12,8 @@ use crate::{
 
 /// Weights of body, name and path in BM25.
 const WEIGHTS: [f32; 3] = [1.0, 1.0, 0.3];
-/// Share of the vectors in the fused score.
-const SHARE: f32 = 0.65;
+/// Points of the best by words beside the cosine, as in a search.
+const WORD_POINTS: f32 = 0.2;
 
 pub fn eval(data: &Data, path: &str) -> Result<(), Box<dyn Error>> {
     let model = Model::read(fs::read(path)?.leak()).ok_or("not a model")?;
@@ -60,9 +60,10 @@ pub fn eval(data: &Data, path: &str) -> Result<(), Box<dyn Error>> {
                     .iter()
                     .map(|unit| unit.iter().zip(&direction).map(|(a, b)| a * b).sum())
                     .collect();
-                let (a, b) = (window(&words), window(&vectors));
+                let by_words = window(&words);
+                let fused = by_words.iter().zip(&vectors);
                 let fused: Vec<f32> =
-                    a.iter().zip(&b).map(|(a, b)| (1.0 - SHARE) * a + SHARE * b).collect();
+                    fused.map(|(words, cosine)| WORD_POINTS * words + cosine.max(0.0)).collect();
                 for (points, scores) in points.iter_mut().zip([&words, &vectors, &fused]) {
                     *points += reciprocal(scores, answers);
                 }
