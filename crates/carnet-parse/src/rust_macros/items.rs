@@ -14,6 +14,8 @@ use crate::{
 
 /// Most arguments kept of an invocation whose arguments are not all alike.
 const LEADING_MAX: usize = 8;
+/// Most arguments of one rule that are told apart.
+const TAKEN_MAX: usize = 64;
 /// Most rules looked at of one macro.
 const RULES_OF_ONE_MAX: usize = 256;
 /// The mark of a name that anything may follow.
@@ -100,7 +102,7 @@ fn takes<'t>(walk: &Walk<'_>, tokens: &[Node<'t>]) -> (Takes, Vec<Option<Node<'t
     };
     let Some(head) = first.first() else { return (Takes::Anything, vec![]) };
     let (mut taken, mut names) = (vec![], vec![]);
-    for piece in pieces(tokens).map(without_attributes) {
+    for piece in pieces(tokens).map(without_attributes).take(TAKEN_MAX) {
         let name = piece.first().and_then(|head| bound(walk, *head, "ident"));
         let (mark, name) = match (name, piece) {
             (Some(name), _) => (mark_of_name(walk, piece), Some(name)),

@@ -154,6 +154,12 @@ fn program() -> impl Strategy<Value = Vec<u8>> {
         "0",
         "\0",
         "macro_rules",
+        "macro_rules! m {",
+        "($x:ident",
+        "$(",
+        ")*",
+        "=> { fn $x",
+        "m!(",
     ]);
     let noise = prop::collection::vec(any::<u8>(), 0..4);
     let part = prop_oneof![12 => words.prop_map(|word| word.as_bytes().to_vec()), 1 => noise];
@@ -175,6 +181,15 @@ proptest! {
             for call in &parsed.calls {
                 prop_assert!(call.region.end <= source.len());
                 prop_assert!(call.enclosing.is_none_or(|idx| idx < n_symbols));
+            }
+            prop_assert!(parsed.rules.iter().all(|rule| rule.symbol < n_symbols));
+            for invocation in &parsed.invocations {
+                prop_assert!(invocation.region.end <= source.len());
+                prop_assert!(invocation.parent.is_none_or(|idx| idx < n_symbols));
+                for argument in &invocation.arguments {
+                    prop_assert!(argument.region.end <= invocation.region.end);
+                    prop_assert!(argument.name_region.end <= argument.region.end);
+                }
             }
         }
     }

@@ -152,3 +152,17 @@ cfg! { test!(conditional, || test!(x)); }
     ];
     assert_eq!(invocations(source), expected);
 }
+
+#[test]
+fn macros_of_many_names_and_invocations_of_many_arguments_are_bounded() {
+    const N: usize = 20_000;
+    let repeated = |text: fn(usize) -> String| (0..N).map(text).collect::<String>();
+    let names = repeated(|n| format!("$a{n}:ident,"));
+    let items = repeated(|n| format!("fn $a{n}() {{}}"));
+    let given = repeated(|n| format!("a{n} {{}}"));
+    let source = format!("macro_rules! m {{ ({names}) => {{ {items} }} }}\nm!{{ {given} }}\n");
+    let parsed = parse(Rust, source.as_bytes());
+    assert_eq!((parsed.rules.len(), parsed.invocations.len()), (1, 1));
+    assert!(parsed.rules[0].makes.len() < 100);
+    assert_eq!(parsed.invocations[0].arguments.len(), N);
+}
