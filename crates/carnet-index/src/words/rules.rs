@@ -62,10 +62,14 @@ impl<'r> Rules<'r> {
         }
     }
 
-    /// Returns the most that [`Rules::factor`] returns.
+    /// Returns the most that both factors together are.
     pub fn factor_max(&self, may_be_named: bool) -> f32 {
-        let of_words = if self.is_question { BEGINS_ALIKE * HAS_NAME } else { 1.0 };
-        of_words * self.factor_of_name(may_be_named && !self.names.is_empty())
+        self.factor_of_words_max() * self.factor_of_name(may_be_named && !self.names.is_empty())
+    }
+
+    /// Returns the most that [`Rules::factor_of_words`] returns.
+    pub fn factor_of_words_max(&self) -> f32 {
+        if self.is_question { BEGINS_ALIKE * HAS_NAME } else { 1.0 }
     }
 
     fn factor_of_name(&self, is_named: bool) -> f32 {
@@ -77,15 +81,10 @@ impl<'r> Rules<'r> {
         }
     }
 
-    /// Returns what the points of a unit are multiplied with.
+    /// Returns what the points of a unit are multiplied with, but for [`Rules::factor_of_words`].
     ///
     /// - `may_be_named`: whether a whole word of the query stands in its name.
-    pub fn factor(
-        &mut self,
-        file: &LiveFile,
-        symbol: Option<&Symbol>,
-        may_be_named: bool,
-    ) -> Result<f32, IndexError> {
+    pub fn factor(&self, file: &LiveFile, symbol: Option<&Symbol>, may_be_named: bool) -> f32 {
         let is_named = symbol.is_some_and(|symbol| match self.is_sentence {
             true => self.names.contains(&symbol.name),
             false => self.names.contains(&symbol.name.to_lowercase()),
@@ -117,17 +116,19 @@ impl<'r> Rules<'r> {
             factor *= 0.8;
         }
         match symbol {
-            Some(symbol) if self.is_question => {
-                factor *= factor_of_kind(symbol) * self.factor_of_words(&symbol.name)?;
-            }
+            Some(symbol) if self.is_question => factor *= factor_of_kind(symbol),
             Some(_) => {}
             None => factor *= if file.language.is_some() { 0.6 } else { 0.7 },
         }
-        Ok(factor)
+        factor
     }
 
-    /// What the name has of the words of a description, and how many have that name.
-    fn factor_of_words(&mut self, name: &str) -> Result<f32, IndexError> {
+    /// Returns what points are multiplied with besides, where the query describes something: what the name has of its words, and
+    /// how many have that name.
+    pub fn factor_of_words(&mut self, symbol: Option<&Symbol>) -> Result<f32, IndexError> {
+        let Some(name) = symbol.filter(|_| self.is_question).map(|it| it.name.as_str()) else {
+            return Ok(1.0);
+        };
         let n_named = self.snapshot.name_row(name)?.map_or(1, |row| row.n_definitions.max(1));
         let mut factor = (n_named as f32).powf(-COMMONNESS);
         let words = tokens::words(&mut self.prose, name);

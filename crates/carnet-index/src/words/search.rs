@@ -257,7 +257,11 @@ fn rank(
             }
             let file = snapshot.live_file(live.rows[it.file as usize].1)?;
             let symbol = symbol_of(snapshot, &segments[it.segment], it.doc, &file)?;
-            let factor = rules.factor(&file, symbol.as_ref(), it.may_be_named)?;
+            let mut factor = rules.factor(&file, symbol.as_ref(), it.may_be_named);
+            if best.is_above(it.points * factor * rules.factor_of_words_max()) {
+                continue;
+            }
+            factor *= rules.factor_of_words(symbol.as_ref())?;
             best.add(it.points * factor);
             ranked.push((it, factor, file.path));
         }
