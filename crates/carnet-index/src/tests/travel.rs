@@ -130,6 +130,19 @@ fn facts_that_a_parser_cannot_have_made_are_refused() {
     assert!(!check(&|parsed| parsed.symbols.reverse()));
     assert!(!check(&|parsed| parsed.calls[0].enclosing = Some(2)));
     assert!(!check(&|parsed| parsed.calls[0].region.start = usize::MAX));
+    assert!(!check(&|parsed| parsed.overloads.push(9)));
+    let invoked = |change: &dyn Fn(&mut carnet_parse::Invocation)| {
+        check(&|parsed| {
+            let source = b"macro_rules! m { ($x:ident) => { fn $x() {} } }\nm!(f);\n";
+            *parsed = carnet_parse::parse(carnet_parse::Language::Rust, source);
+            change(&mut parsed.invocations[0]);
+        })
+    };
+    assert!(invoked(&|_| {}));
+    assert!(!invoked(&|it| it.parent = Some(9)));
+    assert!(!invoked(&|it| it.region.end = 0));
+    assert!(!invoked(&|it| it.arguments[0].name_region.start = 0));
+    assert!(!invoked(&|it| it.arguments[0].region.end_line = 9));
     let stored =
         || EncodedFact::of_manifest(&crate::manifest::Manifest::Nothing).unwrap().sealed().unwrap();
     assert!(EncodedFact::of_sealed(&key, &stored()).is_none(), "a name is no parsed source");
