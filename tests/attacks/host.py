@@ -69,7 +69,8 @@ libc.semget(key, 1, 0o1666)
 libc.msgget(key, 0o1666)
 libc.shmget(key, 4096, 0o1666)
 libc.mq_open(f"/{nonce}".encode(), os.O_CREAT | os.O_RDWR, 0o666, None)
-libc.syscall(248, b"user", value.encode(), value.encode(), len(value), -4)  # add_key, the user's keyring
+secret_key = libc.syscall(248, b"user", value.encode(), value.encode(), len(value), -4)  # add_key, the user's keyring
+libc.syscall(250, 15, secret_key, 3600)  # KEYCTL_SET_TIMEOUT: keys outlive their maker, and each user may have 200
 address = own_address()
 secret = write("secret", value)
 os.set_inheritable(os.open(secret, os.O_RDONLY), False)
@@ -88,3 +89,4 @@ libc.semctl(libc.semget(key, 1, 0), 0, 0)
 libc.msgctl(libc.msgget(key, 0), 0, None)
 libc.shmctl(libc.shmget(key, 4096, 0), 0, None)
 libc.mq_unlink(f"/{nonce}".encode())
+libc.syscall(250, 9, secret_key, -4)  # KEYCTL_UNLINK
