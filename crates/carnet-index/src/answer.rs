@@ -74,10 +74,12 @@ pub enum Evidence {
     Inherited,
     /// Resolved: a method of what the receiver is declared as, or was assigned from.
     ReceiverType,
+    /// Resolved: in Rust, the only method of that name in the repository, of a trait that is in scope, called on something unknown.
+    TraitInScope,
 }
 
 impl Evidence {
-    pub(crate) const ALL: [Evidence; 11] = [
+    pub(crate) const ALL: [Evidence; 12] = [
         Evidence::SameScope,
         Evidence::SamePackage,
         Evidence::Import,
@@ -89,6 +91,7 @@ impl Evidence {
         Evidence::Linkage,
         Evidence::Inherited,
         Evidence::ReceiverType,
+        Evidence::TraitInScope,
     ];
 
     /// Returns its name in answers.
@@ -105,6 +108,7 @@ impl Evidence {
             Evidence::Linkage => "linkage",
             Evidence::Inherited => "inherited",
             Evidence::ReceiverType => "receiver-type",
+            Evidence::TraitInScope => "trait-in-scope",
         }
     }
 
@@ -122,7 +126,7 @@ impl Evidence {
             Evidence::SameScope | Evidence::OwnType | Evidence::Import => 0.99,
             Evidence::Inherited => 0.98,
             Evidence::SamePackage | Evidence::Path | Evidence::ReceiverType => 0.97,
-            Evidence::Linkage => 0.95,
+            Evidence::Linkage | Evidence::TraitInScope => 0.95,
             Evidence::Ambiguous => 0.4,
             Evidence::NameOnly => 0.2,
             Evidence::LocalName => 0.05,

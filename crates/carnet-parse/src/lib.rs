@@ -49,4 +49,4 @@ pub use parsed::{
 
 /// Version of what is extracted: grows whenever the same source, or the same manifest of modules,
 /// would give other facts.
-pub const EXTRACTOR_VERSION: u32 = 15;
+pub const EXTRACTOR_VERSION: u32 = 16;

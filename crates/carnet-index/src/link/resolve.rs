@@ -10,6 +10,7 @@ mod imports;
 mod inherit;
 mod java;
 mod rust;
+mod rust_extensions;
 mod rust_types;
 mod type_text;
 mod types;
@@ -200,8 +201,12 @@ impl<'l> Resolver<'l> {
     /// Decides about one call.
     pub fn resolve(&self, call: &CallRow) -> Decision {
         let sought = Sought::of_call(call);
+        // Rust's paths go through modules and types, whatever variables there are.
+        let is_path = matches!(call.qualifier, QualifierRow::Path(_))
+            && self.language(call.file) == Language::Rust;
+        let is_local = call.is_local && !is_path;
         let by_name = match call.qualifier {
-            _ if call.is_local => None,
+            _ if is_local => None,
             QualifierRow::Bare => match call.receiver.and_then(|it| self.marked(call.file, it)) {
                 Some(idx) => Some(decided(Held::One(idx), Evidence::SameScope)),
                 None => self.bare(sought),
@@ -218,14 +223,13 @@ impl<'l> Resolver<'l> {
         }
         let text = match (call.receiver, call.qualifier) {
             (Some(text), _) => Some(self.linker.expressions.text(text)),
-            (None, QualifierRow::Path(path)) if !call.is_local => {
-                Some(self.linker.strings.text(path))
-            }
+            (None, QualifierRow::Path(path)) if !is_local => Some(self.linker.strings.text(path)),
             _ => None,
         };
         let by_type = text.and_then(|text| self.of_receiver(sought, &text));
-        let why_not = if call.is_local { Evidence::LocalName } else { Evidence::NameOnly };
-        by_type.unwrap_or_else(|| unresolved(why_not))
+        let why_not = if is_local { Evidence::LocalName } else { Evidence::NameOnly };
+        let by_trait = || self.of_trait_in_scope(sought, call.qualifier);
+        by_type.or_else(by_trait).unwrap_or_else(|| unresolved(why_not))
     }
 
     /// Returns the definition that an expression names by its place.

@@ -106,6 +106,68 @@ fn rust_values_are_what_they_are_declared_as_or_given() {
 }
 
 #[test]
+fn rust_methods_of_a_trait_in_scope_are_called_on_whatever_is_unknown() {
+    let files = [
+        (
+            "src/lib.rs",
+            "pub mod ext;\nmod near;\nmod far;\npub mod prelude { pub use crate::ext::Extra; }\n",
+        ),
+        (
+            "src/ext.rs",
+            "pub trait Extra: Iterator { fn squeezed(self) -> u8 { 0 } fn len(&self) -> u8 { 0 } fn odd(&self); }\n\
+             impl<I: Iterator> Extra for I { fn odd(&self) {} }\n",
+        ),
+        (
+            "src/near.rs",
+            "use crate::prelude::*;\nfn f(x: Unknown) { x.squeezed(); x.len(); x.odd(); squeezed(); g(1).squeezed(); }\n\
+             mod renamed { use crate::ext::Extra as _; fn i(x: Unknown) { x.squeezed(); } }\n",
+        ),
+        ("src/far.rs", "fn f(x: Unknown) { x.squeezed(); }\n"),
+        ("Cargo.toml", "[package]\nname = \"one\"\n"),
+    ];
+    check_callers(
+        &files,
+        "squeezed",
+        &[
+            "src/near.rs:2 in f trait-in-scope -> src/ext.rs:Extra.squeezed",
+            "src/near.rs:2 in f trait-in-scope -> src/ext.rs:Extra.squeezed",
+            "src/near.rs:3 in renamed.i trait-in-scope -> src/ext.rs:Extra.squeezed",
+            "src/far.rs:1 in f local-name",
+            "src/near.rs:2 in f name-only",
+        ],
+    );
+    // The standard library has it, too; of the other there are two.
+    check_callers(&files, "len", &["src/near.rs:2 in f local-name"]);
+    check_callers(&files, "odd", &["src/near.rs:2 in f local-name"]);
+}
+
+#[test]
+fn rust_paths_go_through_modules_whatever_variables_are_called() {
+    let files = [
+        (
+            "src/lib.rs",
+            "pub mod line;\npub fn f() { let line = 1; line::cut(line); line.cut(); }\n",
+        ),
+        ("src/line.rs", "pub fn cut(_: u8) {}\n"),
+        (
+            "tests/all.rs",
+            "use crate::o::line::cut;\nuse one as o;\nfn f() { let o = 1; cut(o); o::line::cut(o); }\n",
+        ),
+        ("Cargo.toml", "[package]\nname = \"one\"\n"),
+    ];
+    check_callers(
+        &files,
+        "cut",
+        &[
+            "src/lib.rs:2 in f path -> src/line.rs:cut",
+            "tests/all.rs:3 in f import -> src/line.rs:cut",
+            "tests/all.rs:3 in f path -> src/line.rs:cut",
+            "src/lib.rs:2 in f local-name",
+        ],
+    );
+}
+
+#[test]
 fn rust_names_are_found_where_they_are_handed_on() {
     check_callers(
         &RUST,

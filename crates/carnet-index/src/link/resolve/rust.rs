@@ -44,7 +44,13 @@ impl Resolver<'_> {
         let (first, rest) = path.split_once("::").unwrap_or((path, ""));
         let rest_dotted = rest.replace("::", ".");
         match first {
-            "crate" => return Some((module.crate_dir.clone(), rest_dotted)),
+            "crate" => {
+                let (second, behind) = rest.split_once("::").unwrap_or((rest, ""));
+                return Some(match self.crate_bound_in_test(sought.file, second) {
+                    Some(crate_dir) => (crate_dir.to_owned(), behind.replace("::", ".")),
+                    None => (module.crate_dir.clone(), rest_dotted),
+                });
+            }
             "self" => return Some((module.crate_dir.clone(), join(&here, &rest_dotted))),
             "super" => {
                 let (mut base, mut rest) = (here.as_str(), path);
@@ -88,6 +94,18 @@ impl Resolver<'_> {
             scope = scope.rsplit_once('.').map_or("", |(outer, _)| outer);
         }
         Some((module.crate_dir.clone(), join(&join(&module.path, scope), &dotted)))
+    }
+
+    /// Returns the crate that a test, example or benchmark, which is a crate by itself, imports under a name at its top.
+    fn crate_bound_in_test(&self, file: FileIdx, name: &str) -> Option<&str> {
+        let module = self.modules.rust_module(file)?;
+        let directory = module.crate_dir.rsplit('/').next()?;
+        if !["tests", "examples", "benches"].contains(&directory) {
+            return None;
+        }
+        let mut imports = self.imports[file as usize].get(name)?.iter();
+        let is_crate = |it: &&&Import| it.imported == Imported::Module && it.container.is_empty();
+        self.modules.rust_crate(&imports.find(is_crate)?.module)
     }
 
     pub(super) fn file_has_container(&self, file: FileIdx, container: &str) -> bool {

@@ -65,6 +65,7 @@ type Facts = HashMap<(u32, Option<SymbolIdx>), Option<Ty>>;
 #[derive(Default)]
 pub(super) struct Known {
     pub rust: super::rust_types::RustTypes,
+    pub rust_methods: super::rust_extensions::Methods,
     /// Whether what is read is Rust.
     pub is_rust: Cell<bool>,
     pub lineages: RefCell<HashMap<(FileIdx, StringId), Lineage>>,
