@@ -84,6 +84,9 @@ fn a_second_daemon_is_refused_and_a_killed_one_is_replaced() {
     walk.carnet(&["where-defined", "added_later"]).expect_code(0);
     let now = walk.json(&["daemon", "status", "--json"], 0)["pid"].as_u64().unwrap().to_string();
     assert_ne!(now, pid);
+    let stopped = walk.carnet(&["daemon", "stop"]).expect_code(0).stdout;
+    assert!(stopped.contains(&format!("has ended (process {now})")), "{stopped}");
+    walk.carnet(&["daemon", "status"]).expect_code(69);
 }
 
 #[test]

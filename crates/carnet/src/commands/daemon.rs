@@ -74,12 +74,19 @@ pub fn daemon(ui: &Ui, args: &DaemonArgs) -> CommandResult {
             report(ui, args, repo)
         }
         DaemonVerb::Stop => {
-            let Some(client) = Client::connect(repo)? else {
+            let Some(mut client) = Client::connect(repo)? else {
                 ui.err("carnet: no daemon runs for this repository\n");
                 return Ok(ExitCode::Done);
             };
+            let (pid, _) = client.ping()?;
             client.stop()?;
-            report(ui, args, repo)
+            if args.json {
+                return report(ui, args, repo);
+            }
+            ui.out(&format!(
+                "the daemon has ended (process {pid}); it starts by itself with the next commit or question\n"
+            ));
+            Ok(ExitCode::Done)
         }
         DaemonVerb::Status => report(ui, args, repo),
         DaemonVerb::Logs { lines, follow } => daemon_logs::logs(ui, repo, lines, follow),
