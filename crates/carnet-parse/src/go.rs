@@ -141,7 +141,8 @@ fn type_spec(walk: &mut Walk<'_>, node: Node<'_>) {
     let symbol_idx = walk.define(kind, name, node, end);
     if let (SymbolKind::Type, Some(ty)) = (kind, ty) {
         let ty = walk.declared(ty);
-        walk.fact(symbol_idx, "", ty);
+        // A type that is not only another name for one has none of its methods.
+        walk.fact(symbol_idx, if node.kind() == "type_alias" { "" } else { "=" }, ty);
     }
     walk.enter_symbol(symbol_idx);
 }

@@ -51,6 +51,40 @@ fn go_types_lend_the_methods_of_what_they_embed() {
     );
 }
 
+#[test]
+fn go_types_made_of_others_have_their_fields_and_elements_and_methods_of_their_own() {
+    let files = [(
+        "main.go",
+        "package main\ntype Set[T comparable] map[T]door\nfunc (s Set[T]) Has() bool { return true }\ntype door struct{ inner *door }\n\
+         func (d door) Close() {}\ntype Names Set[string]\nfunc (n Names) Has() bool { return Set[string](n).Has() }\ntype Doors []door\n\
+         type Same = Doors\nfunc (d Doors) All() Doors { return d }\ntype Porch door\ntype Closer interface{ Close() }\ntype Any Closer\n\
+         type Make func() Names\n\
+         func f(n Names, d Doors, s Same, p Porch, a Any, m Make) {\n\tn.Has()\n\tn[\"x\"].Close()\n\td.All()[0].Close()\n\
+         \tfor _, each := range s.All() { each.Close() }\n\tp.inner.Close()\n\tp.Close()\n\ta.Close()\n\tm().Has()\n}\n",
+    )];
+    check_callers(
+        &files,
+        "Has",
+        &[
+            "main.go:7 in Names.Has receiver-type -> main.go:Set.Has",
+            "main.go:16 in f receiver-type -> main.go:Names.Has",
+            "main.go:23 in f receiver-type -> main.go:Names.Has",
+        ],
+    );
+    check_callers(
+        &files,
+        "Close",
+        &[
+            "main.go:17 in f receiver-type -> main.go:door.Close",
+            "main.go:18 in f receiver-type -> main.go:door.Close",
+            "main.go:19 in f receiver-type -> main.go:door.Close",
+            "main.go:20 in f receiver-type -> main.go:door.Close",
+            "main.go:22 in f receiver-type -> main.go:Closer.Close",
+            "main.go:21 in f local-name",
+        ],
+    );
+}
+
 const RUST: [(&str, &str); 6] = [
     ("one/Cargo.toml", "[package]\nname = \"one\"\n"),
     (

@@ -1,6 +1,6 @@
 //! Go: packages, methods wherever in the package they stand, embedded types, and types as they are written.
 
-use carnet_parse::{Imported, Language};
+use carnet_parse::{Imported, Language, SymbolKind};
 
 use super::{
     Held, ImportMatch, Resolver, Space,
@@ -53,10 +53,21 @@ impl Resolver<'_> {
     }
 
     /// Returns the types that a type embeds, the nearest first; those of other repositories are left out.
+    ///
+    /// `type A B` has nothing of `B`'s methods, but what `B` embeds; an interface's it has.
     pub(super) fn embedded(&self, ty: SymbolIdx) -> Lineage {
         let (mut found, mut next) = (vec![ty], 0);
         while let Some(ty) = found.get(next).copied().filter(|_| found.len() < EMBEDDED_MAX) {
-            for inner in self.facts(ty, EMBEDDED) {
+            let of = match self.underlying(Ty::Instance(ty)) {
+                Ty::Instance(of) => of,
+                _ => ty,
+            };
+            if self.linker.symbols[of as usize].kind == SymbolKind::Interface
+                && !found.contains(&of)
+            {
+                found.push(of);
+            }
+            for inner in self.facts(of, EMBEDDED) {
                 if let Ty::Instance(inner) = inner
                     && !found.contains(&inner)
                 {

@@ -21,6 +21,8 @@ use crate::{
 const READS_MAX: u32 = 200;
 /// Most facts read inside one another.
 const DEPTH_MAX: u32 = 24;
+/// Most types that are defined by one another.
+const UNDERLYING_MAX: u32 = 8;
 
 /// What a value is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -325,8 +327,9 @@ impl Resolver<'_> {
 
     fn step(&self, value: Ty, step: Step<'_>, is_called: bool) -> Option<Ty> {
         let value = match step {
-            Step::Member(_) | Step::Call => value,
-            _ => self.plain(value),
+            Step::Member(_) => value,
+            Step::Call => self.underlying(value),
+            _ => self.underlying(self.plain(value)),
         };
         match (step, value) {
             (Step::Member(name), value) => self.member(value, name, is_called),
@@ -426,7 +429,11 @@ impl Resolver<'_> {
         let nested =
             || self.type_at(self.linker.symbols[ty as usize].file, &join(&self.path_of(ty), name));
         let found = self.in_lineage(&self.lineage_of(ty)?, here);
-        found.flatten().or_else(|| nested().map(Ty::Type))
+        let field = || match self.underlying(Ty::Instance(ty)) {
+            Ty::Instance(inner) if inner != ty => self.fact(inner, name, None),
+            _ => None,
+        };
+        found.flatten().or_else(field).or_else(|| nested().map(Ty::Type))
     }
 
     fn member_of_module(&self, file: FileIdx, name: &str) -> Option<Ty> {
@@ -474,6 +481,19 @@ impl Resolver<'_> {
             Language::Rust => self.traits_of(ty),
             _ => Rc::from([]),
         }
+    }
+
+    /// Returns what a value of a type of Go consists of, where that is another type; anything else as it is.
+    pub(super) fn underlying(&self, mut value: Ty) -> Ty {
+        for _ in 0..UNDERLYING_MAX {
+            let Ty::Instance(idx) = value else { break };
+            if self.linker.symbols[idx as usize].kind != SymbolKind::Type {
+                break;
+            }
+            let Some(inner) = self.fact(idx, "=", None) else { break };
+            value = inner;
+        }
+        value
     }
 
     /// Returns what an alias stands for; anything else as it is.
