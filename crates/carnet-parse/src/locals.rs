@@ -201,6 +201,17 @@ impl<'s> Locals<'s> {
         }
     }
 
+    /// Tells whether all that is said of a name which that very scope binds is that it is not known.
+    pub fn is_unknown(&self, scope: u32, name: &str) -> bool {
+        let local = self.locals.get(&(scope, name));
+        local.is_some_and(|it| it.is_unknown && it.declared.is_none() && it.values.is_empty())
+    }
+
+    /// Takes back what was said of a name in that very scope.
+    pub fn forget(&mut self, scope: u32, name: &'s str) {
+        self.locals.remove(&(scope, name));
+    }
+
     /// Tells whether that very scope binds a name.
     pub fn is_bound_in(&self, scope: u32, name: &'s str) -> bool {
         self.locals.contains_key(&(scope, name))

@@ -174,7 +174,10 @@ fn assignment(walk: &mut Walk<'_>, node: Node<'_>) {
                 let declared = walk.declared(ty);
                 walk.bind_as(left, declared);
             }
-            (_, Some(right)) => bind_values(walk, left, right),
+            (_, Some(right)) => {
+                replace_parameter(walk, node, left);
+                bind_values(walk, left, right);
+            }
             (_, None) => {}
         };
     }
@@ -188,6 +191,24 @@ fn assignment(walk: &mut Walk<'_>, node: Node<'_>) {
     };
     values.into_iter().for_each(|value| walk.fact(symbol_idx, "", value));
     walk.enter_symbol(symbol_idx);
+}
+
+/// A parameter that the function gives another value, whatever happens, before it is used, is only that value.
+fn replace_parameter(walk: &mut Walk<'_>, assignment: Node<'_>, left: Node<'_>) {
+    let Some(name) = walk.str(left).filter(|_| left.kind() == "identifier") else { return };
+    if !walk.is_unknown(name) {
+        return;
+    }
+    let body = assignment.parent().and_then(|statement| statement.parent());
+    let is_body = |it: &Node<'_>| it.parent().is_some_and(|it| it.kind() == "function_definition");
+    let Some(body) = body.filter(is_body) else { return };
+    let before = walk.source.get(body.start_byte()..assignment.start_byte()).unwrap_or_default();
+    let is_used = before
+        .split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_' && byte.is_ascii())
+        .any(|word| word == name.as_bytes());
+    if !is_used {
+        walk.forget(name);
+    }
 }
 
 /// `self.x = …` says what the member `x` of the type around is.

@@ -516,6 +516,16 @@ impl<'s> Walk<'s> {
         }
     }
 
+    /// Tells whether all that is said of a name of the scope around is that it is not known.
+    pub fn is_unknown(&self, name: &str) -> bool {
+        self.locals.is_unknown(self.here.scope, name)
+    }
+
+    /// Takes back what was said of a name of the scope around.
+    pub fn forget(&mut self, name: &'s str) {
+        self.locals.forget(self.here.scope, name);
+    }
+
     /// Notes that a local name is given another value; or a variable of the file is.
     pub fn bind_again(&mut self, name: Node<'_>, value: Value<'s>) {
         let Some(name) = self.str(name) else { return };

@@ -33,6 +33,24 @@ fn a_call_on_a_value_means_the_method_of_its_type() {
 }
 
 #[test]
+fn a_parameter_that_is_replaced_before_it_is_used_is_what_replaces_it() {
+    let files = [(
+        "a.py",
+        "class A:\n    def go(self): pass\n\ndef f(a, b, c, d):\n    a = A(a)\n    a.go()\n    if a:\n        b = A()\n    b.go()\n    print(c)\n    c = A()\n    c.go()\n    d = d.part()\n    d.go()\n",
+    )];
+    check_callers(
+        &files,
+        "go",
+        &[
+            "a.py:6 in f receiver-type -> a.py:A.go",
+            "a.py:9 in f local-name",
+            "a.py:12 in f local-name",
+            "a.py:14 in f local-name",
+        ],
+    );
+}
+
+#[test]
 fn facts_that_differ_or_go_round_say_nothing() {
     let files = [(
         "a.py",
