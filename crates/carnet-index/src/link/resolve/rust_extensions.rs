@@ -4,7 +4,10 @@ use std::{cell::OnceCell, collections::HashMap};
 
 use carnet_parse::{Imported, Language, SymbolKind};
 
-use super::{Decision, Held, Resolver, Sought, decided, hold, types::At, types::Ty};
+use super::{
+    Decision, Held, Resolver, Sought, decided, hold,
+    types::{At, Ty},
+};
 use crate::{
     Evidence,
     link::{QualifierRow, StringId, SymbolIdx},

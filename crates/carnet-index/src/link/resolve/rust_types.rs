@@ -1,7 +1,7 @@
 //! Rust: what paths of types mean, the `impl` blocks and traits of a type wherever they stand, and types as they are written.
 
 use std::{
-    cell::{Cell, OnceCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::{HashMap, HashSet},
 };
 
@@ -50,8 +50,13 @@ pub(super) struct RustTypes {
     impls: OnceCell<Impls>,
     /// The files of a module, by crate and path.
     modules: OnceCell<HashMap<(String, String), Vec<FileIdx>>>,
+    /// What was found out of names that modules hand on.
+    handed: RefCell<HashMap<Handed, Option<Held>>>,
     is_gathering: Cell<bool>,
 }
+
+/// A crate, the whole path of a name in it, its kind, and how many re-exports it may still be followed through.
+type Handed = (String, String, Space, u32);
 
 #[derive(Default)]
 struct Impls {
@@ -278,6 +283,16 @@ impl Resolver<'_> {
 
     fn rust_handed(&self, crate_dir: &str, whole: &str, space: Space, left: u32) -> Option<Held> {
         let left = left.checked_sub(1)?;
+        let key = (crate_dir.to_owned(), whole.to_owned(), space, left);
+        if let Some(known) = self.types.rust.handed.borrow().get(&key) {
+            return *known;
+        }
+        let found = self.find_handed(crate_dir, whole, space, left);
+        self.types.rust.handed.borrow_mut().insert(key, found);
+        found
+    }
+
+    fn find_handed(&self, crate_dir: &str, whole: &str, space: Space, left: u32) -> Option<Held> {
         let (outer, last) = whole.rsplit_once('.').unwrap_or(("", whole));
         let name = self.linker.strings.find(last.as_bytes())?;
         if let Some(held) = self.in_crate_itself(crate_dir, outer, name, space) {
