@@ -153,6 +153,8 @@ pub(crate) enum Value<'s> {
 
 #[derive(Default)]
 struct Local<'s> {
+    /// Whether it is a parameter that nothing else is said of.
+    is_parameter: bool,
     is_unknown: bool,
     declared: Option<String>,
     values: Vec<Expr<'s>>,
@@ -192,6 +194,7 @@ impl<'s> Locals<'s> {
             return;
         }
         let local = self.locals.entry((scope, name)).or_default();
+        local.is_parameter = false;
         match value {
             Value::Unknown => local.is_unknown = true,
             Value::Declared(ty) => local.declared = local.declared.take().or(Some(ty)),
@@ -201,10 +204,18 @@ impl<'s> Locals<'s> {
         }
     }
 
-    /// Tells whether all that is said of a name which that very scope binds is that it is not known.
-    pub fn is_unknown(&self, scope: u32, name: &str) -> bool {
-        let local = self.locals.get(&(scope, name));
-        local.is_some_and(|it| it.is_unknown && it.declared.is_none() && it.values.is_empty())
+    /// Binds a parameter of which nothing is known.
+    pub fn bind_parameter(&mut self, scope: u32, name: &'s str) {
+        if scope == TOP {
+            return;
+        }
+        let local = Local { is_parameter: true, is_unknown: true, ..Local::default() };
+        self.locals.insert((scope, name), local);
+    }
+
+    /// Tells whether all that is said of a name is that it is a parameter of that very scope's function.
+    pub fn is_parameter(&self, scope: u32, name: &str) -> bool {
+        self.locals.get(&(scope, name)).is_some_and(|it| it.is_parameter)
     }
 
     /// Takes back what was said of a name in that very scope.

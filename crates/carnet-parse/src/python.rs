@@ -13,6 +13,8 @@ use values::{expression, values};
 
 /// Most parameters of one function, or names in one pattern, that are looked at.
 const PARAMETERS_MAX: usize = 256;
+/// Most bytes of a function that are looked through for a use of a parameter.
+const BEFORE_BYTES_MAX: usize = 16 << 10;
 
 /// Notes what `node` is; returns whether its children are to be visited.
 pub(crate) fn enter(walk: &mut Walk<'_>, node: Node<'_>) -> bool {
@@ -120,7 +122,7 @@ fn bind_parameters(walk: &mut Walk<'_>, parameters: Node<'_>) {
                 let declared = walk.declared(ty);
                 walk.bind_as(name, declared);
             }
-            (Some(name), None) => walk.bind_as(name, Value::Unknown),
+            (Some(name), None) => walk.bind_parameter(name),
             (None, _) => {
                 if let Some(name) = name {
                     walk.bind(name);
@@ -196,13 +198,15 @@ fn assignment(walk: &mut Walk<'_>, node: Node<'_>) {
 /// A parameter that the function gives another value, whatever happens, before it is used, is only that value.
 fn replace_parameter(walk: &mut Walk<'_>, assignment: Node<'_>, left: Node<'_>) {
     let Some(name) = walk.str(left).filter(|_| left.kind() == "identifier") else { return };
-    if !walk.is_unknown(name) {
+    // At the first assignment alone, so that many of them do not look through the function many times.
+    if !walk.is_parameter(name) {
         return;
     }
     let body = assignment.parent().and_then(|statement| statement.parent());
     let is_body = |it: &Node<'_>| it.parent().is_some_and(|it| it.kind() == "function_definition");
     let Some(body) = body.filter(is_body) else { return };
-    let before = walk.source.get(body.start_byte()..assignment.start_byte()).unwrap_or_default();
+    let before = walk.source.get(body.start_byte()..assignment.start_byte());
+    let Some(before) = before.filter(|it| it.len() <= BEFORE_BYTES_MAX) else { return };
     let is_used = before
         .split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_' && byte.is_ascii())
         .any(|word| word == name.as_bytes());

@@ -516,9 +516,16 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// Tells whether all that is said of a name of the scope around is that it is not known.
-    pub fn is_unknown(&self, name: &str) -> bool {
-        self.locals.is_unknown(self.here.scope, name)
+    /// Binds a parameter of which nothing is known.
+    pub fn bind_parameter(&mut self, name: Node<'_>) {
+        if let Some(name) = self.str(name) {
+            self.locals.bind_parameter(self.here.scope, name);
+        }
+    }
+
+    /// Tells whether all that is said of a name is that it is a parameter of the function around.
+    pub fn is_parameter(&self, name: &str) -> bool {
+        self.locals.is_parameter(self.here.scope, name)
     }
 
     /// Takes back what was said of a name of the scope around.
